@@ -1,0 +1,43 @@
+"""Point-SAM for point clouds without ROS: arrays in, masks out."""
+
+from pointsam_model.cloud import Cloud, CloudLayout, PointField, ReducedCloud
+from pointsam_model.config import ModelConfig, PredictorConfig, ReductionConfig
+from pointsam_model.embedding import Embedding
+from pointsam_model.errors import (
+    CheckpointError,
+    CloudError,
+    ConfigError,
+    PointSamError,
+    PromptError,
+    TooFarError,
+)
+from pointsam_model.instances import Instance, OrientedBox, oriented_box
+from pointsam_model.predictor import Predictor
+from pointsam_model.prompt import Prediction, Prompt
+from pointsam_model.weights import load_model
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "CheckpointError",
+    "Cloud",
+    "CloudError",
+    "CloudLayout",
+    "ConfigError",
+    "Embedding",
+    "Instance",
+    "ModelConfig",
+    "OrientedBox",
+    "PointField",
+    "PointSamError",
+    "Prediction",
+    "Predictor",
+    "PredictorConfig",
+    "Prompt",
+    "PromptError",
+    "ReducedCloud",
+    "ReductionConfig",
+    "TooFarError",
+    "load_model",
+    "oriented_box",
+]

@@ -1,0 +1,98 @@
+"""A cloud as the network knows it: embedded once, asked many times."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from pointsam_model.cloud import Cloud, ReducedCloud
+from pointsam_model.errors import PromptError, TooFarError
+from pointsam_model.nn import CloudEncoding
+
+ROUNDING = 1e-6  # how far over the sphere a coordinate may round
+
+
+@dataclass(frozen=True, eq=False)
+class Embedding:
+    """Everything that belongs to a cloud and not to a click, on the model's device; immutable.
+
+    Attributes:
+        cloud: the source.
+        kept: its points that the network sees, and the way back to all of them.
+        encoding: tokens, patches and interpolation table.
+        center: (3,) float64, what is subtracted from points [m].
+        scale: what they are divided by [m]; kept points then lie in the unit sphere.
+        snap_radius_m, snap_range_fraction: how far from the nearest point a click may be.
+    """
+
+    cloud: Cloud
+    kept: ReducedCloud
+    encoding: CloudEncoding
+    center: np.ndarray
+    scale: float
+    snap_radius_m: float
+    snap_range_fraction: float
+
+    @property
+    def size(self) -> int:
+        """Number n of source points."""
+        return self.cloud.size
+
+    @cached_property
+    def source_counts(self) -> np.ndarray:
+        """(m,) int64: how many source points each kept point speaks for."""
+        nearest = self.kept.nearest
+        return np.bincount(nearest[nearest >= 0], minlength=len(self.kept.rows))
+
+    @cached_property
+    def reach(self) -> float:
+        """The greatest normalised coordinate of a segmentable source point, at least 1.
+
+        A point that down-sampling dropped may lie just outside the sphere of those it kept.
+        """
+        points = self.cloud.xyz[self.kept.nearest >= 0]
+        low, high = points.min(0).astype(np.float64), points.max(0).astype(np.float64)
+        extent = max(np.abs(low - self.center).max(), np.abs(high - self.center).max())
+        return max(1.0, float(extent / self.scale))
+
+    def normalise(self, points: np.ndarray) -> np.ndarray:
+        """Clicks (q, 3) [m] in the network's coordinates, float32.
+
+        Raises:
+            PromptError: a click outside the cloud's sphere.
+        """
+        coords = (points - self.center) / self.scale
+        outside = np.flatnonzero(np.abs(coords).max(1) > self.reach * (1 + ROUNDING))
+        if len(outside):
+            raise PromptError(
+                f"click {outside[0]} at {_meters(points[outside[0]])} is outside the cloud, which "
+                f"reaches {self.scale * self.reach:.3g} m around {_meters(self.center)}"
+            )
+        return coords.astype(np.float32)
+
+    def snap(self, points: np.ndarray) -> np.ndarray:
+        """The valid source points nearest to clicks: (q, 3) float64 [m].
+
+        Raises:
+            TooFarError: a click farther from every point than max(`snap_radius_m`,
+                `snap_range_fraction` of its distance to the sensor).
+        """
+        points = np.asarray(points, np.float64).reshape(-1, 3)
+        rows, distances = self.cloud.nearest(points)
+        ranges = np.linalg.norm(points, axis=1)
+        allowed = np.maximum(self.snap_radius_m, self.snap_range_fraction * ranges)
+        far = np.flatnonzero(distances > allowed)
+        if len(far):
+            click = far[0]
+            raise TooFarError(
+                f"click {click} at {_meters(points[click])} is {distances[click]:.3f} m from the "
+                f"nearest point, {_meters(self.cloud.xyz[rows[click]])}; at most "
+                f"{allowed[click]:.3f} m there"
+            )
+        return self.cloud.xyz[rows].astype(np.float64)
+
+
+def _meters(point: np.ndarray) -> str:
+    return "(" + ", ".join(f"{value:.3f}" for value in point) + ") m"

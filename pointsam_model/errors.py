@@ -1,0 +1,25 @@
+"""What can be wrong with what a caller gives us. Every message names the value and what is right."""
+
+
+class PointSamError(ValueError):
+    """Root of all refusals of this package."""
+
+
+class CloudError(PointSamError):
+    """A cloud that cannot be used: malformed, empty, without finite points, too small."""
+
+
+class PromptError(PointSamError):
+    """A prompt that cannot be answered: wrong shape, label, number, or logits of another cloud."""
+
+
+class TooFarError(PromptError):
+    """A click that is farther from every point of the cloud than a click may be."""
+
+
+class CheckpointError(PointSamError):
+    """A file of weights that is not what the model needs."""
+
+
+class ConfigError(PointSamError):
+    """A setting whose value is of the wrong type, out of range, or unknown."""

@@ -1,0 +1,129 @@
+"""The mask decoder: tokens and cloud embedding to mask logits over points and predicted IoUs."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from pointsam_model import ops
+from pointsam_model.config import DecoderConfig
+from pointsam_model.nn.two_way import TwoWayTransformer
+
+POINTS_AT_ONCE = 4_096  # points per step without gradients: what stays in a CPU's cache
+
+
+class MaskDecoder(nn.Module):
+    """Two-way transformer, upscaling to points, one dynamic linear classifier a mask token."""
+
+    def __init__(self, config: DecoderConfig, num_multimask: int) -> None:
+        super().__init__()
+        dim, upscaled = config.dim, config.upscale_dim or config.dim
+        masks = num_multimask + 1
+        self.transformer = TwoWayTransformer(config)
+        self.iou_token = nn.Embedding(1, dim)
+        self.mask_tokens = nn.Embedding(masks, dim)
+        self.output_upscaling = nn.Sequential(
+            nn.Linear(dim, upscaled),
+            nn.LayerNorm(upscaled),
+            nn.GELU(),
+            nn.Linear(upscaled, upscaled),
+            nn.GELU(),
+        )
+        self.output_hypernetworks_mlps = nn.ModuleList(
+            TokenMLP(dim, dim, upscaled) for _ in range(masks)
+        )
+        self.iou_prediction_head = TokenMLP(dim, config.iou_hidden, masks)
+
+    def forward(
+        self,
+        points: Tensor,
+        position: Tensor,
+        clicks: Tensor,
+        visible: Tensor | None,
+        index: Tensor,
+        weight: Tensor,
+        multimask: bool,
+    ) -> tuple[Tensor, Tensor]:
+        """Decodes the masks of b · m objects, m of each of b clouds.
+
+        Args:
+            points: (b, m or 1, l, d), cloud embedding with the mask prompts added.
+            position: (b, l, d), positional encoding of the patch centres.
+            clicks: (b, m, q, d), embedded clicks.
+            visible: (b, m, q) bool, False for padding; None: no padding.
+            index, weight: (b, n, 3), the interpolation table of the clouds.
+            multimask: all masks of mask tokens 1.., else the mask of token 0.
+
+        Returns:
+            logits (b, m, c, n) float32 and predicted IoUs (b, m, c) float32.
+        """
+        b, m = clicks.shape[:2]
+        tokens, points = self.attend(points, position, clicks, visible)
+        chosen = slice(1, None) if multimask else slice(0, 1)
+        count = len(self.output_hypernetworks_mlps)
+        heads = torch.stack(
+            [
+                self.output_hypernetworks_mlps[number](tokens[:, 1 + number])
+                for number in range(*chosen.indices(count))
+            ],
+            1,
+        )
+        ious = self.iou_prediction_head(tokens[:, 0])[:, chosen]
+        logits = self.masks(
+            points.unflatten(0, (b, m)), heads.unflatten(0, (b, m)), index, weight
+        )
+        return logits, ious.unflatten(0, (b, m)).float()
+
+    def attend(
+        self, points: Tensor, position: Tensor, clicks: Tensor, visible: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """Tokens (b · m, t, d) and points (b · m, l, d) after the two-way transformer."""
+        b, m, q, _ = clicks.shape
+        output = torch.cat([self.iou_token.weight, self.mask_tokens.weight])
+        tokens = torch.cat([output.expand(b * m, -1, -1), clicks.flatten(0, 1)], 1)
+        if visible is not None:
+            always = visible.new_ones(b * m, len(output))
+            visible = torch.cat([always, visible.flatten(0, 1)], 1)
+        if b > 1 or points.shape[1] == m:
+            points = points.expand(-1, m, -1, -1)
+        points = points.flatten(0, 1)
+        if b > 1:
+            position = position[:, None].expand(-1, m, -1, -1).flatten(0, 1)
+        return self.transformer(points, position.to(points.dtype), tokens, visible)
+
+    def masks(self, points: Tensor, heads: Tensor, index: Tensor, weight: Tensor) -> Tensor:
+        """Logits over points: heads (b, m, c, u) times upscaled points (b, m, l, d).
+
+        The first linear layer of the upscaling commutes with the interpolation, whose weights sum
+        to 1, so it runs on l patches and not on n points.
+        """
+        b, m = points.shape[:2]
+        patches = self.output_upscaling[0](points).transpose(1, 2).flatten(2)  # (b, l, m · u)
+        if torch.is_grad_enabled() or patches.device.type != "cpu":
+            return self._classify(patches, heads, index, weight)
+        step = max(256, POINTS_AT_ONCE // m)
+        parts = zip(index.split(step, 1), weight.split(step, 1), strict=True)
+        return torch.cat([self._classify(patches, heads, *part) for part in parts], -1)
+
+    def _classify(self, patches: Tensor, heads: Tensor, index: Tensor, weight: Tensor) -> Tensor:
+        features = ops.interpolate(patches, index, weight).unflatten(-1, (heads.shape[1], -1))
+        for layer in list(self.output_upscaling)[1:]:
+            features = layer(features)
+        return torch.einsum("bmcu,bnmu->bmcn", heads, features).float()
+
+
+class TokenMLP(nn.Module):
+    """Three linear layers with ReLU between."""
+
+    def __init__(self, dim: int, hidden: int, out: int) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(
+            [nn.Linear(dim, hidden), nn.Linear(hidden, hidden), nn.Linear(hidden, out)]
+        )
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        *hidden, last = self.layers
+        for layer in hidden:
+            tokens = F.relu(layer(tokens))
+        return last(tokens)

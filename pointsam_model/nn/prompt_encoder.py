@@ -1,0 +1,72 @@
+"""Prompts as embeddings: clicks by Fourier features, masks by a PointNet (paper, section 3)."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from pointsam_model.nn.patch_embed import PatchEncoder
+from pointsam_model.nn.patches import Patches
+
+
+class FourierFeatures(nn.Module):
+    """[sin, cos](2π x G) of coordinates in the unit sphere, in float32 whatever the weights are."""
+
+    positional_encoding_gaussian_matrix: Tensor
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.register_buffer("positional_encoding_gaussian_matrix", torch.randn(3, dim // 2))
+
+    def forward(self, coords: Tensor) -> Tensor:
+        """(..., 3) float32 to (..., dim) float32."""
+        phase = 2 * math.pi * (coords @ self.positional_encoding_gaussian_matrix)
+        return torch.cat([phase.sin(), phase.cos()], -1)
+
+
+class ClickEncoder(nn.Module):
+    """Clicks as their position and the learned embedding of their label."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.pe_layer = FourierFeatures(dim)
+        self.point_embeddings = nn.ModuleList(nn.Embedding(1, dim) for _ in range(2))
+
+    def forward(self, coords: Tensor, labels: Tensor) -> Tensor:
+        """coords (m, q, 3), labels (m, q): 1 on, 0 off the object, any other: position alone.
+
+        Returns:
+            (m, q, dim).
+        """
+        off, on = (table.weight[0] for table in self.point_embeddings)  # type: ignore[union-attr]
+        label = labels[..., None]
+        nothing = torch.zeros_like(on)
+        kind = torch.where(label == 1, on, torch.where(label == 0, off, nothing))
+        return self.pe_layer(coords).to(kind.dtype) + kind
+
+
+class MaskEncoder(nn.Module):
+    """A mask prompt (logits over the points) as an addition to the cloud embedding."""
+
+    def __init__(self, hidden: tuple[int, int], dim: int) -> None:
+        super().__init__()
+        self.patch_encoder = PatchEncoder(4, hidden, dim)
+        self.no_mask_embed = nn.Embedding(1, dim)
+
+    def forward(self, patches: Patches, logits: Tensor) -> Tensor:
+        """Embeds one mask for each of b · m objects, m of each cloud.
+
+        Args:
+            patches: the geometry of b clouds.
+            logits: (b, m, n).
+
+        Returns:
+            (b, m, l, d).
+        """
+        of_patch = patches.gather(logits.transpose(1, 2))  # (b, l, k, m)
+        values = of_patch.permute(0, 3, 1, 2)[..., None]
+        offsets = patches.offsets[:, None].expand(*values.shape[:-1], 3)
+        points = torch.cat([offsets, values.to(offsets.dtype)], -1)
+        return self.patch_encoder(points.to(self.no_mask_embed.weight.dtype))

@@ -1,0 +1,268 @@
+"""Operations on point clouds: torch tensors in, torch tensors out, on the device of their input.
+
+Each function here is the op's one contract; `cpu` and `cuda` compute it, `naive` is the oracle that
+tests hold both against. Callers never ask which device. Inputs are trusted to be finite (`Cloud`
+checks its points once), and no gradient flows through coordinates or indices; only `interpolate`
+is differentiable, in its features.
+
+No op holds a dense points x centres matrix: memory grows with the points, not with the product.
+"""
+
+from __future__ import annotations
+
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from pointsam_model.cloud import CloudLayout
+
+__all__ = [
+    "decode",
+    "downsample",
+    "farthest_points",
+    "interpolate",
+    "interpolation_table",
+    "nearest_neighbours",
+    "nearest_point",
+    "normalise",
+    "voxel_rows",
+]
+
+
+def farthest_points(points: Tensor, count: int, *, start: int = 0) -> Tensor:
+    """Greedy farthest point sampling: always the point farthest from all chosen so far.
+
+    Serves for patch centres. Distances are squared, in float32. Ties: the CPU and CUDA versions
+    each have a fixed rule, not the same one. A chosen row is not chosen again while others remain:
+    when every point left coincides with a chosen one, the rest are the unused rows in order.
+
+    Args:
+        points: (n,3) or (b,n,3) float [m or normalised].
+        count: how many rows, 1 to n.
+        start: the first chosen row.
+
+    Returns:
+        (count,) or (b,count) int64 rows in the order of choice.
+
+    Raises:
+        ValueError: count or start out of range, or another shape.
+    """
+    _expect_points(points, "points")
+    n = points.shape[-2]
+    if not 1 <= count <= n:
+        raise ValueError(f"cannot choose {count} of {n} points; count must be from 1 to {n}")
+    if not 0 <= start < n:
+        raise ValueError(f"start is {start}; it must be a row from 0 to {n - 1}")
+    return _backend(points).farthest_points(points.detach(), count, start)
+
+
+def downsample(points: Tensor, count: int) -> Tensor:
+    """Farthest point sampling with whatever start is fastest; deterministic. Reduces clouds.
+
+    Args:
+        points: (n,3) float.
+        count: how many rows, at least 1; n or more keeps every row.
+
+    Returns:
+        (min(count, n),) int64 rows, ascending, each once.
+
+    Raises:
+        ValueError: count below 1, or another shape.
+    """
+    _expect_points(points, "points", batched=False)
+    n = points.shape[0]
+    if count < 1:
+        raise ValueError(f"cannot keep {count} points; count must be at least 1")
+    if count >= n:
+        return torch.arange(n, device=points.device)
+    return _backend(points).downsample(points.detach(), count)
+
+
+def nearest_neighbours(points: Tensor, centers: Tensor, k: int) -> Tensor:
+    """The k points nearest to each centre, nearest first, by exact distance. Ties are free.
+
+    Args:
+        points: (n,3) or (b,n,3) float.
+        centers: (l,3) or (b,l,3) float; centres that are points find themselves.
+        k: 1 to n.
+
+    Returns:
+        (l,k) or (b,l,k) int64 rows of `points`.
+
+    Raises:
+        ValueError: k out of range, or shapes that do not fit.
+    """
+    _expect_pair(points, centers)
+    n = points.shape[-2]
+    if not 1 <= k <= n:
+        raise ValueError(f"cannot find {k} neighbours among {n} points; k must be from 1 to {n}")
+    return _backend(points).nearest_neighbours(points.detach(), centers.detach(), k)
+
+
+def nearest_point(queries: Tensor, points: Tensor) -> Tensor:
+    """The row of the point nearest to each query, exact. Ties are free.
+
+    Args:
+        queries: (q,3) float.
+        points: (m,3) float, m at least 1.
+
+    Returns:
+        (q,) int64 rows of `points`.
+
+    Raises:
+        ValueError: no points, or another shape.
+    """
+    _expect_points(queries, "queries", batched=False)
+    _expect_points(points, "points", batched=False)
+    if points.shape[0] == 0:
+        raise ValueError("there is no nearest point among 0 points")
+    return _backend(points).nearest_point(queries.detach(), points.detach())
+
+
+def interpolation_table(points: Tensor, centers: Tensor) -> tuple[Tensor, Tensor]:
+    """For each point its 3 nearest centres and their weights 1 / max(d^2, 1e-8), summing to 1.
+
+    Args:
+        points: (n,3) or (b,n,3) float.
+        centers: (l,3) or (b,l,3) float, l at least 1; below 3, as many as there are.
+
+    Returns:
+        index (n,t) or (b,n,t) int64 and weight of the same shape, float32, with t = min(3, l);
+        nearest first.
+
+    Raises:
+        ValueError: no centres, or shapes that do not fit.
+    """
+    _expect_pair(points, centers)
+    if centers.shape[-2] == 0:
+        raise ValueError("cannot interpolate from 0 centres")
+    return _backend(points).interpolation_table(points.detach(), centers.detach())
+
+
+def interpolate(features: Tensor, index: Tensor, weight: Tensor) -> Tensor:
+    """Weighted sums of rows of features, as `interpolation_table` says. Differentiable in features.
+
+    Args:
+        features: (l,d), (b,l,d) or (b,m,l,d), any float type.
+        index: (n,t) for every features, or (b,n,t) for features of b clouds, int64.
+        weight: as index, float; cast to the features' type.
+
+    Returns:
+        (..,n,d) in the features' type, leading dimensions as in features.
+
+    Raises:
+        ValueError: shapes that do not fit.
+    """
+    lead = features.shape[:-2]
+    if index.shape != weight.shape or index.dim() not in (2, 3) or features.dim() < 2:
+        raise ValueError(
+            f"features {tuple(features.shape)}, index {tuple(index.shape)} and weight "
+            f"{tuple(weight.shape)} do not fit; they take (..,l,d), (..,n,t) and (..,n,t)"
+        )
+    if index.dim() == 3 and (not lead or index.shape[0] not in (1, lead[0])):
+        raise ValueError(
+            f"the table is of {index.shape[0]} clouds, the features {tuple(features.shape)} are not"
+        )
+    return _backend(features).interpolate(features, index, weight)
+
+
+def normalise(points: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Points in the unit sphere: (points - mean) / greatest distance from the mean.
+
+    Mean and distance are computed in float64, so that coordinates around 5e5 m keep their shape.
+    Points that all coincide give zeros and a scale of 1.
+
+    Args:
+        points: (n,3) or (b,n,3) float.
+
+    Returns:
+        coords float32 of the same shape; center (3,) or (b,3) float64; scale () or (b,) float64.
+    """
+    _expect_points(points, "points")
+    exact = points.detach().double()
+    center = exact.mean(dim=-2)
+    coords = exact - center.unsqueeze(-2)
+    scale = coords.square().sum(-1).amax(-1).sqrt()
+    scale = torch.where(scale > 0, scale, torch.ones_like(scale))
+    return (coords / scale[..., None, None]).float(), center, scale
+
+
+def voxel_rows(points: Tensor, size: float) -> Tensor:
+    """One row per occupied voxel: the point nearest to the mean of the voxel's points.
+
+    Voxels are cubes on the grid floor(coordinate / size) of the coordinates as given. Ties: the
+    lowest row.
+
+    Args:
+        points: (n,3) float.
+        size: edge of a voxel, in the unit of the points, above 0.
+
+    Returns:
+        int64 rows, ascending.
+
+    Raises:
+        ValueError: size not above 0, or so small that the grid does not fit 63 bits.
+    """
+    _expect_points(points, "points", batched=False)
+    if not size > 0:
+        raise ValueError(f"the voxel size is {size}; it must be above 0")
+    return _backend(points).voxel_rows(points.detach(), size)
+
+
+def decode(
+    data: Any, layout: CloudLayout, device: torch.device | str = "cpu"
+) -> tuple[Tensor, Tensor | None]:
+    """Coordinates and colours of a buffer as a sensor sends it.
+
+    Fields x, y, z must be FLOAT32 or FLOAT64 (all three alike or mixed: the wider). Colours are
+    read from `rgb` or `rgba` (FLOAT32, UINT32 or INT32, holding 0xAARRGGBB; alpha is dropped) or
+    else from `r`, `g`, `b` of UINT8 each; colours of any other type are left out. The buffer is
+    viewed, neither copied as a whole nor modified.
+
+    Args:
+        data: anything with the buffer protocol, contiguous: bytes, array.array, uint8 array.
+        layout: where things are in it.
+        device: where the result is to be.
+
+    Returns:
+        xyz (n,3) float32, or float64 where a coordinate field is FLOAT64; rgb (n,3) uint8 or None.
+
+    Raises:
+        CloudError: a layout without x, y, z, or that reaches beyond the data.
+    """
+    return _backend(torch.device(device)).decode(data, layout, torch.device(device))
+
+
+def _backend(where: Tensor | torch.device) -> ModuleType:
+    """The module that computes on this device; CUDA's is loaded when first needed."""
+    kind = where.type if isinstance(where, torch.device) else where.device.type
+    if kind == "cpu":
+        from pointsam_model.ops import cpu
+
+        return cpu
+    if kind == "cuda":
+        from pointsam_model.ops import cuda
+
+        return cuda
+    raise ValueError(f"no operations for the device {kind!r}; there are cpu and cuda")
+
+
+def _expect_points(points: Tensor, name: str, *, batched: bool = True) -> None:
+    if points.dim() not in ((2, 3) if batched else (2,)) or points.shape[-1] != 3:
+        right = "(n,3) or (b,n,3)" if batched else "(n,3)"
+        raise ValueError(f"{name} have the shape {tuple(points.shape)}; they take {right}")
+    if not points.is_floating_point():
+        raise ValueError(f"{name} are {points.dtype}; they take a float type")
+
+
+def _expect_pair(points: Tensor, centers: Tensor) -> None:
+    _expect_points(points, "points")
+    _expect_points(centers, "centers")
+    if points.shape[:-2] != centers.shape[:-2]:
+        raise ValueError(
+            f"points {tuple(points.shape)} and centers {tuple(centers.shape)} are not of the same "
+            "clouds"
+        )

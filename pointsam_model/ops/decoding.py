@@ -1,0 +1,143 @@
+"""From a sensor's bytes to coordinates and colours, without a copy of the bytes in between."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from pointsam_model.errors import CloudError
+
+if TYPE_CHECKING:
+    from pointsam_model.cloud import CloudLayout, PointField
+
+UINT8, INT32, UINT32, FLOAT32, FLOAT64 = 2, 5, 6, 7, 8
+SIZES = {1: 1, UINT8: 1, 3: 2, 4: 2, INT32: 4, UINT32: 4, FLOAT32: 4, FLOAT64: 8}
+
+
+def decode(data: Any, layout: CloudLayout, device: torch.device) -> tuple[Tensor, Tensor | None]:
+    """`pointsam_model.ops.decode` on a CPU, through strided views of the buffer."""
+    raw = _bytes(data, layout)
+    xyz = _coordinates(layout)
+    kind = _float_type(xyz)
+    points = np.empty((layout.height, layout.width, 3), kind)
+    if _side_by_side(xyz) and not _swapped(layout):
+        # The three as one item: one strided copy instead of three.
+        whole = np.dtype((np.void, 3 * kind.itemsize))
+        points.view(whole)[..., 0] = _view(raw, layout, xyz[0].offset, whole)
+    else:
+        order = ">" if layout.big_endian else "<"
+        for axis, field in enumerate(xyz):
+            stored = np.dtype(f"{order}f{SIZES[field.datatype]}")
+            points[..., axis] = _view(raw, layout, field.offset, stored)
+    colors = None
+    channels = _color_offsets(layout)
+    if channels is not None:
+        colors = np.empty((layout.height, layout.width, 3), np.uint8)
+        for channel, offset in enumerate(channels):
+            colors[..., channel] = _view(raw, layout, offset, np.dtype(np.uint8))
+    return (
+        torch.from_numpy(points.reshape(-1, 3)),
+        None if colors is None else torch.from_numpy(colors.reshape(-1, 3)),
+    )
+
+
+def decode_on_device(
+    data: Any, layout: CloudLayout, device: torch.device
+) -> tuple[Tensor, Tensor | None]:
+    """`pointsam_model.ops.decode` elsewhere: the bytes travel once, as they are."""
+    raw = _bytes(data, layout)
+    # A writable copy only where PyTorch would warn of a read-only buffer bound for the same place.
+    held = torch.from_numpy(raw if raw.flags.writeable else raw.copy()).to(device)
+    xyz = _coordinates(layout)
+    kind = torch.float64 if _float_type(xyz).itemsize == 8 else torch.float32
+
+    def items(offset: int, size: int) -> Tensor:
+        strides = (layout.row_step, layout.point_step, 1)
+        return held.as_strided((layout.height, layout.width, size), strides, offset)
+
+    axes = []
+    for field in xyz:
+        size = SIZES[field.datatype]
+        stored = items(field.offset, size)
+        stored = stored.flip(-1) if _swapped(layout) else stored
+        number = torch.float64 if size == 8 else torch.float32
+        axes.append(stored.contiguous().view(number).reshape(-1).to(kind))
+    channels = _color_offsets(layout)
+    if channels is None:
+        return torch.stack(axes, 1), None
+    return torch.stack(axes, 1), torch.stack([items(at, 1).reshape(-1) for at in channels], 1)
+
+
+def _bytes(data: Any, layout: CloudLayout) -> NDArray[np.uint8]:
+    """The buffer as bytes, viewed; nothing in the layout reaches beyond it."""
+    try:
+        raw = np.frombuffer(data, np.uint8)
+    except (TypeError, ValueError, BufferError) as error:
+        raise CloudError(f"the cloud's data is no contiguous buffer of bytes: {error}") from error
+    used = (layout.height - 1) * layout.row_step + layout.width * layout.point_step
+    if used > raw.size:
+        raise CloudError(
+            f"the cloud declares {layout.height} x {layout.width} points of {layout.point_step} "
+            f"bytes, {used} bytes in all, but its data has {raw.size}"
+        )
+    return raw
+
+
+def _view(
+    raw: NDArray[np.uint8], layout: CloudLayout, offset: int, kind: np.dtype[Any]
+) -> NDArray[Any]:
+    """(height,width) items of one field where they lie."""
+    strides = (layout.row_step, layout.point_step)
+    return np.ndarray((layout.height, layout.width), kind, raw, offset, strides)
+
+
+def _coordinates(layout: CloudLayout) -> list[PointField]:
+    found = []
+    for name in "xyz":
+        field = layout.field(name)
+        if field is None:
+            names = ", ".join(each.name for each in layout.fields) or "none"
+            raise CloudError(f"the cloud has no field {name!r}; its fields: {names}")
+        if field.datatype not in (FLOAT32, FLOAT64) or field.count > 1:
+            raise CloudError(
+                f"the cloud's field {name!r} has datatype {field.datatype} and count {field.count};"
+                " it must be one FLOAT32 (7) or FLOAT64 (8)"
+            )
+        found.append(field)
+    return found
+
+
+def _float_type(xyz: list[PointField]) -> np.dtype[Any]:
+    return np.dtype(np.float64 if any(f.datatype == FLOAT64 for f in xyz) else np.float32)
+
+
+def _side_by_side(xyz: list[PointField]) -> bool:
+    x, y, z = xyz
+    size = SIZES[x.datatype]
+    return x.datatype == y.datatype == z.datatype and (
+        y.offset - x.offset == size and z.offset - y.offset == size
+    )
+
+
+def _swapped(layout: CloudLayout) -> bool:
+    """Whether the buffer's numbers are in the other byte order than this machine's."""
+    return layout.big_endian != (np.dtype(">f4").isnative)
+
+
+def _color_offsets(layout: CloudLayout) -> tuple[int, int, int] | None:
+    """Where in a point red, green and blue lie, or None without colours that can be read."""
+    for name in ("rgb", "rgba"):
+        packed = layout.field(name)
+        if packed is not None and packed.datatype in (FLOAT32, UINT32, INT32) and packed.count <= 1:
+            # 0xAARRGGBB as a number: its bytes in memory follow the byte order.
+            first = packed.offset
+            if layout.big_endian:
+                return first + 1, first + 2, first + 3
+            return first + 2, first + 1, first
+    separate = [layout.field(name) for name in "rgb"]
+    offsets = [f.offset for f in separate if f is not None and f.datatype == UINT8 and f.count <= 1]
+    return (offsets[0], offsets[1], offsets[2]) if len(offsets) == 3 else None

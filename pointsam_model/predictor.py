@@ -1,0 +1,251 @@
+"""The predictor: embed a cloud once, answer prompts on it (SAM's habits, for clouds)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from pointsam_model import ops
+from pointsam_model.cloud import Cloud, ReducedCloud
+from pointsam_model.config import PredictorConfig, ReductionConfig
+from pointsam_model.embedding import Embedding
+from pointsam_model.errors import PromptError
+from pointsam_model.nn import PointSAM, make_patches
+from pointsam_model.prompt import Prediction, Prompt
+
+OBJECTS_AT_ONCE = 32  # objects in one decoder batch: bounds the memory
+
+
+class Predictor:
+    """Answers prompts on clouds with masks over their points.
+
+    `embed` and `segment` hold no state and may be called from several threads; `set_cloud` and
+    `predict` are the same for one cloud and one object at a time.
+
+    Args:
+        model: a network in evaluation mode (`load_model`).
+        config: patches and prompts.
+        reduction: which points of a cloud the network sees.
+    """
+
+    def __init__(
+        self,
+        model: PointSAM,
+        config: PredictorConfig | None = None,
+        reduction: ReductionConfig | None = None,
+    ) -> None:
+        self.model = model
+        self.config = config or PredictorConfig()
+        self.reduction = reduction or ReductionConfig()
+        self._embedding: Embedding | None = None
+
+    @torch.inference_mode()
+    def embed(self, cloud: Cloud) -> Embedding:
+        """Reduces, normalises and encodes a cloud.
+
+        Raises:
+            CloudError: fewer than three distinct points are left by the reduction.
+        """
+        device = self.model.device
+        shape = self.model.config
+        most = shape.max_points if device.type == "cpu" else shape.max_points_gpu
+        kept = cloud.reduce(self.reduction, most, device)
+        coords, center, scale = ops.normalise(torch.from_numpy(kept.points).to(device))
+        num_patches, patch_size = shape.patches_for(len(coords))
+        patches = make_patches(
+            coords[None],
+            min(self.config.num_patches or num_patches, len(coords)),
+            min(self.config.patch_size or patch_size, len(coords)),
+        )
+        encoding = self.model.encode(patches, _features(kept, shape.in_features, device))
+        return Embedding(
+            cloud,
+            kept,
+            encoding,
+            kept.origin + center.cpu().numpy(),
+            float(scale),
+            self.config.snap_radius_m,
+            self.config.snap_range_fraction,
+        )
+
+    @torch.inference_mode()
+    def segment(self, embedding: Embedding, prompts: Sequence[Prompt]) -> list[Prediction]:
+        """Masks of one object a prompt; objects of a kind decode in one batch.
+
+        Args:
+            embedding: of `embed`.
+            prompts: one an object; clicks must lie in the cloud's sphere.
+
+        Returns:
+            One prediction a prompt, in their order.
+
+        Raises:
+            PromptError: a prompt that is malformed or belongs to another cloud; names the object.
+        """
+        questions = [self._question(embedding, number, p) for number, p in enumerate(prompts)]
+        if self.config.first_click_mask:
+            self._ask_first_clicks(embedding, questions)
+        answers = self._decode(embedding, questions)
+        return [Prediction(embedding, *_best_first(*answer)) for answer in answers]
+
+    def set_cloud(self, xyz: npt.ArrayLike, rgb: npt.ArrayLike | None = None) -> None:
+        """Embeds the cloud that the next calls of `predict` are about.
+
+        Args:
+            xyz: (n, 3) float [m]; rows that are not finite or (0, 0, 0) are never in a mask.
+            rgb: (n, 3) uint8, or None.
+
+        Raises:
+            CloudError: the arrays are no cloud.
+        """
+        self._embedding = self.embed(Cloud(np.asarray(xyz), None if rgb is None else _array(rgb)))
+
+    def predict(
+        self,
+        point_coords: npt.ArrayLike,
+        point_labels: npt.ArrayLike | None = None,
+        mask_input: npt.ArrayLike | None = None,
+        multimask_output: bool = True,
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Masks of one object on the cloud of `set_cloud`.
+
+        Args:
+            point_coords: (q, 3), clicks [m].
+            point_labels: (q,), 1 on the object, 0 off it; None: all on it.
+            mask_input: (m,) or (1, m), logits of an earlier call.
+            multimask_output: three masks for an ambiguous click, else one.
+
+        Returns:
+            masks (c, n) bool over the input's points, scores (c,) float32, logits (c, m) float32
+            over the kept points; best first.
+
+        Raises:
+            PromptError: no cloud was set, or a malformed prompt.
+        """
+        if self._embedding is None:
+            raise PromptError("no cloud: call set_cloud(xyz, rgb) before predict")
+        mask = None if mask_input is None else np.asarray(mask_input)
+        if mask is not None and mask.ndim == 2 and len(mask) == 1:
+            mask = mask[0]
+        prompt = Prompt(point_coords, point_labels, mask, multimask_output)
+        (prediction,) = self.segment(self._embedding, [prompt])
+        return prediction.masks, prediction.scores, prediction.logits
+
+    def _question(self, embedding: Embedding, number: int, prompt: Prompt) -> _Question:
+        try:
+            points, labels = prompt.clicks()
+            mask = _mask_logits(prompt, embedding)
+            if mask is None and not labels.any():
+                raise PromptError("no click is on the object: give one with label 1, or a mask")
+            clicks = embedding.normalise(points)
+        except PromptError as error:
+            where = "" if number == 0 else f"object {number} of the request: "
+            raise type(error)(f"{where}{error}") from error
+        multimask = prompt.multimask
+        if multimask is None:
+            multimask = len(clicks) == 1 and mask is None
+        return _Question(clicks, labels, mask, multimask)
+
+    def _ask_first_clicks(self, embedding: Embedding, questions: list[_Question]) -> None:
+        """Gives several clicks without a mask the mask of the first click on the object."""
+        bare = [q for q in questions if q.mask is None and len(q.labels) > 1]
+        first = [
+            _Question(q.clicks[row : row + 1], q.labels[row : row + 1], None, True)
+            for q in bare
+            for row in [int(np.flatnonzero(q.labels)[0])]
+        ]
+        for question, (logits, scores) in zip(bare, self._decode(embedding, first), strict=True):
+            question.mask = logits[scores.argmax()]
+
+    def _decode(
+        self, embedding: Embedding, questions: list[_Question]
+    ) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Logits (c, m) and scores (c,) of each question, as the network gives them."""
+        answers: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+        kinds = sorted({question.kind for question in questions})
+        for kind in kinds:
+            rows = [row for row, question in enumerate(questions) if question.kind == kind]
+            for start in range(0, len(rows), OBJECTS_AT_ONCE):
+                batch = rows[start : start + OBJECTS_AT_ONCE]
+                logits, scores = self._decode_batch(embedding, [questions[row] for row in batch])
+                answers.update(zip(batch, zip(logits, scores, strict=True), strict=True))
+        return [answers[row] for row in range(len(questions))]
+
+    def _decode_batch(
+        self, embedding: Embedding, questions: list[_Question]
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Questions of one kind: clicks padded to the most, padding hidden from attention."""
+        device = self.model.device
+        most = max(len(question.labels) for question in questions)
+        clicks = np.zeros((len(questions), most, 3), np.float32)
+        labels = np.full((len(questions), most), -1, np.int64)
+        for row, question in enumerate(questions):
+            clicks[row, : len(question.labels)] = question.clicks
+            labels[row, : len(question.labels)] = question.labels
+        masks = [question.mask for question in questions if question.mask is not None]
+        logits, scores = self.model.decode(
+            embedding.encoding,
+            torch.from_numpy(clicks).to(device)[None],
+            torch.from_numpy(labels).to(device)[None],
+            visible=torch.from_numpy(labels >= 0).to(device)[None] if (labels < 0).any() else None,
+            mask_logits=torch.from_numpy(np.stack(masks)).to(device)[None] if masks else None,
+            multimask=questions[0].multimask,
+        )
+        return logits[0].cpu().numpy(), scores[0].cpu().numpy()
+
+
+@dataclass
+class _Question:
+    """A checked prompt in the network's terms: clicks (q, 3), labels (q,), mask (m,) or None."""
+
+    clicks: np.ndarray
+    labels: np.ndarray
+    mask: np.ndarray | None
+    multimask: bool
+
+    @property
+    def kind(self) -> tuple[bool, bool]:
+        """Questions of one kind decode in one batch."""
+        return self.mask is not None, self.multimask
+
+
+def _features(kept: ReducedCloud, channels: int, device: torch.device) -> Tensor:
+    """Colours (1, m, channels) in [-1, 1]; mid grey where the cloud has none."""
+    if kept.colors is None:
+        return torch.zeros(1, len(kept.rows), channels, device=device)
+    return (torch.from_numpy(kept.colors).to(device)[None].float() / 255 - 0.5) / 0.5
+
+
+def _mask_logits(prompt: Prompt, embedding: Embedding) -> np.ndarray | None:
+    mask = prompt.mask
+    if mask is None:
+        return None
+    if isinstance(mask, Prediction):
+        if mask.embedding is not embedding:
+            raise PromptError("the mask belongs to another cloud; it must come from this embedding")
+        if len(mask.logits) != 1:
+            raise PromptError(f"the mask prompt has {len(mask.logits)} masks; choose one: .best()")
+        return mask.logits[0]
+    logits = np.asarray(mask)
+    if logits.shape != embedding.kept.rows.shape or logits.dtype.kind != "f":
+        raise PromptError(
+            f"the mask prompt is {logits.dtype} {logits.shape}; it must be the logits of an "
+            f"earlier prediction on this cloud, float {embedding.kept.rows.shape}"
+        )
+    if not np.isfinite(logits).all():
+        raise PromptError("the mask prompt holds values that are not finite")
+    return logits.astype(np.float32)
+
+
+def _best_first(logits: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    order = np.argsort(-scores, kind="stable")
+    return logits[order], scores[order]
+
+
+def _array(rgb: npt.ArrayLike) -> np.ndarray:
+    return np.asarray(rgb)

@@ -1,0 +1,212 @@
+"""Colours: base colours and textures of parts, lighting, and the colour camera's faults."""
+
+from __future__ import annotations
+
+import colorsys
+import math
+from dataclasses import dataclass
+from random import Random
+
+import torch
+from torch import Tensor
+
+from pointsam_model.scenes.config import SceneConfig
+
+Colour = tuple[float, float, float]
+PLAIN, STRIPES, CHECKS, GRADIENT, CLOUDED, PRINT = range(6)
+_TEXTURE_WEIGHTS = (0.34, 0.12, 0.06, 0.1, 0.1, 0.28)
+
+
+@dataclass(frozen=True)
+class Look:
+    """One part's surface."""
+
+    colours: tuple[Colour, Colour, Colour]  # 0 to 1
+    texture: int
+    period: Colour  # texture length along each axis of the primitive [m]
+    phase: float
+    shiny: float  # share of its points that a depth camera loses
+
+    def row(self) -> list[float]:
+        flat = [value for colour in self.colours for value in colour]
+        return [*flat, float(self.texture), *self.period, self.phase, self.shiny]
+
+
+@dataclass(frozen=True)
+class Light:
+    """Light and colour camera of one scene."""
+
+    directions: tuple[Colour, Colour]  # unit vectors toward the lamps, in the world
+    strengths: tuple[float, float]
+    ambient: float
+    balance: Colour  # gain of red, green, blue
+    noise: float  # standard deviation, of full scale
+    gray: bool
+
+    def row(self) -> list[float]:
+        lamps = [value for direction in self.directions for value in direction]
+        return [*lamps, *self.strengths, self.ambient, *self.balance, self.noise, float(self.gray)]
+
+
+def draw_looks(
+    rng: Random, parts_of_objects: list[int], config: SceneConfig
+) -> tuple[list[Look], list[Look]]:
+    """Looks of the parts, object by object, and of table, floor and wall.
+
+    parts_of_objects: number of parts of each object.
+    """
+    table_colour = _table_colour(rng)
+    room = [_background(rng, table_colour), _background(rng, _table_colour(rng)), _background(rng, _wall(rng))]
+    draw = rng.random()
+    shared: Colour | None = None
+    if draw < config.uniform_share:
+        shared = table_colour
+        room = [_plain(table_colour)] * 3
+    elif draw < config.uniform_share + config.same_colour_share:
+        shared = _object_colour(rng)
+    palette = [_object_colour(rng) for _ in range(rng.randint(3, 12))]
+    looks = []
+    for parts in parts_of_objects:
+        base = shared or (rng.choice(palette) if rng.random() < 0.8 else _object_colour(rng))
+        if rng.random() < config.table_colour_share:
+            base = table_colour
+        whole = _look(rng, base, config)
+        if shared and draw < config.uniform_share:
+            whole = _plain(base)
+        for part in range(parts):
+            own = part > 0 and rng.random() < 0.5 and not shared
+            looks.append(_look(rng, _object_colour(rng), config) if own else whole)
+    return looks, room
+
+
+def draw_light(rng: Random, config: SceneConfig) -> Light:
+    """Two lamps from above, ambient light, white balance."""
+    directions, strengths = [], []
+    for _ in range(2):
+        azimuth, elevation = rng.uniform(0, 2 * math.pi), math.radians(rng.uniform(15, 85))
+        flat = math.cos(elevation)
+        directions.append((flat * math.cos(azimuth), flat * math.sin(azimuth), math.sin(elevation)))
+        strengths.append(rng.uniform(0.05, 0.55))
+    balance = tuple(rng.uniform(0.85, 1.15) for _ in range(3))
+    return Light(
+        (directions[0], directions[1]),
+        (strengths[0], strengths[1]),
+        rng.uniform(0.5, 0.95),
+        balance,  # type: ignore[arg-type]
+        rng.uniform(*config.colour_noise),
+        rng.random() < config.gray_share,
+    )
+
+
+def shade(look: Tensor, local: Tensor, normal: Tensor, light: Tensor) -> Tensor:
+    """Colours (m,3), about 0 to 1, of surface points before the camera's noise.
+
+    look (m,15): rows of `Look`; local (m,3) [m] in the primitive's frame; normal (m,3) in the
+    world; light (m,14): rows of `Light`.
+    """
+    first, second, third = look[:, 0:3], look[:, 3:6], look[:, 6:9]
+    kind, period, phase = look[:, 9], look[:, 10:13], look[:, 13]
+    q = local / period + phase[:, None]
+    wave = torch.sin(q * (2 * torch.pi))
+    x, y, z = wave.unbind(-1)
+    stripes = (x + z > 0).float()
+    checks = ((x > 0) ^ (y > 0) ^ (z > 0)).float()
+    gradient = 0.5 + 0.5 * torch.sin(q.sum(-1) * 0.8)
+    clouded = 0.5 + 0.25 * (torch.sin(3 * q[:, 0] + 2 * y) + torch.sin(3 * q[:, 2] + 2 * x + 2 * q[:, 1]))
+    mix = torch.where(
+        kind == STRIPES, stripes, torch.where(kind == CHECKS, checks, torch.where(kind == GRADIENT, gradient, clouded))
+    )
+    mix = torch.where(kind == PLAIN, 0.0, mix)[:, None]
+    colour = first + (second - first) * mix
+
+    printed = (kind == PRINT).nonzero().squeeze(1)
+    if len(printed):
+        colour[printed] = _print(first[printed], second[printed], third[printed], q[printed])
+
+    lit = light[:, 8]
+    for lamp in range(2):
+        direction = light[:, 3 * lamp : 3 * lamp + 3]
+        lit = lit + light[:, 6 + lamp] * (normal * direction).sum(-1).clamp_min(0)
+    colour = colour * lit[:, None] * light[:, 9:12]
+    gray = (colour * colour.new_tensor([0.299, 0.587, 0.114])).sum(-1, keepdim=True)
+    return torch.where(light[:, 13:14] > 0, gray.expand_as(colour), colour)
+
+
+def _print(first: Tensor, second: Tensor, third: Tensor, q: Tensor) -> Tensor:
+    """Printed packaging: large coloured fields, and lines of small print in some of them."""
+    # The offset keeps faces that are a whole number of periods away from flickering.
+    fields = _hash((q * 0.5 + 0.137).floor())
+    lines = _hash((q * q.new_tensor([5.0, 5.0, 9.0]) + 0.137).floor())
+    colour = torch.where(fields[:, None] < 0.5, first, torch.where(fields[:, None] < 0.8, second, third))
+    written = (fields * 7 % 1 < 0.5) & (lines < 0.4)
+    return torch.where(written[:, None], third + (second - third) * (lines[:, None] < 0.2), colour)
+
+
+def _hash(cell: Tensor) -> Tensor:
+    """A number in 0..1 for each integer cell (m,3)."""
+    n = cell.long()
+    mixed = (n[:, 0] * 73856093) ^ (n[:, 1] * 19349663) ^ (n[:, 2] * 83492791)
+    mixed = ((mixed ^ (mixed >> 13)) * 1274126177) & 0x7FFFFFFF
+    return ((mixed ^ (mixed >> 16)) & 0xFFFF).float() / 65536
+
+
+def _look(rng: Random, base: Colour, config: SceneConfig) -> Look:
+    texture = rng.choices(range(6), _TEXTURE_WEIGHTS)[0]
+    second = _object_colour(rng) if rng.random() < 0.6 else _varied(rng, base)
+    third = (1.0, 1.0, 1.0) if rng.random() < 0.4 else _object_colour(rng)
+    finest = 0.04 if texture == PRINT else 0.012
+    size = math.exp(rng.uniform(math.log(finest), math.log(0.16)))
+    period = tuple(size * rng.uniform(0.6, 1.6) for _ in range(3))
+    shiny = rng.uniform(0.3, 0.95) if rng.random() < config.shiny_share else 0.0
+    return Look((base, second, third), texture, period, rng.uniform(0, 100), shiny)  # type: ignore[arg-type]
+
+
+def _background(rng: Random, colour: Colour) -> Look:
+    """Plain, slightly clouded or, seldom, with grain or checks."""
+    texture = rng.choices((PLAIN, CLOUDED, STRIPES, CHECKS, PRINT), (0.5, 0.25, 0.1, 0.06, 0.09))[0]
+    close = texture in (CLOUDED, STRIPES)
+    second = _varied(rng, colour, 0.07 if close and rng.random() < 0.7 else 0.3)
+    size = math.exp(rng.uniform(math.log(0.02), math.log(0.4)))
+    period = (size, size * (8 if rng.random() < 0.6 else 1), 10.0)
+    return Look((colour, second, _varied(rng, colour)), texture, period, rng.uniform(0, 100), 0.0)
+
+
+def _plain(colour: Colour) -> Look:
+    return Look((colour, colour, colour), PLAIN, (1.0, 1.0, 1.0), 0.0, 0.0)
+
+
+def _object_colour(rng: Random) -> Colour:
+    draw = rng.random()
+    if draw < 0.2:
+        level = rng.uniform(0.75, 1.0)  # white things are common
+        return (level, level * rng.uniform(0.93, 1.0), level * rng.uniform(0.85, 1.0))
+    if draw < 0.3:
+        level = rng.uniform(0.04, 0.25)
+        return (level, level, level * rng.uniform(0.9, 1.3))
+    if draw < 0.4:
+        return _brown(rng)
+    return colorsys.hsv_to_rgb(rng.random(), rng.uniform(0.3, 1.0), rng.uniform(0.25, 1.0))
+
+
+def _table_colour(rng: Random) -> Colour:
+    draw = rng.random()
+    if draw < 0.5:
+        return _brown(rng)
+    if draw < 0.85:
+        level = rng.uniform(0.15, 0.95)
+        return (level, level * rng.uniform(0.94, 1.02), level * rng.uniform(0.88, 1.04))
+    return _object_colour(rng)
+
+
+def _wall(rng: Random) -> Colour:
+    level = rng.uniform(0.5, 0.95)
+    return (level, level * rng.uniform(0.92, 1.0), level * rng.uniform(0.85, 1.0))
+
+
+def _brown(rng: Random) -> Colour:
+    return colorsys.hsv_to_rgb(rng.uniform(0.04, 0.12), rng.uniform(0.15, 0.65), rng.uniform(0.3, 0.95))
+
+
+def _varied(rng: Random, colour: Colour, amount: float = 0.25) -> Colour:
+    r, g, b = (min(1.0, max(0.0, c + rng.uniform(-amount, amount))) for c in colour)
+    return (r, g, b)

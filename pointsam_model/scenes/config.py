@@ -1,0 +1,90 @@
+"""What a generated scene may look like: resolution, ranges and shares, with their units."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pointsam_model.errors import ConfigError
+
+Range = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class SceneConfig:
+    """Ranges (low, high) and shares (0 to 1) from which every scene draws its own values.
+
+    Lengths are metres, angles degrees. Widths named `_px` are pixels of a 640-pixel-wide image:
+    they are scaled to `width`, so a scene keeps its look at any resolution.
+    """
+
+    # Image.
+    width: int = 160
+    height: int = 120
+
+    # Objects on the table.
+    objects: tuple[int, int] = (1, 25)  # lowest and highest number drawn
+    crowded_share: float = 0.4  # scenes that draw from the upper part, crowded_objects and more
+    crowded_objects: int = 9
+    object_scale: Range = (0.8, 1.3)  # factor on all objects of a scene
+
+    # Arrangement: each scene has one of these styles; what is left is scattered.
+    pile_share: float = 0.40
+    stack_share: float = 0.18
+    row_share: float = 0.17
+    tilted_share: float = 0.35  # objects that may come to rest tilted, outside of scattered scenes
+
+    # Table: half sides; the top is z = 0 of the world.
+    table_half_size: Range = (0.35, 0.9)
+    round_table_share: float = 0.12
+    room_share: float = 0.6  # of the uncropped scenes: floor below, and perhaps a wall behind
+
+    # Cropping of the finished cloud.
+    crop_to_table_share: float = 0.55
+    crop_to_objects_share: float = 0.2
+
+    # Camera.
+    distance: Range = (0.5, 1.8)
+    elevation: Range = (20.0, 75.0)
+    roll: Range = (-6.0, 6.0)
+    horizontal_fov: Range = (48.0, 66.0)
+    kinect_fov_share: float = 0.5  # exactly 57.3 degrees, as Kinect v1 after registration
+
+    # Depth noise. A scene draws one strength for all of it.
+    noise: bool = True
+    axial_sigma: Range = (0.0006, 0.0026)  # standard deviation at 1 m, grows with depth squared
+    disparity_step_px: float = 0.125
+    baseline: float = 0.075  # between projector and camera
+    lateral_sigma_px: Range = (0.2, 1.0)
+    warp_sigma: Range = (0.0, 0.003)  # slow relative depth error over the image
+    quantised_share: float = 0.8
+    shadow_share: float = 0.85
+    flying_share: float = 0.35
+    edge_dropout: Range = (0.0, 0.6)
+    grazing_cosine: Range = (0.06, 0.22)
+    shiny_share: float = 0.05  # parts that lose most of their points
+    hole_share: float = 0.4  # scenes with patches of no return
+
+    # Colour.
+    gray_share: float = 0.06  # whole scene in gray
+    uniform_share: float = 0.06  # one colour for everything
+    same_colour_share: float = 0.15  # all objects share a colour
+    table_colour_share: float = 0.10  # objects have the table's colour
+    colour_noise: Range = (0.005, 0.04)  # of full scale
+    colour_shift_px: Range = (0.0, 3.0)  # colour image against depth
+
+    def __post_init__(self) -> None:
+        for name in ("width", "height"):
+            if not 8 <= getattr(self, name) <= 4096:
+                raise ConfigError(f"{name} is {getattr(self, name)}, must be 8 to 4096 pixels")
+        low, high = self.objects
+        if not 1 <= low <= high:
+            raise ConfigError(f"objects is {self.objects}, must be 1 <= low <= high")
+        for name, value in vars(self).items():
+            if name.endswith("_share") and not 0.0 <= value <= 1.0:
+                raise ConfigError(f"{name} is {value}, must be 0 to 1")
+            if isinstance(value, tuple) and value[0] > value[1]:
+                raise ConfigError(f"{name} is {value}, must be (low, high)")
+        if self.crop_to_table_share + self.crop_to_objects_share > 1.0:
+            raise ConfigError("crop_to_table_share + crop_to_objects_share must not exceed 1")
+        if self.pile_share + self.stack_share + self.row_share > 1.0:
+            raise ConfigError("pile_share + stack_share + row_share must not exceed 1")

@@ -1,0 +1,119 @@
+"""A pool of generated scenes on disk: made once, drawn from many times."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from safetensors.numpy import load_file, save_file
+
+from pointsam_model.cloud import Cloud
+from pointsam_model.config import ReductionConfig
+from pointsam_model.errors import CloudError
+from pointsam_model.scenes import Scene, SceneConfig, generate_scenes
+
+POINTS = 6_144  # kept of each scene, more than any training step sees
+SCENES_AT_ONCE = 8
+
+
+def make_pool(
+    folder: str | Path,
+    shards: range,
+    *,
+    scenes: int = 128,
+    config: SceneConfig | None = None,
+    device: str = "cpu",
+) -> Iterator[Path]:
+    """Generates the shards that are not there yet; shard i always holds the same scenes.
+
+    Args:
+        folder: where; made if absent.
+        shards: numbers of the shards to make.
+        scenes: in each shard.
+
+    Yields:
+        Each shard's path, when it is complete.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    for shard in shards:
+        path = folder / f"shard_{shard:05d}.safetensors"
+        if not path.exists():
+            partial = path.with_suffix(f".partial{os.getpid()}")
+            save_file(_make_shard(shard * scenes, scenes, config or SceneConfig(), device), partial)
+            os.replace(partial, path)
+        yield path
+
+
+def _make_shard(first: int, count: int, config: SceneConfig, device: str) -> dict[str, np.ndarray]:
+    kept: list[dict[str, np.ndarray]] = []
+    for start in range(first, first + count, SCENES_AT_ONCE):
+        seeds = range(start, min(start + SCENES_AT_ONCE, first + count))
+        kept += [
+            points for scene in generate_scenes(seeds, config, device) if (points := _keep(scene))
+        ]
+    return {name: np.stack([scene[name] for scene in kept]) for name in kept[0]}
+
+
+def _keep(scene: Scene) -> dict[str, np.ndarray]:
+    """The points a user's pipeline would show the network; empty where there are too few."""
+    try:
+        reduced = Cloud(scene.xyz, scene.rgb).reduce(ReductionConfig(), POINTS)
+    except CloudError:
+        return {}
+    rows = reduced.rows
+    if len(rows) < POINTS:
+        return {}
+    return {
+        "xyz": scene.xyz[rows].astype(np.float32),
+        "rgb": scene.rgb[rows],
+        "instance": scene.instance[rows].astype(np.int16),
+        "part": scene.part[rows].astype(np.int16),
+        "up": np.asarray(scene.up, np.float32),
+    }
+
+
+@dataclass(frozen=True)
+class PooledScene:
+    """One scene of the pool, POINTS points of it: see `scenes.Scene`."""
+
+    xyz: np.ndarray
+    rgb: np.ndarray
+    instance: np.ndarray
+    part: np.ndarray
+    up: np.ndarray
+
+
+class Pool:
+    """The shards of a folder; new ones are seen when `refresh` is called.
+
+    Raises:
+        FileNotFoundError: the folder holds no shard.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+        self.shards: dict[Path, dict[str, np.ndarray]] = {}
+        self.refresh()
+        if not self.shards:
+            raise FileNotFoundError(f"no scenes in {folder}: make them with `pointsam pool`")
+
+    def refresh(self) -> None:
+        """Reads shards that have appeared."""
+        for path in sorted(self.folder.glob("shard_*.safetensors")):
+            if path not in self.shards:
+                self.shards[path] = load_file(path)
+        self._paths = sorted(self.shards)
+        self._ends = np.cumsum([len(self.shards[path]["xyz"]) for path in self._paths])
+
+    def __len__(self) -> int:
+        return int(self._ends[-1]) if len(self._ends) else 0
+
+    def __getitem__(self, row: int) -> PooledScene:
+        shard = int(np.searchsorted(self._ends, row, side="right"))
+        arrays = self.shards[self._paths[shard]]
+        inside = row - (int(self._ends[shard - 1]) if shard else 0)
+        return PooledScene(**{name: values[inside] for name, values in arrays.items()})

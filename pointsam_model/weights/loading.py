@@ -1,0 +1,168 @@
+"""Reads a checkpoint into a network: safetensors only, memory-mapped, every tensor accounted for."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor, nn
+
+from pointsam_model.config import PRESETS, WEIGHTS, Device, ModelConfig, preset
+from pointsam_model.errors import CheckpointError, ConfigError
+from pointsam_model.nn import PointSAM
+
+# In the released files, left over from the image model the transformer was grown from; the
+# network has no use for them.
+UNUSED = tuple(
+    f"pc_encoder.transformer.{name}"
+    for name in ("cls_token", "pos_embed", "patch_embed.", "head.", "norm.")
+)
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+FLOATS = {"F32", "BF16", "F16", "F64"}
+KEPT_FLOAT32 = "positional_encoding_gaussian_matrix"  # masks need exact positions
+
+
+def load_model(
+    model: str = "tiny",
+    checkpoint: str | Path | None = None,
+    *,
+    device: Device = "auto",
+    dtype: str = "float32",
+) -> PointSAM:
+    """Builds a network with its weights, ready for inference.
+
+    Args:
+        model: `tiny`, `large`, `giant`, or the path of a JSON config.
+        checkpoint: a safetensors file; None: the shipped one, which only `tiny` has.
+        device: `auto` (a GPU where there is one), `cpu`, `cuda`, `cuda:1`.
+        dtype: `float32`, `bfloat16` or `float16`: what the weights are kept and multiplied in.
+
+    Raises:
+        ConfigError: unknown model, device or dtype.
+        CheckpointError: no such file, no safetensors, truncated, or not this model's weights.
+    """
+    config = preset(model)
+    if dtype not in DTYPES:
+        raise ConfigError(f"dtype is {dtype!r}; it takes {', '.join(DTYPES)}")
+    where = find_device(device)
+    if checkpoint is None:
+        if model != "tiny":
+            hint = "the released model.safetensors" if model in PRESETS else "its safetensors file"
+            raise CheckpointError(f"{model} ships without weights: give checkpoint, {hint}")
+        checkpoint = WEIGHTS / "tiny.safetensors"
+    with torch.device("meta"):
+        network = PointSAM(config)
+    read_weights(network, Path(checkpoint), where, DTYPES[dtype])
+    return network.eval().requires_grad_(False)
+
+
+def find_device(name: Device) -> torch.device:
+    """The torch device of a setting; `auto` is the first GPU where there is one.
+
+    Raises:
+        ConfigError: no such device here.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise ConfigError(f"device is {name!r}; it takes auto, cpu, cuda or cuda:N") from error
+    if device.type not in ("cpu", "cuda"):
+        raise ConfigError(f"device is {name!r}; it takes auto, cpu, cuda or cuda:N")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise ConfigError(
+            f"device is {name!r}; torch sees {torch.cuda.device_count()} CUDA devices here"
+        )
+    return device
+
+
+def read_weights(network: nn.Module, path: Path, device: torch.device, dtype: torch.dtype) -> None:
+    """Fills a network built on the meta device from a file.
+
+    Tensors are copied out of the mapping one by one: a file that is replaced under a running node
+    must not take the node with it. So the peak is the network and one tensor.
+
+    Raises:
+        CheckpointError: names the first tensor that is missing, misshapen or unknown.
+    """
+    wanted = network.state_dict()
+    _check_is_safetensors(path)
+    try:
+        with safe_open(path, framework="pt") as file:
+            _check_config(network, file.metadata() or {}, path)
+            _check_names(set(wanted), set(file.keys()), path)
+            weights = {}
+            for name, place in wanted.items():
+                part = file.get_slice(name)
+                shape, kind = list(part.get_shape()), part.get_dtype()
+                if shape != list(place.shape):
+                    raise CheckpointError(
+                        f"{path}: tensor {name} has shape {shape}, the model needs "
+                        f"{list(place.shape)}"
+                    )
+                if kind not in FLOATS:
+                    raise CheckpointError(f"{path}: tensor {name} is {kind}, not floating point")
+                kept = torch.float32 if name.endswith(KEPT_FLOAT32) else dtype
+                weights[name] = _finite(file.get_tensor(name), name, path).to(
+                    device, kept, copy=True
+                )
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{path} is truncated or no safetensors file: {error}") from error
+    network.load_state_dict(weights, assign=True)
+
+
+def _check_is_safetensors(path: Path) -> None:
+    try:
+        with path.open("rb") as file:
+            start = file.read(9)
+    except OSError as error:
+        raise CheckpointError(f"cannot read the checkpoint {path}: {error.strerror}") from error
+    if start[:2] == b"PK" or start[:1] == b"\x80":
+        raise CheckpointError(
+            f"{path} is a pickle (a torch .pt/.pth file), which can run code when loaded; "
+            "only safetensors files are read"
+        )
+    if len(start) < 9 or start[8:9] != b"{":
+        raise CheckpointError(f"{path} is no safetensors file: its header does not start with {{")
+
+
+def _check_config(network: nn.Module, metadata: dict[str, str], path: Path) -> None:
+    """A checkpoint that says how it was built must agree: shapes alone do not show the heads."""
+    config = getattr(network, "config", None)
+    if config is None or "config" not in metadata:
+        return
+    try:
+        stored = ModelConfig.from_dict(json.loads(metadata["config"]), f"{path}: its config")
+    except (json.JSONDecodeError, ConfigError) as error:
+        raise CheckpointError(f"{path}: its config cannot be read: {error}") from error
+    for name in ("vit", "decoder", "patch_hidden", "patch_dim", "in_features", "num_multimask"):
+        if getattr(stored, name) != getattr(config, name):
+            raise CheckpointError(
+                f"{path} was trained with {name} = {getattr(stored, name)}, "
+                f"the model has {getattr(config, name)}"
+            )
+
+
+def _check_names(wanted: set[str], found: set[str], path: Path) -> None:
+    missing = sorted(wanted - found)
+    if missing:
+        have = len(wanted) - len(missing)
+        raise CheckpointError(
+            f"{path} has no tensor {missing[0]} ({have} of the {len(wanted)} tensors needed are "
+            "there): it is not a checkpoint of this model"
+        )
+    unknown = sorted(name for name in found - wanted if not name.startswith(UNUSED))
+    if unknown:
+        raise CheckpointError(
+            f"{path} has the tensor {unknown[0]}, which this model does not have "
+            f"({len(unknown)} such): it is a checkpoint of another model"
+        )
+
+
+def _finite(tensor: Tensor, name: str, path: Path) -> Tensor:
+    if not torch.isfinite(tensor).all():
+        raise CheckpointError(f"{path}: tensor {name} holds NaN or infinite values")
+    return tensor

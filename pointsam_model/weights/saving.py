@@ -1,0 +1,36 @@
+"""Writes a checkpoint that says what it is."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+
+from pointsam_model.nn import PointSAM
+
+
+def save_checkpoint(
+    network: PointSAM,
+    path: str | Path,
+    *,
+    dtype: torch.dtype = torch.float32,
+    about: Mapping[str, str] | None = None,
+) -> None:
+    """Writes a network as safetensors with its config inside; a crash leaves the old file whole.
+
+    Args:
+        about: what else the file should say of itself: command, seed, version, data.
+    """
+    path = Path(path)
+    weights = {
+        name: (tensor if name.endswith("gaussian_matrix") else tensor.to(dtype)).cpu().contiguous()
+        for name, tensor in network.state_dict().items()
+    }
+    metadata = {"config": json.dumps(network.config.to_dict()), **(about or {})}
+    partial = path.with_name(path.name + ".partial")
+    save_file(weights, partial, metadata)
+    os.replace(partial, path)
