@@ -56,7 +56,11 @@ def draw_looks(
     parts_of_objects: number of parts of each object.
     """
     table_colour = _table_colour(rng)
-    room = [_background(rng, table_colour), _background(rng, _table_colour(rng)), _background(rng, _wall(rng))]
+    room = [
+        _background(rng, table_colour),
+        _background(rng, _table_colour(rng)),
+        _background(rng, _wall(rng)),
+    ]
     draw = rng.random()
     shared: Colour | None = None
     if draw < config.uniform_share:
@@ -98,54 +102,73 @@ def draw_light(rng: Random, config: SceneConfig) -> Light:
     )
 
 
-def shade(look: Tensor, local: Tensor, normal: Tensor, light: Tensor) -> Tensor:
-    """Colours (m,3), about 0 to 1, of surface points before the camera's noise.
+def shade(look: Tensor, light: Tensor, local: Tensor, normal: Tensor) -> Tensor:
+    """Colours (3,m), about 0 to 1, of surface points before the camera's noise.
 
-    look (m,15): rows of `Look`; local (m,3) [m] in the primitive's frame; normal (m,3) in the
-    world; light (m,14): rows of `Light`.
+    look (15,m): columns of `Look`; light (14,m): columns of `Light`, with the lamps' directions
+    in the primitives' frames, as local (3,m) [m] and normal (3,m) are.
     """
-    first, second, third = look[:, 0:3], look[:, 3:6], look[:, 6:9]
-    kind, period, phase = look[:, 9], look[:, 10:13], look[:, 13]
-    q = local / period + phase[:, None]
-    wave = torch.sin(q * (2 * torch.pi))
-    x, y, z = wave.unbind(-1)
+    first, second, third = look[0:3], look[3:6], look[6:9]
+    kind = look[9]
+    q = local / look[10:13] + look[13]
+    x, y, z = torch.sin(q * (2 * torch.pi))
     stripes = (x + z > 0).float()
     checks = ((x > 0) ^ (y > 0) ^ (z > 0)).float()
-    gradient = 0.5 + 0.5 * torch.sin(q.sum(-1) * 0.8)
-    clouded = 0.5 + 0.25 * (torch.sin(3 * q[:, 0] + 2 * y) + torch.sin(3 * q[:, 2] + 2 * x + 2 * q[:, 1]))
-    mix = torch.where(
-        kind == STRIPES, stripes, torch.where(kind == CHECKS, checks, torch.where(kind == GRADIENT, gradient, clouded))
+    gradient = 0.5 + 0.5 * torch.sin(q.sum(0) * 0.8)
+    waves = torch.sin(3 * q[0] + 2 * y) + torch.sin(3 * q[2] + 2 * x + 2 * q[1])
+    mix = torch.zeros_like(kind)
+    patterns = (
+        (STRIPES, stripes),
+        (CHECKS, checks),
+        (GRADIENT, gradient),
+        (CLOUDED, 0.5 + 0.25 * waves),
     )
-    mix = torch.where(kind == PLAIN, 0.0, mix)[:, None]
-    colour = first + (second - first) * mix
+    for pattern, value in patterns:
+        mix = torch.where(kind == pattern, value, mix)
+    colour = torch.lerp(first, second, mix)
 
     printed = (kind == PRINT).nonzero().squeeze(1)
     if len(printed):
-        colour[printed] = _print(first[printed], second[printed], third[printed], q[printed])
+        own = (first[:, printed], second[:, printed], third[:, printed])
+        colour[:, printed] = _print(*own, q[:, printed])
 
-    lit = light[:, 8]
+    lit = light[8]
     for lamp in range(2):
-        direction = light[:, 3 * lamp : 3 * lamp + 3]
-        lit = lit + light[:, 6 + lamp] * (normal * direction).sum(-1).clamp_min(0)
-    colour = colour * lit[:, None] * light[:, 9:12]
-    gray = (colour * colour.new_tensor([0.299, 0.587, 0.114])).sum(-1, keepdim=True)
-    return torch.where(light[:, 13:14] > 0, gray.expand_as(colour), colour)
+        facing = (normal * light[3 * lamp : 3 * lamp + 3]).sum(0)
+        lit = lit + light[6 + lamp] * facing.clamp_min(0)
+    colour = colour * lit * light[9:12]
+    gray = 0.299 * colour[0] + 0.587 * colour[1] + 0.114 * colour[2]
+    return torch.where(light[13] > 0, gray, colour)
+
+
+def photograph(
+    colour: Tensor, noise_sigma: Tensor, shifts: list[tuple[int, int]], noise: Tensor
+) -> Tensor:
+    """Colour image (b,h,w,3) uint8 of colours (3,b,h,w): shifted against depth, noisy, clipped.
+
+    noise_sigma (b,) of full scale; shifts in pixels (right, down); noise (b,3,h,w) normal.
+    """
+    shifted = torch.empty_like(colour)
+    for i, (right, down) in enumerate(shifts):
+        shifted[:, i] = torch.roll(colour[:, i], (down, right), (1, 2))
+    shifted += noise_sigma[:, None, None] * noise.transpose(0, 1)
+    return (shifted.clamp_(0, 1) * 255).round().to(torch.uint8).movedim(0, -1)
 
 
 def _print(first: Tensor, second: Tensor, third: Tensor, q: Tensor) -> Tensor:
     """Printed packaging: large coloured fields, and lines of small print in some of them."""
     # The offset keeps faces that are a whole number of periods away from flickering.
     fields = _hash((q * 0.5 + 0.137).floor())
-    lines = _hash((q * q.new_tensor([5.0, 5.0, 9.0]) + 0.137).floor())
-    colour = torch.where(fields[:, None] < 0.5, first, torch.where(fields[:, None] < 0.8, second, third))
+    lines = _hash((q * q.new_tensor([[5.0], [5.0], [9.0]]) + 0.137).floor())
+    colour = torch.where(fields < 0.5, first, torch.where(fields < 0.8, second, third))
     written = (fields * 7 % 1 < 0.5) & (lines < 0.4)
-    return torch.where(written[:, None], third + (second - third) * (lines[:, None] < 0.2), colour)
+    return torch.where(written, torch.where(lines < 0.2, second, third), colour)
 
 
 def _hash(cell: Tensor) -> Tensor:
-    """A number in 0..1 for each integer cell (m,3)."""
-    n = cell.long()
-    mixed = (n[:, 0] * 73856093) ^ (n[:, 1] * 19349663) ^ (n[:, 2] * 83492791)
+    """A number in 0..1 for each integer cell (3,m)."""
+    x, y, z = cell.long()
+    mixed = (x * 73856093) ^ (y * 19349663) ^ (z * 83492791)
     mixed = ((mixed ^ (mixed >> 13)) * 1274126177) & 0x7FFFFFFF
     return ((mixed ^ (mixed >> 16)) & 0xFFFF).float() / 65536
 
@@ -157,7 +180,8 @@ def _look(rng: Random, base: Colour, config: SceneConfig) -> Look:
     finest = 0.04 if texture == PRINT else 0.012
     size = math.exp(rng.uniform(math.log(finest), math.log(0.16)))
     period = tuple(size * rng.uniform(0.6, 1.6) for _ in range(3))
-    shiny = rng.uniform(0.3, 0.95) if rng.random() < config.shiny_share else 0.0
+    shiny = rng.uniform(0.2, 0.85) if rng.random() < config.shiny_share else 0.0
+    shiny = shiny if config.noise else 0.0
     return Look((base, second, third), texture, period, rng.uniform(0, 100), shiny)  # type: ignore[arg-type]
 
 
@@ -204,7 +228,9 @@ def _wall(rng: Random) -> Colour:
 
 
 def _brown(rng: Random) -> Colour:
-    return colorsys.hsv_to_rgb(rng.uniform(0.04, 0.12), rng.uniform(0.15, 0.65), rng.uniform(0.3, 0.95))
+    return colorsys.hsv_to_rgb(
+        rng.uniform(0.04, 0.12), rng.uniform(0.15, 0.65), rng.uniform(0.3, 0.95)
+    )
 
 
 def _varied(rng: Random, colour: Colour, amount: float = 0.25) -> Colour:

@@ -1,9 +1,4 @@
-"""Objects come to rest on a table: dropped on a height map, tipping until they are supported.
-
-An object is sampled by surface points. It falls straight down until a point touches the height
-map of what lies there already; if its centre of mass is not above its contacts it tips about them
-until the next point touches, and so on. So boxes lean, bridge and stack as they would.
-"""
+"""What a scene holds and where: its objects, its table, and wishes where each object lies."""
 
 from __future__ import annotations
 
@@ -14,29 +9,19 @@ from random import Random
 import torch
 from torch import Tensor
 
-from pointsam_model.scenes.casting import pixels_in_rectangles
 from pointsam_model.scenes.config import SceneConfig
 from pointsam_model.scenes.objects import Piece, draw_object
-from pointsam_model.scenes.primitives import (
-    Primitives,
-    areas,
-    compose,
-    intersect,
-    rotate,
-    sample_surface,
+from pointsam_model.scenes.primitives import Primitives, areas, compose, sample_surface
+from pointsam_model.scenes.settling import (
+    REACH,
+    bare_table,
+    raise_heights,
+    rotation_about,
+    settle,
 )
 
-GRID = 160  # cells a side of the height map
-CELL = 0.008  # m
-REACH = GRID * CELL / 2 - 0.12  # objects' middles stay within this square [m]
-_NO_SUPPORT = -10.0
 _POINTS = 384  # surface points of an object
-_CANDIDATES = 6
-_TIPPINGS = 6
-_CONTACT = 0.004  # m; a gap under this is a contact
-_INSET = 0.003  # m; points look up the map this much further in, so neighbours may touch
-_DIRECTIONS = 12
-_HIGHEST = 0.28  # m; no centre of mass comes to rest above this
+_CANDIDATES = 7  # poses tried for an object
 
 
 @dataclass(frozen=True)
@@ -93,7 +78,7 @@ def arrange(layouts: list[Layout], generators: list[torch.Generator]) -> Placed:
     stable place are left out.
     """
     things = _Things(layouts)
-    heights = torch.stack([_bare_table(layout) for layout in layouts])
+    heights = torch.stack([bare_table(layout.table_half, layout.round_table) for layout in layouts])
     longest = max(len(layout.objects) for layout in layouts)
     uniforms = torch.zeros(len(layouts), longest, _CANDIDATES, 8)
     for i, (layout, generator) in enumerate(zip(layouts, generators, strict=True)):
@@ -109,9 +94,14 @@ def arrange(layouts: list[Layout], generators: list[torch.Generator]) -> Placed:
         start_rotation, start_xy, tilted = _candidates(
             things, scenes, step, uniforms[scenes, step], rotation, position, placed
         )
-        found = _settle(heights, scenes, points, start_rotation, start_xy, things.tilts[scenes, step], tilted)
+        found = settle(
+            heights, scenes, points, start_rotation, start_xy, things.tilts[scenes, step], tilted
+        )
         rotation[scenes, step], position[scenes, step], placed[scenes, step] = found
-        _raise_heights(heights, things, scenes, step, rotation, position, placed)
+        row = ((things.order == step) & placed[things.scene, step]).nonzero().squeeze(1)
+        scene = things.scene[row]
+        poses = rotation[scene, step], position[scene, step]
+        raise_heights(heights, scene, things.primitives.rows(row).moved(*poses))
 
     object_row = things.scene * longest + things.order
     keep = placed.view(-1)[object_row]
@@ -124,7 +114,7 @@ def arrange(layouts: list[Layout], generators: list[torch.Generator]) -> Placed:
 
 
 class _Things:
-    """The batch's objects as tensors: primitives about each object's centre of mass, and samples."""
+    """Objects of the batch: primitives about each one's centre of mass, and sampled points."""
 
     def __init__(self, layouts: list[Layout]) -> None:
         longest = max(len(layout.objects) for layout in layouts)
@@ -152,9 +142,12 @@ class _Things:
         area = areas(raw).double()
         # Shells and solids alike: weight by surface.
         total = torch.zeros(slots, dtype=torch.float64).index_add_(0, owner, area)
-        mass_centre = torch.zeros(slots, 3, dtype=torch.float64).index_add_(
-            0, owner, area[:, None] * raw.centre.double()
-        ) / total.clamp_min(1e-12)[:, None]
+        mass_centre = (
+            torch.zeros(slots, 3, dtype=torch.float64).index_add_(
+                0, owner, area[:, None] * raw.centre.double()
+            )
+            / total.clamp_min(1e-12)[:, None]
+        )
         self.primitives = Primitives(
             raw.kind, raw.size, raw.rotation, (raw.centre - mass_centre.float()[owner])
         )
@@ -189,8 +182,13 @@ class _Things:
 
 
 def _candidates(
-    things: _Things, scenes: Tensor, step: int, uniform: Tensor,
-    rotation: Tensor, position: Tensor, placed: Tensor,
+    things: _Things,
+    scenes: Tensor,
+    step: int,
+    uniform: Tensor,
+    rotation: Tensor,
+    position: Tensor,
+    placed: Tensor,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Starting poses: rotation (s,c,3,3), xy (s,c,2), and which of them start tilted (s,c)."""
     s, c = uniform.shape[:2]
@@ -198,7 +196,12 @@ def _candidates(
     half = things.table_half[scenes][:, None]
     angle = 2 * torch.pi * uniform[..., 0]
     # Uniform in a disc, or denser in its middle.
-    radius = things.spread[scenes][:, None] * torch.where(style == 1, uniform[..., 1], uniform[..., 1].sqrt())
+    radius = things.spread[scenes][:, None] * torch.where(
+        style == 1, uniform[..., 1], uniform[..., 1].sqrt()
+    )
+    # The last two look for a free place, farther out.
+    last_resort = torch.arange(c) >= c - 2
+    radius = torch.where(last_resort, radius * 1.3 + 0.1 * uniform[..., 6], radius)
     free = torch.stack([torch.cos(angle), torch.sin(angle)], -1) * radius[..., None]
     yaw = 2 * torch.pi * uniform[..., 2]
 
@@ -215,14 +218,18 @@ def _candidates(
     side = (uniform[..., 5] * 4).long()
     axis = side % 2
     reach = other_extent[..., :2].gather(-1, axis[..., None])[..., 0]
-    reach = reach + own_extent.expand(s, c, 3).gather(-1, axis[..., None])[..., 0] + 0.003 * uniform[..., 6]
+    reach = (
+        reach
+        + own_extent.expand(s, c, 3).gather(-1, axis[..., None])[..., 0]
+        + 0.003 * uniform[..., 6]
+    )
     heading = other_yaw + axis * (torch.pi / 2) + torch.where(side < 2, 0.0, torch.pi)
     toward = torch.stack([torch.cos(heading), torch.sin(heading)], -1)
     beside = other_xy + toward * reach[..., None]
     # On top, off the middle.
     on = other_xy + (uniform[..., 5:7] - 0.5) * other_extent[..., :2]
 
-    wish = uniform[..., 7]
+    wish = torch.where(last_resort, 1.0, uniform[..., 7])
     beside_share = torch.tensor([0.10, 0.20, 0.15, 0.80])[style]
     on_share = torch.tensor([0.03, 0.20, 0.70, 0.05])[style]
     is_beside = there & (wish < beside_share)
@@ -232,138 +239,24 @@ def _candidates(
     aligned = is_on & (uniform[..., 2] < 0.5)
     yaw = torch.where(aligned, other_yaw + 0.3 * (uniform[..., 2] - 0.25), yaw)
     # Each fifth object of a loose candidate stands parallel to the table.
-    yaw = torch.where(~is_beside & ~is_on & (uniform[..., 2] < 0.2), torch.pi / 2 * (uniform[..., 2] < 0.1), yaw)
+    yaw = torch.where(
+        ~is_beside & ~is_on & (uniform[..., 2] < 0.2), torch.pi / 2 * (uniform[..., 2] < 0.1), yaw
+    )
 
-    tilted = things.tilts[scenes, step][:, None] & ~is_beside & (uniform[..., 4] < 0.7)
+    tilted = (
+        things.tilts[scenes, step][:, None] & ~is_beside & ~last_resort & (uniform[..., 4] < 0.7)
+    )
     tilt = torch.where(tilted, 0.15 + 1.1 * uniform[..., 6], 0.0)
     about = angle + torch.pi / 2
     limit = torch.minimum(half - 0.02, torch.tensor(REACH))
     xy = torch.maximum(torch.minimum(xy, limit), -limit)
-    upright = _about(torch.zeros_like(yaw), yaw, vertical=True)
-    return compose(_about(about, tilt), upright), xy, tilted
-
-
-def _settle(
-    heights: Tensor, scenes: Tensor, points: Tensor, start: Tensor, xy: Tensor, may_tilt: Tensor, tilted: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Rest poses: rotation (s,3,3), centre of mass (s,3), and whether a stable one was found (s,)."""
-    s, c = xy.shape[:2]
-    drop = _drop(heights, scenes[:, None].expand(s, c), points[:, None], start, xy)
-    order = torch.arange(c).expand(s, c)
-    # The best of the candidates that lie stably at once: the lowest, unless piles are wanted.
-    cost = torch.where(drop.stable, order * 0.02 + drop.height.clamp_min(0), torch.inf)
-    cost, stable_pick = cost.min(1)
-    # Tilting ones tip until they rest, from the first candidate that started tilted.
-    first_tilted = torch.where(tilted, order, c - 1).amin(1)
-    pick = torch.where(may_tilt | ~torch.isfinite(cost), first_tilted, stable_pick)
-    arange = torch.arange(s)
-    rotation, place = start[arange, pick], xy[arange, pick]
-    for _ in range(_TIPPINGS):
-        state = _drop(heights, scenes, points, rotation, place)
-        angle = torch.where(state.stable, 0.0, state.angle)
-        shift = state.pivot * (1 - torch.cos(angle)) + state.pivot_depth * torch.sin(angle)
-        place = place + shift[:, None] * state.direction
-        heading = torch.atan2(state.direction[:, 1], state.direction[:, 0])
-        rotation = compose(_about(heading + torch.pi / 2, angle), rotation)
-    state = _drop(heights, scenes, points, rotation, place)
-    tipped_well = state.stable & (place.abs().amax(1) < REACH)
-    fallback = ~tipped_well & torch.isfinite(cost)
-    rotation = torch.where(fallback[:, None, None], start[arange, stable_pick], rotation)
-    place = torch.where(fallback[:, None], xy[arange, stable_pick], place)
-    height = torch.where(fallback, drop.height[arange, stable_pick], state.height)
-    return rotation, torch.cat([place, height[:, None]], 1), tipped_well | fallback
-
-
-@dataclass(frozen=True)
-class _Drop:
-    """An object fallen straight down on its first contacts."""
-
-    height: Tensor  # of the centre of mass [m]
-    stable: Tensor  # the centre of mass is above the hull of the contacts
-    direction: Tensor  # (...,2) horizontal unit vector it would tip toward
-    pivot: Tensor  # where the tipping axis crosses that direction, from the centre of mass [m]
-    pivot_depth: Tensor  # of the axis under the centre of mass [m]
-    angle: Tensor  # tipping angle until the next contact [rad]
-
-
-def _drop(heights: Tensor, scene: Tensor, points: Tensor, rotation: Tensor, xy: Tensor) -> _Drop:
-    p = rotate(rotation[..., None, :, :], points)  # (...,P,3) from the centre of mass
-    flat = p[..., :2]
-    inset = flat * (1 - _INSET / flat.square().sum(-1, keepdim=True).sqrt().clamp_min(_INSET))
-    cell = ((inset + xy[..., None, :]) / CELL + GRID / 2).floor().long().clamp(0, GRID - 1)
-    ground = heights.view(-1)[(scene[..., None] * GRID + cell[..., 1]) * GRID + cell[..., 0]]
-    height = (ground - p[..., 2]).amax(-1)
-    gap = p[..., 2] + height[..., None] - ground
-    contact = gap < _CONTACT
-
-    angles = torch.arange(_DIRECTIONS) * (2 * torch.pi / _DIRECTIONS)
-    fan = torch.stack([torch.cos(angles), torch.sin(angles)], -1)  # (D,2)
-    along = flat[..., None, 0] * fan[:, 0] + flat[..., None, 1] * fan[:, 1]  # (...,P,D)
-    support = torch.where(contact[..., None], along, -torch.inf).amax(-2)
-    least, worst = support.min(-1)
-    direction = fan[worst]
-    arm = along.gather(-1, worst[..., None, None].expand(*along.shape[:-1], 1))[..., 0]
-    lowest = torch.where(contact, p[..., 2], -torch.inf).amax(-1)
-    beyond = arm - least[..., None]
-    swing = torch.where(beyond > 0.008, torch.atan2(gap, beyond), torch.inf).amin(-1)
-    # On an edge or a tip the hull has no width: a few millimetres count as inside.
-    # Towers higher than this are no tabletop.
-    stable = (least > -0.004) & (height > -0.5) & (height < _HIGHEST)
-    return _Drop(height, stable, direction, least, -lowest, swing.clamp(0.0, 0.6))
-
-
-def _raise_heights(
-    heights: Tensor, things: _Things, scenes: Tensor, step: int, rotation: Tensor, position: Tensor, placed: Tensor
-) -> None:
-    """Adds the tops of the objects just placed to the height map, by rays from above."""
-    row = ((things.order == step) & placed[things.scene, step]).nonzero().squeeze(1)
-    if not len(row):
-        return
-    scene = things.scene[row]
-    moved = things.primitives.rows(row).moved(rotation[scene, step], position[scene, step])
-    corners = moved.corners()[..., :2] / CELL + GRID / 2
-    low = corners.amin(1).floor().long().clamp(0, GRID)
-    high = (corners.amax(1).ceil().long() + 1).clamp(0, GRID)
-    sky = 3.0
-    for member, column, line in pixels_in_rectangles(torch.cat([low, high], 1), "cpu"):
-        middle = (torch.stack([column, line], -1) + 0.5 - GRID / 2) * CELL
-        origin = torch.cat([middle, torch.full_like(middle[:, :1], sky)], 1)
-        down = torch.tensor([0.0, 0.0, -1.0]).expand_as(origin)
-        top = sky - intersect(moved, member, origin, down)
-        cell = (scene[member] * GRID + line) * GRID + column
-        heights.view(-1).scatter_reduce_(0, cell, top, "amax")
-
-
-def _bare_table(layout: Layout) -> Tensor:
-    axis = (torch.arange(GRID) + 0.5 - GRID / 2) * CELL
-    y, x = torch.meshgrid(axis, axis, indexing="ij")
-    half_x, half_y = layout.table_half
-    if layout.round_table:
-        inside = x * x + y * y < min(half_x, half_y) ** 2
-    else:
-        inside = (x.abs() < half_x) & (y.abs() < half_y)
-    return torch.where(inside, 0.0, _NO_SUPPORT)
-
-
-def _about(heading: Tensor, angle: Tensor, vertical: bool = False) -> Tensor:
-    """Rotation (...,3,3) by `angle` about the horizontal axis at `heading`, or about z."""
-    if vertical:
-        x, y, z = torch.zeros_like(angle), torch.zeros_like(angle), torch.ones_like(angle)
-    else:
-        x, y, z = torch.cos(heading), torch.sin(heading), torch.zeros_like(angle)
-    c, s = torch.cos(angle), torch.sin(angle)
-    k = 1 - c
-    rows = [
-        c + x * x * k, x * y * k - z * s, x * z * k + y * s,
-        y * x * k + z * s, c + y * y * k, y * z * k - x * s,
-        z * x * k - y * s, z * y * k + x * s, c + z * z * k,
-    ]
-    return torch.stack(rows, -1).unflatten(-1, (3, 3))
+    upright = rotation_about(torch.zeros_like(yaw), yaw, vertical=True)
+    return compose(rotation_about(about, tilt), upright), xy, tilted
 
 
 def _numbered_parts(scene: Tensor, key: Tensor) -> Tensor:
     """Part numbers from 1 within each scene; `key` ascends with scene and object."""
-    unique, number = torch.unique(key, return_inverse=True)
+    _, number = torch.unique(key, return_inverse=True)
     first = torch.zeros(int(scene.max()) + 1 if len(scene) else 0, dtype=torch.int64)
     first.scatter_reduce_(0, scene, number, "amin", include_self=False)
     return number - first[scene] + 1

@@ -48,7 +48,7 @@ def draw_camera(rng: Random, config: SceneConfig) -> Camera:
         azimuth=rng.uniform(0, 2 * math.pi),
         elevation=math.radians(rng.triangular(*config.elevation, 38.0)),
         roll=math.radians(rng.uniform(*config.roll)) if rng.random() < 0.5 else 0.0,
-        zoom=rng.uniform(0.6, 1.6),
+        zoom=rng.uniform(0.65, 1.6),
         offset=(rng.uniform(-0.2, 0.2), rng.uniform(-0.2, 0.2)),
         fov=math.radians(fov),
         axial_sigma=rng.uniform(*config.axial_sigma) if on else 0.0,
@@ -59,12 +59,16 @@ def draw_camera(rng: Random, config: SceneConfig) -> Camera:
         flying=rng.uniform(0.1, 0.6) if rng.random() < config.flying_share and on else 0.0,
         edge_dropout=rng.uniform(*config.edge_dropout) if on else 0.0,
         grazing_cosine=rng.uniform(*config.grazing_cosine) if on else 0.0,
-        holes=rng.uniform(0.002, 0.04) if rng.random() < config.hole_share and on else 0.0,
-        colour_shift_px=(shift * math.cos(heading), shift * math.sin(heading)) if on else (0.0, 0.0),
+        holes=rng.uniform(0.001, 0.02) if rng.random() < config.hole_share and on else 0.0,
+        colour_shift_px=(shift * math.cos(heading), shift * math.sin(heading))
+        if on
+        else (0.0, 0.0),
     )
 
 
-def poses(cameras: list[Camera], target: Tensor, radius: Tensor, config: SceneConfig) -> tuple[Tensor, Tensor]:
+def poses(
+    cameras: list[Camera], target: Tensor, radius: Tensor, config: SceneConfig
+) -> tuple[Tensor, Tensor]:
     """World to camera: rotation (b,3,3) and camera positions (b,3) [m] in the world.
 
     target (b,3) [m]: what the cameras look at; radius (b,) [m]: how far the objects reach from it.
@@ -81,7 +85,9 @@ def poses(cameras: list[Camera], target: Tensor, radius: Tensor, config: SceneCo
             math.sin(camera.elevation),
         )
         forward = torch.tensor([-x for x in back], dtype=torch.float64)
-        right = torch.tensor([-math.sin(camera.azimuth), math.cos(camera.azimuth), 0.0], dtype=torch.float64)
+        right = torch.tensor(
+            [-math.sin(camera.azimuth), math.cos(camera.azimuth), 0.0], dtype=torch.float64
+        )
         down = torch.linalg.cross(forward, right)
         cos, sin = math.cos(camera.roll), math.sin(camera.roll)
         right, down = cos * right + sin * down, cos * down - sin * right
@@ -102,7 +108,7 @@ def focal_lengths(cameras: list[Camera], config: SceneConfig, device: torch.devi
 
 
 def pixel_rays(focal: Tensor, config: SceneConfig, jitter: Tensor | None = None) -> Tensor:
-    """Rays (b,h,w,3) with z = 1 through pixel centres, moved by jitter (b,2,h,w) [px]."""
+    """Rays (b,3,h,w) with z = 1 through pixel centres, moved by jitter (b,2,h,w) [px]."""
     u = torch.arange(config.width, device=focal.device) - (config.width - 1) / 2
     v = torch.arange(config.height, device=focal.device) - (config.height - 1) / 2
     v, u = torch.meshgrid(v, u, indexing="ij")
@@ -110,12 +116,18 @@ def pixel_rays(focal: Tensor, config: SceneConfig, jitter: Tensor | None = None)
     if jitter is not None:
         u, v = u + jitter[:, 0], v + jitter[:, 1]
     f = focal[:, None, None]
-    return torch.stack([u / f, v / f, torch.ones_like(u)], -1)
+    return torch.stack([u / f, v / f, torch.ones_like(u)], 1)
 
 
 def degrade(
-    depth: Tensor, cosine: Tensor, shiny: Tensor, cameras: list[Camera], focal: Tensor,
-    draws: Tensor, coarse: Tensor, config: SceneConfig,
+    depth: Tensor,
+    cosine: Tensor,
+    shiny: Tensor,
+    cameras: list[Camera],
+    focal: Tensor,
+    draws: Tensor,
+    coarse: Tensor,
+    config: SceneConfig,
 ) -> tuple[Tensor, Tensor]:
     """Measured depth (b,h,w) [m], NaN where lost, and which pixels fly between two surfaces.
 
@@ -125,14 +137,24 @@ def degrade(
     """
     pixel = config.width / _REFERENCE_WIDTH
     values = {
-        name: torch.tensor([float(getattr(c, name)) for c in cameras], device=depth.device)[:, None, None]
+        name: torch.tensor([float(getattr(c, name)) for c in cameras], device=depth.device)[
+            :, None, None
+        ]
         for name in (
-            "axial_sigma", "warp_sigma", "quantised", "shadow", "flying", "edge_dropout",
-            "grazing_cosine", "holes",
+            "axial_sigma",
+            "warp_sigma",
+            "quantised",
+            "shadow",
+            "flying",
+            "edge_dropout",
+            "grazing_cosine",
+            "holes",
         )
     }
     normal, first, second, third = draws.unbind(1)
-    slow = torch.nn.functional.interpolate(coarse, depth.shape[1:], mode="bicubic", align_corners=False)
+    slow = torch.nn.functional.interpolate(
+        coarse, depth.shape[1:], mode="bicubic", align_corners=False
+    )
     baseline_px = focal[:, None, None] * config.baseline
     lost = ~torch.isfinite(depth)
 

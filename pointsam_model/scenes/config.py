@@ -25,7 +25,7 @@ class SceneConfig:
     objects: tuple[int, int] = (1, 25)  # lowest and highest number drawn
     crowded_share: float = 0.4  # scenes that draw from the upper part, crowded_objects and more
     crowded_objects: int = 9
-    object_scale: Range = (0.8, 1.3)  # factor on all objects of a scene
+    object_scale: Range = (0.85, 1.4)  # factor on all objects of a scene
 
     # Arrangement: each scene has one of these styles; what is left is scattered.
     pile_share: float = 0.40
@@ -59,10 +59,10 @@ class SceneConfig:
     quantised_share: float = 0.8
     shadow_share: float = 0.85
     flying_share: float = 0.35
-    edge_dropout: Range = (0.0, 0.6)
+    edge_dropout: Range = (0.0, 0.45)
     grazing_cosine: Range = (0.06, 0.22)
-    shiny_share: float = 0.05  # parts that lose most of their points
-    hole_share: float = 0.4  # scenes with patches of no return
+    shiny_share: float = 0.04  # parts that lose most of their points
+    hole_share: float = 0.25  # scenes with patches of no return
 
     # Colour.
     gray_share: float = 0.06  # whole scene in gray

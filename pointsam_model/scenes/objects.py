@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from random import Random
 
 from pointsam_model.scenes.primitives import BOX, CAPSULE, ELLIPSOID, FRUSTUM
@@ -64,7 +65,9 @@ def carton(rng: Random) -> list[Piece]:
 
 
 def flat_box(rng: Random) -> list[Piece]:
-    return [_box([rng.uniform(0.08, 0.30), rng.uniform(0.07, 0.22), rng.uniform(0.02, 0.07)], part=0)]
+    return [
+        _box([rng.uniform(0.08, 0.30), rng.uniform(0.07, 0.22), rng.uniform(0.02, 0.07)], part=0)
+    ]
 
 
 def book(rng: Random) -> list[Piece]:
@@ -85,7 +88,11 @@ def book(rng: Random) -> list[Piece]:
 def plate(rng: Random) -> list[Piece]:
     """Thin and flat: a sheet, a board or a round plate."""
     if rng.random() < 0.5:
-        return [_box([rng.uniform(0.1, 0.32), rng.uniform(0.08, 0.24), rng.uniform(0.006, 0.015)], part=0)]
+        return [
+            _box(
+                [rng.uniform(0.1, 0.32), rng.uniform(0.08, 0.24), rng.uniform(0.006, 0.015)], part=0
+            )
+        ]
     radius = rng.uniform(0.06, 0.13)
     foot = radius * rng.uniform(0.55, 0.75)
     height = rng.uniform(0.012, 0.03)
@@ -109,12 +116,18 @@ def tin(rng: Random) -> list[Piece]:
 
 def bottle(rng: Random) -> list[Piece]:
     radius, body = rng.uniform(0.024, 0.045), rng.uniform(0.07, 0.17)
-    neck, shoulder, cap = radius * rng.uniform(0.3, 0.5), rng.uniform(0.02, 0.06), rng.uniform(0.015, 0.05)
+    neck, shoulder, cap = (
+        radius * rng.uniform(0.3, 0.5),
+        rng.uniform(0.02, 0.06),
+        rng.uniform(0.015, 0.05),
+    )
     z = -body / 2
     return [
         _frustum(radius, radius, body, part=0),
         _frustum(radius, neck, shoulder, (0, 0, z + body + shoulder / 2), part=0),
-        _frustum(neck, neck * rng.uniform(0.9, 1.1), cap, (0, 0, z + body + shoulder + cap / 2), part=1),
+        _frustum(
+            neck, neck * rng.uniform(0.9, 1.1), cap, (0, 0, z + body + shoulder + cap / 2), part=1
+        ),
     ]
 
 
@@ -140,7 +153,9 @@ def jar(rng: Random) -> list[Piece]:
 
 def cup(rng: Random) -> list[Piece]:
     top = rng.uniform(0.03, 0.05)
-    return [_frustum(top * rng.uniform(0.6, 1.0), top, rng.uniform(0.06, 0.14), caps=_LOWER_CAP, part=0)]
+    return [
+        _frustum(top * rng.uniform(0.6, 1.0), top, rng.uniform(0.06, 0.14), caps=_LOWER_CAP, part=0)
+    ]
 
 
 def mug(rng: Random) -> list[Piece]:
@@ -151,7 +166,7 @@ def mug(rng: Random) -> list[Piece]:
     arc = [math.radians(angle) for angle in (-90, -45, 0, 45, 90)]
     start = 0.5 * (base + top) * 0.97
     points = [(start + reach * math.cos(a) * 0.9, 0.0, reach * math.sin(a)) for a in arc]
-    return [body] + [_capsule(p, q, thick, part=1) for p, q in zip(points, points[1:], strict=False)]
+    return [body] + [_capsule(p, q, thick, part=1) for p, q in pairwise(points)]
 
 
 def bowl(rng: Random) -> list[Piece]:
@@ -202,7 +217,11 @@ def tool(rng: Random) -> list[Piece]:
 
 
 def lidded_box(rng: Random) -> list[Piece]:
-    width, depth, height = (rng.uniform(0.06, 0.24), rng.uniform(0.05, 0.18), rng.uniform(0.04, 0.14))
+    width, depth, height = (
+        rng.uniform(0.06, 0.24),
+        rng.uniform(0.05, 0.18),
+        rng.uniform(0.04, 0.14),
+    )
     lid = rng.uniform(0.015, 0.04)
     over = rng.uniform(0.002, 0.012)
     return [
@@ -213,7 +232,11 @@ def lidded_box(rng: Random) -> list[Piece]:
 
 def compound(rng: Random) -> list[Piece]:
     """Two or three blocks or cylinders grown together, as an appliance or a toy."""
-    width, depth, height = (rng.uniform(0.07, 0.2), rng.uniform(0.06, 0.16), rng.uniform(0.04, 0.12))
+    width, depth, height = (
+        rng.uniform(0.07, 0.2),
+        rng.uniform(0.06, 0.16),
+        rng.uniform(0.04, 0.12),
+    )
     pieces = [_box([width, depth, height], part=0)]
     for part in range(1, rng.randint(2, 3)):
         x, y = rng.uniform(-0.25, 0.25) * width, rng.uniform(-0.25, 0.25) * depth
@@ -223,7 +246,15 @@ def compound(rng: Random) -> list[Piece]:
             pieces.append(_box(sides, (x, y, (height + tall) / 2), part=part))
         else:
             radius = min(width, depth) * rng.uniform(0.12, 0.24)
-            pieces.append(_frustum(radius, radius * rng.uniform(0.6, 1.0), tall, (x, y, (height + tall) / 2), part=part))
+            pieces.append(
+                _frustum(
+                    radius,
+                    radius * rng.uniform(0.6, 1.0),
+                    tall,
+                    (x, y, (height + tall) / 2),
+                    part=part,
+                )
+            )
     return pieces
 
 
@@ -281,7 +312,12 @@ def _box(sides: Sequence[float], centre: Vector = (0, 0, 0), *, part: int) -> Pi
 
 
 def _frustum(
-    lower: float, upper: float, height: float, centre: Vector = (0, 0, 0), *, part: int,
+    lower: float,
+    upper: float,
+    height: float,
+    centre: Vector = (0, 0, 0),
+    *,
+    part: int,
     caps: float = _BOTH_CAPS,
 ) -> Piece:
     return Piece(FRUSTUM, (lower, upper, height / 2, caps), centre, part)

@@ -45,7 +45,7 @@ class Primitives:
         )
 
     def moved(self, rotation: Tensor, translation: Tensor) -> Primitives:
-        """All primitives in an outer frame: rotation (n,3,3) or (3,3), translation (n,3) or (3,)."""
+        """All in an outer frame: rotation (n,3,3) or (3,3), translation (n,3) or (3,) [m]."""
         return Primitives(
             self.kind,
             self.size,
@@ -99,45 +99,44 @@ def intersect(primitives: Primitives, row: Tensor, origin: Tensor, direction: Te
     """
     t = torch.full(row.shape, torch.inf, device=row.device)
     kinds = primitives.kind[row]
-    for kind, function in enumerate((_box, _frustum, _ellipsoid, _capsule)):
+    for kind in range(4):
         chosen = (kinds == kind).nonzero().squeeze(1)
         if len(chosen):
             rows = row[chosen]
-            local = to_local(primitives, rows, origin[chosen], direction[chosen])
-            t[chosen] = function(*local, primitives.size[rows])
+            offset = (origin[chosen] - primitives.centre[rows]).t()
+            o = local_direction(primitives, rows, offset)
+            d = local_direction(primitives, rows, direction[chosen].t())
+            t[chosen] = intersect_local(kind, o, d, primitives.size.t()[:, rows])
     return t
 
 
-def to_local(
-    primitives: Primitives, row: Tensor, origin: Tensor, direction: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Rays in the frames of their primitives: origin and direction as tuples of rows (3,m)."""
-    rotation = primitives.rotation.flatten(1).t()[:, row]
-    offset = (origin - primitives.centre[row]).t()
-    d = direction.t()
-    # Columns of the rotation are the primitive's axes in the outer frame.
-    o_local = [
-        rotation[k] * offset[0] + rotation[3 + k] * offset[1] + rotation[6 + k] * offset[2]
-        for k in range(3)
-    ]
-    d_local = [
-        rotation[k] * d[0] + rotation[3 + k] * d[1] + rotation[6 + k] * d[2] for k in range(3)
-    ]
-    return torch.stack(o_local), torch.stack(d_local)
+def intersect_local(kind: int, origin: Tensor, direction: Tensor, size: Tensor) -> Tensor:
+    """`intersect` for primitives of one kind and rays in their frames: (3,m), (3,m), size (4,m)."""
+    return (_box, _frustum, _ellipsoid, _capsule)[kind](origin, direction, size)
 
 
-def normals(primitives: Primitives, row: Tensor, local: Tensor) -> Tensor:
-    """Outward unit normals (m,3) in the outer frame at surface points `local` (m,3).
+def local_direction(primitives: Primitives, row: Tensor, direction: Tensor) -> Tensor:
+    """Vectors (3,m) of the outer frame in the frames of primitives `row`: (3,m).
 
-    `local` is in the frame of primitive `row[i]`.
+    Coordinates come first here and below: rows of pixels stay contiguous, which is several times
+    faster than rows of three.
     """
-    kinds, sizes = primitives.kind[row], primitives.size[row]
+    axes = primitives.rotation.flatten(1).t()[:, row]
+    x, y, z = direction
+    return torch.stack([axes[k] * x + axes[3 + k] * y + axes[6 + k] * z for k in range(3)])
+
+
+def local_normals(primitives: Primitives, row: Tensor, local: Tensor) -> Tensor:
+    """Outward unit normals (3,m) at surface points `local` (3,m), in the primitives' own frames."""
+    kinds = primitives.kind[row]
     normal = torch.empty_like(local)
-    for kind, function in enumerate((_box_normal, _frustum_normal, _ellipsoid_normal, _capsule_normal)):
+    functions = (_box_normal, _frustum_normal, _ellipsoid_normal, _capsule_normal)
+    for kind, function in enumerate(functions):
         chosen = (kinds == kind).nonzero().squeeze(1)
         if len(chosen):
-            normal[chosen] = function(local[chosen], sizes[chosen])
-    return rotate(primitives.rotation[row], torch.nn.functional.normalize(normal, dim=-1))
+            size = primitives.size.t()[:, row[chosen]]
+            normal[:, chosen] = function(local[:, chosen], size)
+    return normal * normal.square().sum(0).clamp_min(_TINY**2).rsqrt()
 
 
 def areas(primitives: Primitives) -> Tensor:
@@ -169,7 +168,9 @@ def sample_surface(primitives: Primitives, row: Tensor, uniform: Tensor) -> Tens
 
     xy, yz, xz = a * b, b * c, a * c
     pick = w * (xy + yz + xz)
-    share = torch.where(pick < xy, pick / xy, torch.where(pick < xy + yz, (pick - xy) / yz, (pick - xy - yz) / xz))
+    share = torch.where(
+        pick < xy, pick / xy, torch.where(pick < xy + yz, (pick - xy) / yz, (pick - xy - yz) / xz)
+    )
     sign = torch.where(share < 0.5, -1.0, 1.0)
     box = torch.where(
         (pick < xy)[:, None],
@@ -205,13 +206,15 @@ def sample_surface(primitives: Primitives, row: Tensor, uniform: Tensor) -> Tens
 
     k = kind[:, None]
     local = torch.where(
-        k == BOX, box, torch.where(k == FRUSTUM, frustum, torch.where(k == CAPSULE, capsule, ellipsoid))
+        k == BOX,
+        box,
+        torch.where(k == FRUSTUM, frustum, torch.where(k == CAPSULE, capsule, ellipsoid)),
     )
     return rotate(primitives.rotation[row], local) + primitives.centre[row]
 
 
 def _box(o: Tensor, d: Tensor, size: Tensor) -> Tensor:
-    half = size[:, :3].t()
+    half = size[:3]
     inverse = 1.0 / torch.where(d.abs() < _TINY, _TINY, d)
     middle, reach = -o * inverse, half * inverse.abs()
     enter = (middle - reach).amax(0)
@@ -221,7 +224,7 @@ def _box(o: Tensor, d: Tensor, size: Tensor) -> Tensor:
 
 
 def _frustum(o: Tensor, d: Tensor, size: Tensor) -> Tensor:
-    lower, upper, half, caps = size.t()
+    lower, upper, half, caps = size
     slope = (upper - lower) / (2 * half)
     radius = 0.5 * (lower + upper) + slope * o[2]
     rate = slope * d[2]
@@ -242,8 +245,8 @@ def _frustum(o: Tensor, d: Tensor, size: Tensor) -> Tensor:
 
 
 def _ellipsoid(o: Tensor, d: Tensor, size: Tensor) -> Tensor:
-    scale = 1.0 / size[:, :3].t()
-    clip = size[:, 3]
+    scale = 1.0 / size[:3]
+    clip = size[3]
     o, d = o * scale, d * scale
     t = torch.full_like(clip, torch.inf)
     for root in _roots((d * d).sum(0), (o * d).sum(0), (o * o).sum(0) - 1.0):
@@ -253,7 +256,7 @@ def _ellipsoid(o: Tensor, d: Tensor, size: Tensor) -> Tensor:
 
 
 def _capsule(o: Tensor, d: Tensor, size: Tensor) -> Tensor:
-    radius, half = size[:, 0], size[:, 1]
+    radius, half = size[0], size[1]
     squared = radius * radius
     flat = o[0] * o[0] + o[1] * o[1] - squared
     a = d[0] * d[0] + d[1] * d[1]
@@ -284,26 +287,27 @@ def _roots(a: Tensor, b: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
 
 def _box_normal(local: Tensor, size: Tensor) -> Tensor:
     """Along the axis on whose face the point lies."""
-    outside = local.abs() - size[:, :3]
-    return torch.where(outside == outside.amax(-1, keepdim=True), local.sign(), 0.0)
+    outside = local.abs() - size[:3]
+    return torch.where(outside == outside.amax(0), local.sign(), 0.0)
 
 
 def _frustum_normal(local: Tensor, size: Tensor) -> Tensor:
     """Of a cap, or of the side with its slope, whichever is nearer."""
-    x, y, z = local.unbind(-1)
-    slope = (size[:, 1] - size[:, 0]) / (2 * size[:, 2])
+    x, y, z = local
+    lower, upper, half, _ = size
+    slope = (upper - lower) / (2 * half)
     radius = torch.hypot(x, y)
-    off_side = (radius - 0.5 * (size[:, 0] + size[:, 1]) - slope * z).abs()
-    on_cap = (size[:, 2] - z.abs()).abs() < off_side
+    off_side = (radius - 0.5 * (lower + upper) - slope * z).abs()
+    on_cap = (half - z.abs()).abs() < off_side
     zero = torch.zeros_like(x)
-    cap = torch.stack([zero, zero, z.sign()], -1)
-    return torch.where(on_cap[:, None], cap, torch.stack([x, y, -slope * radius], -1))
+    cap = torch.stack([zero, zero, z.sign()])
+    return torch.where(on_cap, cap, torch.stack([x, y, -slope * radius]))
 
 
 def _ellipsoid_normal(local: Tensor, size: Tensor) -> Tensor:
-    return local / size[:, :3].square()
+    return local / size[:3].square()
 
 
 def _capsule_normal(local: Tensor, size: Tensor) -> Tensor:
-    x, y, z = local.unbind(-1)
-    return torch.stack([x, y, z - z.clamp(-size[:, 1], size[:, 1])], -1)
+    x, y, z = local
+    return torch.stack([x, y, z - torch.minimum(torch.maximum(z, -size[1]), size[1])])
