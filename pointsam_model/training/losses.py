@@ -16,7 +16,7 @@ DICE_SMOOTHING = 1e-3
 def focal_loss(logits: Tensor, truth: Tensor, counted: Tensor | None = None) -> Tensor:
     """Focal loss without α. logits (..., n), truth (..., n) bool to (...)."""
     target = truth.to(logits.dtype)
-    cross_entropy = F.binary_cross_entropy_with_logits(logits, target, reduction="none")
+    cross_entropy = F.softplus(logits) - logits * target
     miss = (logits.sigmoid() - target).abs()  # 1 - probability of the right answer
     return _mean(cross_entropy * miss**FOCAL_GAMMA, counted)
 
@@ -38,7 +38,7 @@ def mask_iou(logits: Tensor, truth: Tensor, counted: Tensor | None = None) -> Te
         mask, truth = mask & counted, truth & counted
     union = (mask | truth).sum(-1)
     overlap = (mask & truth).sum(-1)
-    return torch.where(union > 0, overlap / union.clamp(min=1), torch.ones_like(union, dtype=torch.float32))
+    return torch.where(union > 0, overlap / union.clamp(min=1), 1.0)
 
 
 def _mean(values: Tensor, counted: Tensor | None) -> Tensor:
