@@ -1,0 +1,201 @@
+"""Checkpoints: what loads, what is refused, and with which words."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from pointsam_model import CheckpointError, ConfigError, load_model
+from pointsam_model.config import ModelConfig, preset
+from pointsam_model.nn import PointSAM
+from pointsam_model.weights.loading import UNUSED
+from pointsam_model.weights.saving import save_checkpoint
+
+FIXTURES = Path(__file__).parent / "fixtures"
+CONFIG = str(FIXTURES / "tiny" / "config.json")
+WEIGHTS = FIXTURES / "tiny" / "weights.safetensors"
+
+
+@pytest.fixture
+def weights() -> dict[str, torch.Tensor]:
+    return load_file(WEIGHTS)
+
+
+def refusal(path: Path, model: str = CONFIG) -> str:
+    with pytest.raises(CheckpointError) as refused:
+        load_model(model, path, device="cpu")
+    return str(refused.value)
+
+
+@pytest.mark.parametrize("name", ["large", "giant"])
+def test_every_tensor_of_a_released_file_is_used_or_known_to_be_unused(name: str) -> None:
+    released = json.loads((FIXTURES / "checkpoint_keys" / f"{name}.json").read_text())
+    with torch.device("meta"):
+        wanted = PointSAM(preset(name)).state_dict()
+    shapes = {key: list(tensor.shape) for key, tensor in wanted.items()}
+    assert shapes == {key: shape for key, shape in released.items() if key in shapes}
+    assert all(key.startswith(UNUSED) for key in set(released) - set(shapes))
+
+
+def test_a_missing_tensor_is_named(tmp_path: Path, weights: dict[str, torch.Tensor]) -> None:
+    del weights["mask_decoder.iou_token.weight"]
+    save_file(weights, tmp_path / "w.safetensors")
+    assert "no tensor mask_decoder.iou_token.weight" in refusal(tmp_path / "w.safetensors")
+
+
+def test_a_misshapen_tensor_is_named_with_both_shapes(
+    tmp_path: Path, weights: dict[str, torch.Tensor]
+) -> None:
+    weights["pc_encoder.out_proj.bias"] = torch.zeros(33)
+    save_file(weights, tmp_path / "w.safetensors")
+    message = refusal(tmp_path / "w.safetensors")
+    assert "pc_encoder.out_proj.bias has shape [33], the model needs [32]" in message
+
+
+def test_a_checkpoint_of_a_deeper_model_is_refused(
+    tmp_path: Path, weights: dict[str, torch.Tensor]
+) -> None:
+    weights["pc_encoder.transformer.blocks.3.norm1.weight"] = torch.zeros(64)
+    save_file(weights, tmp_path / "w.safetensors")
+    message = refusal(tmp_path / "w.safetensors")
+    assert "pc_encoder.transformer.blocks.3.norm1.weight" in message
+    assert "another model" in message
+
+
+def test_a_file_of_something_else_is_refused(tmp_path: Path) -> None:
+    save_file({"encoder.weight": torch.zeros(3)}, tmp_path / "w.safetensors")
+    assert "0 of the" in refusal(tmp_path / "w.safetensors")
+
+
+def test_values_that_are_no_numbers_are_refused(
+    tmp_path: Path, weights: dict[str, torch.Tensor]
+) -> None:
+    weights["pc_encoder.out_proj.bias"][3] = torch.nan
+    save_file(weights, tmp_path / "w.safetensors")
+    assert "pc_encoder.out_proj.bias holds NaN" in refusal(tmp_path / "w.safetensors")
+
+
+@pytest.mark.parametrize("kept", [0, 5, 100, 1_000_000])
+def test_a_truncated_file_is_refused(tmp_path: Path, kept: int) -> None:
+    (tmp_path / "w.safetensors").write_bytes(WEIGHTS.read_bytes()[:kept])
+    assert "safetensors" in refusal(tmp_path / "w.safetensors")
+
+
+@pytest.mark.parametrize("writer", ["torch", "pickle"])
+def test_a_pickle_is_refused_without_being_opened(tmp_path: Path, writer: str) -> None:
+    class Trap:
+        def __reduce__(self) -> tuple[object, tuple[str]]:
+            return Path.touch, (tmp_path / "opened",)  # type: ignore[return-value]
+
+    path = tmp_path / "model.safetensors"
+    if writer == "torch":
+        torch.save({"trap": Trap()}, path)
+    else:
+        path.write_bytes(pickle.dumps(Trap()))
+    assert "pickle" in refusal(path)
+    assert not (tmp_path / "opened").exists()
+
+
+def test_an_absent_file_is_refused(tmp_path: Path) -> None:
+    assert "No such file" in refusal(tmp_path / "none.safetensors")
+
+
+def test_heads_that_shapes_do_not_show_are_checked_by_the_config_inside(tmp_path: Path) -> None:
+    config = ModelConfig.from_json(CONFIG)
+    save_checkpoint(PointSAM(config), tmp_path / "w.safetensors")
+    other = json.loads(Path(CONFIG).read_text())
+    other["vit"]["heads"] = 8
+    (tmp_path / "other.json").write_text(json.dumps(other))
+    load_model(CONFIG, tmp_path / "w.safetensors", device="cpu")
+    assert "heads=4" in refusal(tmp_path / "w.safetensors", str(tmp_path / "other.json"))
+
+
+def test_large_without_a_file_says_which_one_is_needed() -> None:
+    with pytest.raises(CheckpointError, match=r"released model\.safetensors"):
+        load_model("large", device="cpu")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"model": "huge"}, "tiny, large, giant"),
+        ({"device": "tpu"}, "auto, cpu, cuda"),
+        ({"device": "cuda:99"}, "CUDA devices"),
+        ({"dtype": "int8"}, "float32, bfloat16, float16"),
+    ],
+)
+def test_a_wrong_setting_is_refused_with_what_is_right(
+    arguments: dict[str, str], message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        load_model(**{"model": "tiny", **arguments})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_weights_load_in_half_precision_but_positions_stay_float32(dtype: str) -> None:
+    model = load_model(CONFIG, WEIGHTS, device="cpu", dtype=dtype)
+    assert model.pc_encoder.out_proj.weight.dtype == getattr(torch, dtype)
+    matrix = model.point_encoder.pe_layer.positional_encoding_gaussian_matrix
+    assert matrix.dtype == torch.float32
+
+
+def test_a_checkpoint_survives_writing_and_reading(tmp_path: Path) -> None:
+    model = load_model(CONFIG, WEIGHTS, device="cpu")
+    save_checkpoint(model, tmp_path / "w.safetensors", about={"seed": "1"})
+    again = load_model(CONFIG, tmp_path / "w.safetensors", device="cpu")
+    for name, tensor in model.state_dict().items():
+        assert torch.equal(tensor, again.state_dict()[name]), name
+
+
+LOAD_LARGE = """
+import resource, sys
+from pointsam_model import load_model
+from pointsam_model.nn import PointSAM
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+model = load_model("large", sys.argv[1], device="cpu", dtype=sys.argv[2])
+after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+print(sum(p.numel() for p in model.parameters()), (after - before) / 1024)
+"""
+
+
+@pytest.fixture(scope="module")
+def large_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file as released: every tensor of it, the unused ones too, with random values."""
+    released = json.loads((FIXTURES / "checkpoint_keys" / "large.json").read_text())
+    generator = torch.Generator().manual_seed(0)
+    tensors = {
+        name: torch.rand(shape, generator=generator) * 0.02 for name, shape in released.items()
+    }
+    path = tmp_path_factory.mktemp("large") / "model.safetensors"
+    save_file(tensors, path)
+    return path
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("dtype", "most_mib"), [("float32", 2600), ("bfloat16", 2000)])
+def test_the_full_size_large_file_loads_with_bounded_memory(
+    large_file: Path, dtype: str, most_mib: int, record_property: pytest.RecordProperty
+) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", LOAD_LARGE, str(large_file), dtype],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    parameters, peak = done.stdout.split()
+    record_property("peak_mib", peak)
+    print(f"large, {dtype}: peak memory of loading {float(peak):.0f} MiB")
+    assert int(parameters) > 300_000_000
+    assert float(peak) < most_mib  # the mapped file counts where it is read
+
+
+def test_resource_usage_is_measured_in_kibibytes() -> None:
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss > 10_000
