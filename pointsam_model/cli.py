@@ -7,16 +7,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
+import numpy as np
 import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
 
-from pointsam_model.errors import PointSamError
+from pointsam_model.errors import PointSamError, PromptError
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
 console = Console()
-
 
 
 @app.callback()
@@ -80,6 +81,81 @@ def evaluate(
             }
             write_json(json, results, about)
             console.print(f"every object's result: {json}")
+
+
+@app.command()
+def segment(
+    cloud: Annotated[Path, typer.Argument(help="a file that `pointsam` reads, or a ROS 2 bag")],
+    click: Annotated[list[str], typer.Option(help="x,y,z [m] on the object; again for more")],
+    off: Annotated[list[str] | None, typer.Option(help="x,y,z [m] off the object")] = None,
+    topic: Annotated[str, typer.Option(help="PointCloud2 topic of a bag; empty: the first")] = "",
+    png: Annotated[Path | None, typer.Option(help="draw the best mask here")] = None,
+    npz: Annotated[Path | None, typer.Option(help="write masks, scores and rows here")] = None,
+    model: Model = "tiny",
+    checkpoint: Checkpoint = None,
+    device: DeviceName = "auto",
+    dtype: Dtype = "float32",
+) -> None:
+    """Segments one object of a cloud from clicks; one click alone gives up to three masks."""
+    from pointsam_model import Cloud, Prompt
+    from pointsam_model.pictures import DrawnMask, draw_masks
+    from pointsam_model.readers import read_cloud
+
+    with refusals():
+        points = np.array([_point(text) for text in [*click, *(off or [])]])
+        labels = np.array([1] * len(click) + [0] * len(off or []))
+        source = read_cloud(cloud, topic)
+        predictor = load_predictor(model, checkpoint, device, dtype)
+        embedding = predictor.embed(Cloud(source.xyz, source.rgb))
+        points = embedding.snap(points)
+        (prediction,) = predictor.segment(embedding, [Prompt(points, labels)])
+        table = Table()
+        for name in ("mask", "score", "stability", "points"):
+            table.add_column(name, justify="right")
+        for number, mask in enumerate(prediction.masks):
+            score, stability = prediction.scores[number], prediction.stability[number]
+            held = np.count_nonzero(mask)
+            table.add_row(str(number + 1), f"{score:.2f}", f"{stability:.2f}", f"{held:,}")
+        console.print(table)
+        if npz is not None:
+            np.savez_compressed(npz, masks=prediction.masks, scores=prediction.scores)
+            console.print(f"masks: {npz}")
+        if png is not None:
+            best = np.flatnonzero(prediction.masks[0])
+            caption = f"{len(best):,} points   score {prediction.scores[0]:.2f}"
+            draw_masks(png, source, [DrawnMask(best, caption, points, labels)], source.name)
+            console.print(f"picture: {png}")
+
+
+@app.command()
+def scenes(
+    png: Annotated[Path, typer.Option(help="where to draw them")],
+    count: Annotated[int, typer.Option(min=1, max=100, help="how many")] = 12,
+    seed: Annotated[int, typer.Option(min=0, help="of the first; the others follow")] = 0,
+) -> None:
+    """Draws a sheet of generated scenes with their instance labels."""
+    from pointsam_model.pictures import draw_sheet
+    from pointsam_model.readers import SensorCloud
+    from pointsam_model.scenes import SceneConfig, generate_scene
+
+    with refusals(), progress() as bar:
+        clouds = []
+        for number in bar.track(range(seed, seed + count), description="scenes"):
+            scene = generate_scene(number, SceneConfig(width=320, height=240))
+            size = scene.height, scene.width
+            name = f"seed {number}"
+            clouds.append(SensorCloud(scene.xyz, scene.rgb, *size, name, labels=scene.instance))
+        draw_sheet(png, clouds)
+    console.print(f"picture: {png}")
+
+
+def _point(text: str) -> tuple[float, float, float]:
+    """Three numbers from x,y,z."""
+    try:
+        x, y, z = (float(word) for word in text.split(","))
+    except ValueError:
+        raise PromptError(f"{text!r} is no point; give x,y,z in metres, as 0.1,-0.2,0.8") from None
+    return x, y, z
 
 
 def load_predictor(model: str, checkpoint: Path | None, device: str, dtype: str) -> Any:

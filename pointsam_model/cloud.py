@@ -12,84 +12,13 @@ from numpy.typing import ArrayLike, NDArray
 from pointsam_model import ops
 from pointsam_model.config import ReductionConfig
 from pointsam_model.errors import CloudError
+from pointsam_model.layout import CloudLayout, PointField
+
+__all__ = ["Cloud", "CloudLayout", "PointField", "ReducedCloud"]
 
 FARTHEST_M = 1e9  # beyond it lies no return of any sensor; some drivers send FLT_MAX for "nothing"
 EXACT_WITHIN_M = 1000.0  # float32 resolves 0.06 mm there; farther out points need an origin
 LEAST_POINTS = 3
-
-_SIZES = {1: 1, 2: 1, 3: 2, 4: 2, 5: 4, 6: 4, 7: 4, 8: 8}
-
-
-@dataclass(frozen=True)
-class PointField:
-    """One field of each point, as in sensor_msgs/PointField.
-
-    Attributes:
-        name: x, y, z, rgb, ...
-        offset: bytes from the start of a point.
-        datatype: 1 INT8, 2 UINT8, 3 INT16, 4 UINT16, 5 INT32, 6 UINT32, 7 FLOAT32, 8 FLOAT64.
-        count: how many values; 0 counts as 1, as old drivers send it.
-    """
-
-    name: str
-    offset: int
-    datatype: int
-    count: int = 1
-
-
-@dataclass(frozen=True)
-class CloudLayout:
-    """Where the points' fields lie in a buffer, as in sensor_msgs/PointCloud2.
-
-    Attributes:
-        fields: what each point has.
-        height, width: rows and columns; height 1 where the cloud is not organised.
-        point_step, row_step: bytes from a point, and from a row, to the next.
-        big_endian: the byte order of the numbers.
-
-    Raises:
-        CloudError: a number below its least value, an unknown datatype, a field that reaches out
-            of its point, a row shorter than its points, two fields of one name.
-    """
-
-    fields: tuple[PointField, ...]
-    height: int
-    width: int
-    point_step: int
-    row_step: int
-    big_endian: bool = False
-
-    def __post_init__(self) -> None:
-        for name in ("height", "width", "point_step"):
-            if getattr(self, name) < 1:
-                raise CloudError(f"the cloud's {name} is {getattr(self, name)}; it must be above 0")
-        if self.row_step < self.width * self.point_step:
-            raise CloudError(
-                f"the cloud's row_step is {self.row_step}; it must be at least width * point_step, "
-                f"{self.width * self.point_step}"
-            )
-        names: set[str] = set()
-        for field in self.fields:
-            self._check(field)
-            if field.name in names:
-                raise CloudError(f"the cloud has two fields {field.name!r}; names must differ")
-            names.add(field.name)
-
-    def field(self, name: str) -> PointField | None:
-        """The field of this name, or None."""
-        return next((field for field in self.fields if field.name == name), None)
-
-    def _check(self, field: PointField) -> None:
-        if field.datatype not in _SIZES:
-            raise CloudError(
-                f"the cloud's field {field.name!r} has datatype {field.datatype}; it must be 1 to 8"
-            )
-        end = field.offset + _SIZES[field.datatype] * max(field.count, 1)
-        if field.offset < 0 or field.count < 0 or end > self.point_step:
-            raise CloudError(
-                f"the cloud's field {field.name!r} takes bytes {field.offset} to {end} of a point; "
-                f"they must lie within its point_step of {self.point_step}"
-            )
 
 
 @dataclass(frozen=True)
@@ -100,7 +29,7 @@ class ReducedCloud:
         rows: (m,) int64 source rows of the kept points, ascending.
         nearest: (n,) int32, for each source point its nearest kept point (0 to m-1); -1 where the
             point is invalid, cropped or out of range: such a point is never in a mask.
-        origin: (3,) float64 [m], subtracted before going to float32; zeros within 1 km.
+        origin: (3,) float64 [m], subtracted before going to float32; 0 on axes within 1 km.
         points: (m,3) float32 [m], kept points minus origin.
         colors: (m,3) uint8 or None.
     """
@@ -116,8 +45,8 @@ class Cloud:
     """The points of one cloud in the order the sensor sent them; immutable.
 
     Args:
-        xyz: (n,3) float32 or float64 [m], in the cloud's coordinate frame. No return: NaN, infinite,
-            (0,0,0) or farther than 1e9 m.
+        xyz: (n,3) float32 or float64 [m], in the cloud's coordinate frame. No return: NaN,
+            infinite, (0,0,0) or farther than 1e9 m.
         rgb: (n,3) uint8 red, green, blue, or None.
 
     Raises:
@@ -195,7 +124,7 @@ class Cloud:
         steps = [f"{self.size} points"]
         inside = self._inside(config, steps)
         rows = np.flatnonzero(inside)
-        origin, points = _relative(self._xyz if len(rows) == self.size else self._xyz[rows])
+        origin, points = _relative(np.take(self._xyz, rows, axis=0))
         on_device = torch.from_numpy(points).to(device)
         kept = _thinned(on_device, config, config.max_points or max_points, steps)
         chosen = points if kept is None else points[kept.cpu().numpy()]
@@ -241,9 +170,10 @@ class Cloud:
         finite = near[:, 0] & near[:, 1] & near[:, 2]
         valid = finite & (some[:, 0] | some[:, 1] | some[:, 2])
         if not valid.any():
+            zeros = int(finite.sum())
             raise CloudError(
-                f"none of the cloud's {len(xyz)} points is valid: {len(xyz) - int(finite.sum())} are "
-                f"NaN, infinite or beyond {FARTHEST_M:g} m, {int(finite.sum())} are (0,0,0)"
+                f"none of the cloud's {len(xyz)} points is valid: {len(xyz) - zeros} are NaN, "
+                f"infinite or beyond {FARTHEST_M:g} m, {zeros} are (0,0,0)"
             )
         self._xyz, self._rgb, self._valid = xyz, rgb, valid
         for array in (xyz, valid, *(() if rgb is None else (rgb,))):
@@ -272,16 +202,15 @@ class Cloud:
 def _relative(xyz: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
     """An origin and the points relative to it in float32.
 
-    The origin is zero within 1 km; else the middle of the points in whole metres, whose subtraction
-    from float32 coordinates is exact.
+    On an axis that reaches beyond 1 km the origin is the middle of the points in whole metres
+    (float32 coordinates within a factor of two of it lose nothing); on others it is zero.
     """
-    origin = np.zeros(3)
-    if len(xyz):
-        least, most = xyz.min(0).astype(np.float64), xyz.max(0).astype(np.float64)
-        if max(np.abs(least).max(), np.abs(most).max()) > EXACT_WITHIN_M:
-            origin = np.round((least + most) / 2)
-            return origin, (xyz - origin).astype(np.float32)
-    return origin, xyz.astype(np.float32)
+    if len(xyz) == 0 or np.abs(xyz).max() <= EXACT_WITHIN_M:
+        return np.zeros(3), xyz.astype(np.float32, copy=False)
+    least, most = xyz.min(0).astype(np.float64), xyz.max(0).astype(np.float64)
+    beyond = np.maximum(np.abs(least), np.abs(most)) > EXACT_WITHIN_M
+    origin = np.where(beyond, np.round((least + most) / 2), 0.0)
+    return origin, (xyz - origin).astype(np.float32)
 
 
 def _thinned(
@@ -304,11 +233,8 @@ def _thinned(
 
 def _nearest_kept(points: torch.Tensor, kept: torch.Tensor) -> torch.Tensor:
     """For each point its nearest kept one (0 to m-1); a kept point is its own."""
-    nearest = torch.empty(len(points), dtype=torch.int64, device=points.device)
-    dropped = torch.ones(len(points), dtype=torch.bool, device=points.device)
-    dropped[kept] = False
-    nearest[kept] = torch.arange(len(kept), device=points.device)
-    nearest[dropped] = ops.nearest_point(points[dropped], points[kept])
+    nearest = ops.nearest_point(points, points[kept])
+    nearest[kept] = torch.arange(len(kept), device=points.device)  # also where kept points coincide
     return nearest
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, TypeVar, cast, get_type_hints
@@ -240,6 +240,8 @@ def configured(config: Config, values: Mapping[str, Any]) -> Config:
 def validate(name: str, value: Any, default: Any, metadata: Mapping[str, Any]) -> Any:
     """`value` in the type of `default`, or a ConfigError that names value and range."""
     if isinstance(default, tuple):
+        if isinstance(value, str) or not isinstance(value, Iterable):
+            raise ConfigError(f"{name} is {value!r}; it takes a list of numbers")
         values = tuple(value)
         if len(values) not in metadata["lengths"]:
             allowed = " or ".join(str(length) for length in metadata["lengths"])
@@ -255,7 +257,8 @@ def validate(name: str, value: Any, default: Any, metadata: Mapping[str, Any]) -
         if metadata["choices"] and value not in metadata["choices"]:
             raise ConfigError(f"{name} is {value!r}; it takes {' or '.join(metadata['choices'])}")
         return value
-    if not isinstance(value, (int, float)) or (isinstance(default, int) and value != int(value)):
+    whole = isinstance(value, int) or (isinstance(value, float) and value.is_integer())
+    if not isinstance(value, (int, float)) or (isinstance(default, int) and not whole):
         raise ConfigError(f"{name} is {value!r}; it takes {_kind(default)}")
     low, high = metadata["low"], metadata["high"]
     number = type(default)(value)

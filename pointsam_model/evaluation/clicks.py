@@ -124,7 +124,5 @@ def _farthest(inside: NDArray[np.float64], outside: NDArray[np.float64]) -> tupl
     return int(rows[best]), float(distance[best])
 
 
-def _all_if_none(
-    counted: NDArray[np.bool_] | None, mask: NDArray[np.bool_]
-) -> NDArray[np.bool_]:
+def _all_if_none(counted: NDArray[np.bool_] | None, mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return np.ones(mask.shape, dtype=bool) if counted is None else counted

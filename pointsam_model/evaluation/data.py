@@ -62,9 +62,7 @@ def read_labelled(path: str | Path) -> LabelledCloud:
             f"{path} has no array 'label' (int32, one a point: >= 1 an object, 0 background, "
             "-1 ignored)"
         )
-    return LabelledCloud(
-        cloud.xyz, cloud.rgb, cloud.labels, cloud.name, cloud.height, cloud.width
-    )
+    return LabelledCloud(cloud.xyz, cloud.rgb, cloud.labels, cloud.name, cloud.height, cloud.width)
 
 
 def find_labelled(path: str | Path) -> list[Path]:

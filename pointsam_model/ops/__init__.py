@@ -11,13 +11,12 @@ No op holds a dense points x centres matrix: memory grows with the points, not w
 from __future__ import annotations
 
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 
-if TYPE_CHECKING:
-    from pointsam_model.cloud import CloudLayout
+from pointsam_model.layout import CloudLayout
 
 __all__ = [
     "decode",

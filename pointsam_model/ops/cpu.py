@@ -1,4 +1,4 @@
-"""The operations on a CPU, on fpsample's samplers, SciPy's KD-tree and PyTorch.
+"""The operations on a CPU, on fpsample's samplers, SciPy's KD-tree and NumPy.
 
 Contracts are in `pointsam_model.ops`.
 """
@@ -12,12 +12,11 @@ import fpsample
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
+from scipy.spatial import cKDTree  # type: ignore[import-untyped]
 from torch import Tensor
 
 from pointsam_model.ops.decoding import decode
 from pointsam_model.ops.interpolation import interpolate
-from pointsam_model.ops.voxels import voxel_rows
 
 __all__ = [
     "decode",
@@ -30,8 +29,11 @@ __all__ = [
     "voxel_rows",
 ]
 
-# Below this many queries starting threads costs more than they save.
-THREADED_QUERIES = 1024
+# Below this many neighbours sought in all, starting threads costs more than they save.
+THREADED = 8192
+# Points in a leaf of the search tree: few for a few neighbours, more for a whole patch.
+LEAF, PATCH_LEAF, PATCH = 8, 32, 16
+LARGEST_KEY = 2**62
 
 
 def farthest_points(points: Tensor, count: int, start: int) -> Tensor:
@@ -54,7 +56,11 @@ def nearest_neighbours(points: Tensor, centers: Tensor, k: int) -> Tensor:
 
 
 def nearest_point(queries: Tensor, points: Tensor) -> Tensor:
-    return torch.from_numpy(_query(points.numpy(), queries.numpy(), 1)[1][:, 0])
+    among, at = points.numpy(), queries.numpy()
+    distinct = _distinct_rows(among) if len(at) >= THREADED else None
+    if distinct is None:
+        return torch.from_numpy(_query(among, at, 1)[1][:, 0])
+    return torch.from_numpy(distinct[_query(among[distinct], at, 1)[1][:, 0]])
 
 
 def interpolation_table(points: Tensor, centers: Tensor) -> tuple[Tensor, Tensor]:
@@ -70,12 +76,55 @@ def interpolation_table(points: Tensor, centers: Tensor) -> tuple[Tensor, Tensor
     return index.contiguous(), (weight / weight.sum(-1, keepdim=True)).float()
 
 
+def voxel_rows(points: Tensor, size: float) -> Tensor:
+    exact = points.numpy().astype(np.float64)
+    if len(exact) == 0:
+        return torch.empty(0, dtype=torch.int64)
+    cells = np.floor(exact / size)
+    if not np.abs(cells).max() < LARGEST_KEY:
+        raise ValueError(f"voxels of {size} are too small for coordinates as large as these")
+    key = _voxel_keys(cells.astype(np.int64))
+    order = np.argsort(key, kind="stable")
+    sorted_key = key[order]
+    first = np.flatnonzero(np.concatenate(([True], sorted_key[1:] != sorted_key[:-1])))
+    members = np.diff(first, append=len(key))
+    exact = exact[order]
+    mean = np.add.reduceat(exact, first) / members[:, None]
+    off = np.square(exact - np.repeat(mean, members, axis=0)).sum(1).astype(np.float32)
+    nearest = np.flatnonzero(off == np.repeat(np.minimum.reduceat(off, first), members))
+    voxel = np.repeat(np.arange(len(first)), members)[nearest]
+    _, lowest = np.unique(voxel, return_index=True)
+    return torch.from_numpy(np.sort(order[nearest[lowest]]))
+
+
+def _voxel_keys(cells: NDArray[np.int64]) -> NDArray[np.int64]:
+    """One number for each row of cells (n,3), equal for equal rows only."""
+    cells = cells - cells.min(0)
+    x, y, z = (int(extent) + 1 for extent in cells.max(0))
+    if x * y * z < LARGEST_KEY:
+        return np.asarray((cells[:, 0] * y + cells[:, 1]) * z + cells[:, 2])
+    return np.unique(cells, axis=0, return_inverse=True)[1].reshape(-1)
+
+
+def _distinct_rows(points: NDArray[Any]) -> NDArray[np.int64] | None:
+    """Rows of points that all differ; None where next to all do.
+
+    A tree cannot part points that coincide: thousands in one leaf made every search a scan.
+    """
+    if len(np.unique(points[:, 0])) > 0.9 * len(points):
+        return None
+    whole = np.dtype((np.void, 3 * points.itemsize))
+    _, rows = np.unique(np.ascontiguousarray(points).view(whole)[:, 0], return_index=True)
+    return rows
+
+
 def _query(
     points: NDArray[Any], queries: NDArray[Any], k: int
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """Distances and rows of the k nearest points, both (q,k), in double precision."""
-    workers = torch.get_num_threads() if len(queries) >= THREADED_QUERIES else 1
-    distance, index = cKDTree(points).query(queries, k=k, workers=workers)
+    workers = torch.get_num_threads() if len(queries) * k >= THREADED else 1
+    tree = cKDTree(points, leafsize=LEAF if k < PATCH else PATCH_LEAF)
+    distance, index = tree.query(queries, k=k, workers=workers)
     return distance.reshape(-1, k), index.astype(np.int64, copy=False).reshape(-1, k)
 
 
@@ -88,7 +137,7 @@ def _per_cloud(function: Callable[..., NDArray[Any]], *batches: Tensor) -> Tenso
 
 
 def _single(cloud: NDArray[Any]) -> NDArray[np.float32]:
-    """The cloud in float32; from double precision relative to its first point, to keep its shape."""
+    """The cloud in float32; from float64 relative to its first point, to keep its shape."""
     if cloud.dtype == np.float32:
         return cloud
     return (cloud - cloud[:1]).astype(np.float32)

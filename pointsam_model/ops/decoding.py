@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,12 +10,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pointsam_model.errors import CloudError
-
-if TYPE_CHECKING:
-    from pointsam_model.cloud import CloudLayout, PointField
-
-UINT8, INT32, UINT32, FLOAT32, FLOAT64 = 2, 5, 6, 7, 8
-SIZES = {1: 1, UINT8: 1, 3: 2, 4: 2, INT32: 4, UINT32: 4, FLOAT32: 4, FLOAT64: 8}
+from pointsam_model.layout import (
+    FLOAT32,
+    FLOAT64,
+    INT32,
+    SIZES,
+    UINT8,
+    UINT32,
+    CloudLayout,
+    PointField,
+)
 
 
 def decode(data: Any, layout: CloudLayout, device: torch.device) -> tuple[Tensor, Tensor | None]:
@@ -50,7 +54,7 @@ def decode_on_device(
 ) -> tuple[Tensor, Tensor | None]:
     """`pointsam_model.ops.decode` elsewhere: the bytes travel once, as they are."""
     raw = _bytes(data, layout)
-    # A writable copy only where PyTorch would warn of a read-only buffer bound for the same place.
+    # PyTorch does not take read-only memory: a message's is writable, and not copied.
     held = torch.from_numpy(raw if raw.flags.writeable else raw.copy()).to(device)
     xyz = _coordinates(layout)
     kind = torch.float64 if _float_type(xyz).itemsize == 8 else torch.float32
@@ -64,8 +68,9 @@ def decode_on_device(
         size = SIZES[field.datatype]
         stored = items(field.offset, size)
         stored = stored.flip(-1) if _swapped(layout) else stored
+        aligned = stored.reshape(-1, size).clone(memory_format=torch.contiguous_format)
         number = torch.float64 if size == 8 else torch.float32
-        axes.append(stored.contiguous().view(number).reshape(-1).to(kind))
+        axes.append(aligned.view(number).reshape(-1).to(kind))
     channels = _color_offsets(layout)
     if channels is None:
         return torch.stack(axes, 1), None

@@ -16,18 +16,20 @@ from torch.autograd.function import once_differentiable
 
 def interpolate(features: Tensor, index: Tensor, weight: Tensor) -> Tensor:
     """`pointsam_model.ops.interpolate`: all feature tables laid end to end are one table."""
-    *lead, l, d = features.shape
+    *lead, length, d = features.shape
     n, t = index.shape[-2:]
-    tables = features.numel() // max(l * d, 1)
+    tables = features.numel() // max(length * d, 1)
     if index.dim() == 3:
         per_cloud = (index.shape[0], *[1] * (len(lead) - 1), n, t)
         index, weight = index.reshape(per_cloud), weight.reshape(per_cloud)
-    start = torch.arange(0, tables * l, l, device=features.device).view(*lead, 1, 1)
+    start = torch.arange(0, tables * length, length, device=features.device).view(*lead, 1, 1)
     rows = (index + start).reshape(tables * n, t)
     weights = weight.to(features.dtype).expand(*lead, n, t).reshape(tables * n, t)
-    table = features.reshape(tables * l, d)
-    summed = _WeightedRows.apply(table, rows, weights) if table.requires_grad else _bags(
-        table, rows.reshape(-1), _every(t, rows), weights.reshape(-1)
+    table = features.reshape(tables * length, d)
+    summed = (
+        _WeightedRows.apply(table, rows, weights)
+        if table.requires_grad
+        else _bags(table, rows.reshape(-1), _every(t, rows), weights.reshape(-1))
     )
     return summed.view(*lead, n, d)
 

@@ -21,7 +21,7 @@ _READERS: dict[str, Callable[[Path], SensorCloud]] = {
     ".bin": read_kitti,
 }
 _BAG_FILES = (".mcap", ".db3")
-READ = ".pcd, .ply, .npz, .npy, KITTI .bin, and ROS 2 bags (a folder with metadata.yaml, .mcap, .db3)"
+READ = ".pcd, .ply, .npz, .npy, KITTI .bin, and ROS 2 bags (.mcap, .db3 or their folder)"
 
 
 def read_cloud(path: str | Path, topic: str = "") -> SensorCloud:
@@ -47,7 +47,7 @@ def read_clouds(path: str | Path, topic: str = "") -> Iterator[SensorCloud]:
         raise CloudError(f"{path} does not exist")
     if path.is_dir() or path.suffix.lower() in _BAG_FILES:
         if path.is_dir() and not (path / "metadata.yaml").exists():
-            raise CloudError(f"{path} is a folder without metadata.yaml, so no bag; read are {READ}")
+            raise CloudError(f"{path} has no metadata.yaml, so it is no bag; read are {READ}")
         # only bags need what reads bags
         from pointsam_model.readers.bags import read_bag
 

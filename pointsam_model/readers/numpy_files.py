@@ -107,9 +107,7 @@ def _points(array: NDArray[np.generic], path: Path) -> NDArray[np.floating]:
     return np.ascontiguousarray(array, dtype=dtype)
 
 
-def _rows_and_columns(
-    hw: NDArray[np.generic] | None, size: int, path: Path
-) -> tuple[int, int]:
+def _rows_and_columns(hw: NDArray[np.generic] | None, size: int, path: Path) -> tuple[int, int]:
     if hw is None:
         return 1, size
     if hw.shape != (2,) or hw.dtype.kind not in "iu":

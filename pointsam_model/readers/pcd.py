@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import lzf
+import lzf  # type: ignore[import-not-found, import-untyped, unused-ignore]
 import numpy as np
 from numpy.typing import NDArray
 

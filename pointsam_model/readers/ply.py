@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from plyfile import PlyData, PlyParseError
+from plyfile import PlyData, PlyParseError  # type: ignore[import-untyped, unused-ignore]
 
 from pointsam_model.errors import CloudError
 from pointsam_model.readers.columns import separate_colors, stack_xyz

@@ -22,6 +22,7 @@ class Stage:
         clouds, masks: clouds in a step, and objects in each of them.
         refinements: most clicks after the first; each step draws how many, at least one.
         learning_rate: at its start; it falls linearly to `final_learning_rate`.
+        only_iou: only the head that predicts IoUs learns, the masks stay as they are.
     """
 
     steps: int
@@ -33,6 +34,7 @@ class Stage:
     refinements: int
     learning_rate: float
     final_learning_rate: float
+    only_iou: bool = False
 
 
 @dataclass(frozen=True)
@@ -107,3 +109,15 @@ class TrainingConfig:
             if isinstance(default, float) and not isinstance(value, (int, float)):
                 raise ConfigError(f"{path}: {field.name} is {value!r}; it takes a number")
         return config
+
+    def check(self) -> None:
+        """Refuses a run that cannot start.
+
+        Raises:
+            ConfigError: says which value is wrong.
+        """
+        for number, stage in enumerate(self.stages):
+            if stage.patches > stage.points or stage.patch_size > stage.points:
+                raise ConfigError(f"stage {number}: patches and patch_size must be at most points")
+            if min(stage.steps, stage.clouds, stage.masks, stage.refinements) < 1:
+                raise ConfigError(f"stage {number}: steps, clouds, masks, refinements: at least 1")

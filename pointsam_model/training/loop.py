@@ -15,7 +15,6 @@ import torch
 from torch import Tensor
 
 from pointsam_model.config import ModelConfig
-from pointsam_model.errors import ConfigError
 from pointsam_model.nn import CloudEncoding, PointSAM, make_patches
 from pointsam_model.training.batches import Batch, draw_batch
 from pointsam_model.training.clicks import first_clicks, next_clicks
@@ -62,9 +61,13 @@ def train(
     Args:
         report: called after every step, to show progress.
 
+    Raises:
+        ConfigError: a run that cannot start.
+
     Returns:
         The network with averaged weights; also written to `output/model.safetensors`.
     """
+    config.check()
     output = Path(config.output)
     output.mkdir(parents=True, exist_ok=True)
     network = PointSAM(ModelConfig.from_json(config.model))
@@ -115,6 +118,8 @@ def _step(
     features = torch.from_numpy(batch.features).to(device)
     truth = torch.from_numpy(batch.truth).to(device)
     counted = torch.from_numpy(batch.counted).to(device)[:, None]
+    network.requires_grad_(not stage.only_iou)
+    network.mask_decoder.iou_prediction_head.requires_grad_()
     patches = make_patches(coords, stage.patches, stage.patch_size)
     cast = torch.autocast(device.type, torch.bfloat16, enabled=config.bfloat16)
     with cast:
@@ -166,7 +171,8 @@ def _step(
             ]
             rows = np.concatenate([rows, np.stack([row for row, _ in new])[..., None]], -1)
             labels = np.concatenate([labels, np.stack([kind for _, kind in new])[..., None]], -1)
-    whole.embedding.backward(embedding.grad)
+    if not stage.only_iou:
+        whole.embedding.backward(embedding.grad)
     return StepReport(total, report["chosen"], report["best"], float(ious.mean()), report["iou_error"])
 
 
@@ -199,16 +205,3 @@ def _save_average(state: TrainingState, config: TrainingConfig, path: Path) -> N
         "training": repr(config),
     }
     save_checkpoint(network, path, dtype=torch.float16, about=about)
-
-
-def check(config: TrainingConfig) -> None:
-    """Refuses a run that cannot start.
-
-    Raises:
-        ConfigError: says which value is wrong.
-    """
-    for number, stage in enumerate(config.stages):
-        if stage.patches > stage.points or stage.patch_size > stage.points:
-            raise ConfigError(f"stage {number}: patches and patch_size must be at most points")
-        if min(stage.steps, stage.clouds, stage.masks, stage.refinements) < 1:
-            raise ConfigError(f"stage {number}: steps, clouds, masks, refinements: at least 1")

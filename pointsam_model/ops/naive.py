@@ -1,0 +1,100 @@
+"""Each operation in a few lines, dense and in float64: what tests hold the others against."""
+
+from __future__ import annotations
+
+import struct
+
+import torch
+from torch import Tensor
+
+from pointsam_model.layout import CloudLayout
+
+
+def squared_distances(queries: Tensor, points: Tensor) -> Tensor:
+    """(q,n) float64."""
+    return (queries.double()[:, None] - points.double()[None]).square().sum(-1)
+
+
+def farthest_points(points: Tensor, count: int, start: int = 0) -> Tensor:
+    """(count,) rows; ties go to the lowest row."""
+    rows = [start]
+    while len(rows) < count:
+        left = squared_distances(points, points[rows]).amin(1)
+        left[rows] = -1
+        rows.append(int(left.argmax()))
+    return torch.tensor(rows)
+
+
+def greedy_slack(points: Tensor, rows: Tensor) -> float:
+    """By how much a choice of `rows` in this order was ever nearer than the farthest point left.
+
+    0 for every greedy farthest sequence, whatever its ties; in units of distance.
+    """
+    slack = 0.0
+    left = torch.full((len(points),), torch.inf, dtype=torch.float64)
+    for row in rows.tolist():
+        if left.isfinite().all():
+            slack = max(slack, float(left.amax().sqrt() - left[row].sqrt()))
+        left = torch.minimum(left, squared_distances(points, points[row : row + 1])[:, 0])
+    return slack
+
+
+def nearest_distances(points: Tensor, centers: Tensor, k: int) -> Tensor:
+    """(l,k) float64 distances of the k nearest points, ascending: right whatever the ties."""
+    return squared_distances(centers, points).sort(1).values[:, :k].sqrt()
+
+
+def interpolation_weights(distances: Tensor) -> Tensor:
+    """(n,t) weights of centres at these distances."""
+    weight = 1 / distances.square().clamp_min(1e-8)
+    return weight / weight.sum(1, keepdim=True)
+
+
+def interpolate(features: Tensor, index: Tensor, weight: Tensor) -> Tensor:
+    """(n,d) of features (l,d) and a table (n,t)."""
+    return (features[index] * weight[..., None]).sum(1)
+
+
+def normalise(points: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Coordinates, centre and scale of points (n,3)."""
+    center = points.double().mean(0)
+    scale = (points.double() - center).norm(dim=1).max()
+    return (points.double() - center) / scale, center, scale
+
+
+def voxel_rows(points: Tensor, size: float) -> list[int]:
+    """Rows of the points nearest to their voxel's mean."""
+    voxels: dict[tuple[int, ...], list[int]] = {}
+    for row, cell in enumerate(torch.floor(points.double() / size).long().tolist()):
+        voxels.setdefault(tuple(cell), []).append(row)
+    rows = []
+    for members in voxels.values():
+        inside = points[members].double()
+        off = (inside - inside.mean(0)).square().sum(1).float()
+        rows.append(members[int(off.argmin())])
+    return sorted(rows)
+
+
+def decode(data: bytes, layout: CloudLayout) -> tuple[list[list[float]], list[list[int]] | None]:
+    """Point by point, with the standard library."""
+    order = ">" if layout.big_endian else "<"
+    formats = {1: "b", 2: "B", 3: "h", 4: "H", 5: "i", 6: "I", 7: "f", 8: "d"}
+    xyz, rgb = [], []
+    for row in range(layout.height):
+        for column in range(layout.width):
+            at = row * layout.row_step + column * layout.point_step
+            point = {
+                f.name: struct.unpack_from(order + formats[f.datatype], data, at + f.offset)[0]
+                for f in layout.fields
+            }
+            raw = {f.name: data[at + f.offset : at + f.offset + 4] for f in layout.fields}
+            xyz.append([point["x"], point["y"], point["z"]])
+            for name in ("rgb", "rgba"):
+                if name in point:
+                    color = int.from_bytes(raw[name], "big" if layout.big_endian else "little")
+                    rgb.append([color >> 16 & 255, color >> 8 & 255, color & 255])
+                    break
+            else:
+                if "r" in point:
+                    rgb.append([point["r"], point["g"], point["b"]])
+    return xyz, rgb or None
