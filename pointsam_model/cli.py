@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -147,6 +148,75 @@ def scenes(
             clouds.append(SensorCloud(scene.xyz, scene.rgb, *size, name, labels=scene.instance))
         draw_sheet(png, clouds)
     console.print(f"picture: {png}")
+
+
+@app.command()
+def pool(
+    folder: Annotated[Path, typer.Argument(help="where the scenes are kept")],
+    shards: Annotated[int, typer.Option(min=1, help="how many shards of 128 scenes")] = 160,
+    jobs: Annotated[int, typer.Option(min=1, help="processes that make scenes")] = 1,
+    device: Annotated[str, typer.Option(help="cpu or cuda, where scenes are made")] = "cpu",
+) -> None:
+    """Generates the scenes that training draws from; shards that are there are kept."""
+    import multiprocessing
+
+    from pointsam_model.training.pool import make_pool
+
+    with refusals(), progress() as bar:
+        task = bar.add_task("shards of scenes", total=shards)
+        if jobs == 1:
+            for _ in make_pool(folder, range(shards), device=device):
+                bar.advance(task)
+            return
+        with multiprocessing.get_context("spawn").Pool(jobs) as workers:
+            for _ in workers.imap_unordered(
+                _make_shard, [(folder, shard, device) for shard in range(shards)]
+            ):
+                bar.advance(task)
+
+
+@app.command()
+def train(
+    config: Annotated[Path, typer.Argument(help="a training config, as in config/training/")],
+    device: Annotated[str, typer.Option(help="cpu, cuda or cuda:1")] = "cpu",
+    threads: Annotated[int, typer.Option(min=0, help="CPU threads; 0: all cores")] = 0,
+) -> None:
+    """Trains a checkpoint on generated scenes; a run that was stopped goes on where it was."""
+    import torch
+
+    from pointsam_model.training import StepReport, TrainingConfig
+    from pointsam_model.training import train as run
+
+    if threads:
+        torch.set_num_threads(threads)
+    with refusals(), progress() as bar:
+        settings = TrainingConfig.read(config)
+        task = bar.add_task("steps", total=settings.steps)
+        recent: deque[StepReport] = deque(maxlen=50)
+
+        def show(step: int, report: StepReport) -> None:
+            recent.append(report)
+            chosen, best, last = (
+                sum(getattr(seen, name) for seen in recent) / len(recent)
+                for name in ("chosen", "best", "last")
+            )
+            text = f"steps (IoU chosen {chosen:.2f}, best of 3 {best:.2f}, last click {last:.2f})"
+            bar.update(task, completed=step + 1, description=text)
+
+        run(settings, device=device, report=show)
+    console.print(f"checkpoint: {Path(settings.output) / 'model.safetensors'}")
+
+
+def _make_shard(work: tuple[Path, int, str]) -> None:
+    """One shard, in a process of its own that leaves the other cores to the others."""
+    import torch
+
+    from pointsam_model.training.pool import make_pool
+
+    torch.set_num_threads(1)
+    folder, shard, device = work
+    for _ in make_pool(folder, range(shard, shard + 1), device=device):
+        pass
 
 
 def _point(text: str) -> tuple[float, float, float]:

@@ -74,7 +74,7 @@ class DecoderConfig:
 
 @dataclass(frozen=True)
 class PatchRule:
-    """A cloud of more than `above_points` points is cut into `num_patches` of `patch_size` points."""
+    """A cloud of more than `above_points` points is cut into this many patches of this size."""
 
     above_points: int
     num_patches: int

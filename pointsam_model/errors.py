@@ -1,4 +1,4 @@
-"""What can be wrong with what a caller gives us. Every message names the value and what is right."""
+"""What can be wrong with what a caller gives us; messages name the value and what is right."""
 
 
 class PointSamError(ValueError):

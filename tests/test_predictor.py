@@ -276,7 +276,11 @@ def test_logits_of_another_cloud_are_refused(
 
 @pytest.mark.parametrize(
     "cloud",
-    [np.zeros((0, 3), np.float32), np.full((5, 3), np.nan, np.float32), np.ones((50, 3), np.float32)],
+    [
+        np.zeros((0, 3), np.float32),
+        np.full((5, 3), np.nan, np.float32),
+        np.ones((50, 3), np.float32),
+    ],
     ids=["empty", "nothing finite", "one place"],
 )
 def test_a_cloud_that_cannot_be_segmented_is_refused(

@@ -68,7 +68,9 @@ def test_a_centred_click_is_the_point_farthest_from_the_complement() -> None:
     rng = np.random.default_rng(0)
     xyz = rng.normal(size=(300, 3))
     truth = np.stack([xyz[:, 0] > 0.3, np.linalg.norm(xyz, axis=1) < 1])
-    for row, mask in zip(first_clicks(xyz, truth, rng, 1.0), truth, strict=True):
+    for row, mask in zip(
+        first_clicks(xyz, truth, np.ones(300, bool), rng, 1.0), truth, strict=True
+    ):
         depth = cdist(xyz[mask], xyz[~mask]).min(1)
         assert row == np.flatnonzero(mask)[depth.argmax()]
 

@@ -111,15 +111,15 @@ def _farthest(inside: NDArray[np.float64], outside: NDArray[np.float64]) -> tupl
     """
     tree = cKDTree(outside, balanced_tree=False, compact_nodes=False)
     if len(inside) <= REPRESENTATIVES:
-        distance = tree.query(inside)[0]
+        distance = np.asarray(tree.query(inside)[0])
         row = int(np.argmax(distance))
         return row, float(distance[row])
     representatives = inside[:: len(inside) // REPRESENTATIVES]
-    measured = tree.query(representatives)[0]
-    step, nearest = cKDTree(representatives, balanced_tree=False).query(inside)
+    measured = np.asarray(tree.query(representatives)[0])
+    step, nearest = map(np.asarray, cKDTree(representatives, balanced_tree=False).query(inside))
     bound = measured[nearest] + step
     rows = np.flatnonzero(bound >= measured.max() * (1 - 1e-9))
-    distance = tree.query(inside[rows])[0]
+    distance = np.asarray(tree.query(inside[rows])[0])
     best = int(np.argmax(distance))
     return int(rows[best]), float(distance[best])
 

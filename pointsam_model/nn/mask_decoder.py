@@ -70,9 +70,7 @@ class MaskDecoder(nn.Module):
             1,
         )
         ious = self.iou_prediction_head(tokens[:, 0])[:, chosen]
-        logits = self.masks(
-            points.unflatten(0, (b, m)), heads.unflatten(0, (b, m)), index, weight
-        )
+        logits = self.masks(points.unflatten(0, (b, m)), heads.unflatten(0, (b, m)), index, weight)
         return logits, ious.unflatten(0, (b, m)).float()
 
     def attend(

@@ -40,7 +40,7 @@ class ClickEncoder(nn.Module):
         Returns:
             (m, q, dim).
         """
-        off, on = (table.weight[0] for table in self.point_embeddings)  # type: ignore[union-attr]
+        off, on = (table.get_parameter("weight")[0] for table in self.point_embeddings)
         label = labels[..., None]
         nothing = torch.zeros_like(on)
         kind = torch.where(label == 1, on, torch.where(label == 0, off, nothing))

@@ -125,6 +125,7 @@ def _query(
     workers = torch.get_num_threads() if len(queries) * k >= THREADED else 1
     tree = cKDTree(points, leafsize=LEAF if k < PATCH else PATCH_LEAF)
     distance, index = tree.query(queries, k=k, workers=workers)
+    distance, index = np.asarray(distance), np.asarray(index)
     return distance.reshape(-1, k), index.astype(np.int64, copy=False).reshape(-1, k)
 
 

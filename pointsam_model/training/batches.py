@@ -36,7 +36,7 @@ class Batch:
 
 def draw_batch(pool: Pool, stage: Stage, config: TrainingConfig, rng: np.random.Generator) -> Batch:
     """Draws a batch; the same generator state gives the same batch of the same pool."""
-    drawn = []
+    drawn: list[tuple[np.ndarray, ...]] = []
     while len(drawn) < stage.clouds:
         scene = pool[int(rng.integers(len(pool)))]
         rows = rng.choice(len(scene.xyz), stage.points, replace=False)

@@ -128,10 +128,12 @@ def _step(
     encoding = CloudEncoding(patches, embedding, whole.position)
 
     iterations = 2 + int(rng.integers(stage.refinements))
-    rows = np.stack([
-        first_clicks(xyz, masks & known, rng, config.center_clicks)
-        for xyz, masks, known in zip(batch.coords, batch.truth, batch.counted[:, None], strict=True)
-    ])[..., None]
+    rows = np.stack(
+        [
+            first_clicks(xyz, masks, known, rng, config.center_clicks)
+            for xyz, masks, known in zip(batch.coords, batch.truth, batch.counted, strict=True)
+        ]
+    )[..., None]
     labels = np.ones_like(rows)
     mask_logits: Tensor | None = None
     total, report = 0.0, {}
@@ -173,7 +175,9 @@ def _step(
             labels = np.concatenate([labels, np.stack([kind for _, kind in new])[..., None]], -1)
     if not stage.only_iou:
         whole.embedding.backward(embedding.grad)
-    return StepReport(total, report["chosen"], report["best"], float(ious.mean()), report["iou_error"])
+    return StepReport(
+        total, report["chosen"], report["best"], float(ious.mean()), report["iou_error"]
+    )
 
 
 def _loss(

@@ -12,6 +12,7 @@ import torch
 from safetensors.numpy import load_file, save_file
 
 from pointsam_model import ops
+from pointsam_model.errors import ConfigError
 from pointsam_model.scenes import Scene, SceneConfig, generate_scenes
 
 POINTS = 4_096  # kept of each scene, more than any training step sees
@@ -43,7 +44,7 @@ def make_pool(
         if not path.exists():
             partial = path.with_suffix(f".partial{os.getpid()}")
             save_file(_make_shard(shard * scenes, scenes, config or SceneConfig(), device), partial)
-            os.replace(partial, path)
+            partial.replace(path)
         yield path
 
 
@@ -87,7 +88,7 @@ class Pool:
     """The shards of a folder; new ones are seen when `refresh` is called.
 
     Raises:
-        FileNotFoundError: the folder holds no shard.
+        ConfigError: the folder holds no shard.
     """
 
     def __init__(self, folder: str | Path) -> None:
@@ -95,7 +96,7 @@ class Pool:
         self.shards: dict[Path, dict[str, np.ndarray]] = {}
         self.refresh()
         if not self.shards:
-            raise FileNotFoundError(f"no scenes in {folder}: make them with `pointsam pool`")
+            raise ConfigError(f"no scenes in {folder}: make them with `pointsam pool {folder}`")
 
     def refresh(self) -> None:
         """Reads shards that have appeared."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -78,12 +77,12 @@ class TrainingState:
         partial = self.path.with_suffix(".partial")
         tensors = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
         save_file(tensors, partial, {"step": str(self.step)})
-        os.replace(partial, self.path)
+        partial.replace(self.path)
 
     def _load(self) -> None:
         with safe_open(self.path, framework="pt") as file:
             self.step = int(file.metadata()["step"])
-            stored = {name: file.get_tensor(name).to(self.network.device) for name in file.keys()}
+            stored = {name: file.get_tensor(name).to(self.network.device) for name in file.keys()}  # noqa: SIM118
         self.average = {name: stored[f"average.{name}"] for name in self.average}
         self.network.load_state_dict({name: stored[f"network.{name}"] for name in self.average})
         for name, parameter in self.network.named_parameters():

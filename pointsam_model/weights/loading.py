@@ -1,4 +1,4 @@
-"""Reads a checkpoint into a network: safetensors only, memory-mapped, every tensor accounted for."""
+"""Reads a checkpoint into a network: safetensors only, every tensor accounted for."""
 
 from __future__ import annotations
 

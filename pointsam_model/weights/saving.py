@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -33,4 +32,4 @@ def save_checkpoint(
     metadata = {"config": json.dumps(network.config.to_dict()), **(about or {})}
     partial = path.with_name(path.name + ".partial")
     save_file(weights, partial, metadata)
-    os.replace(partial, path)
+    partial.replace(path)
