@@ -48,7 +48,9 @@ class TrainingConfig:
         stages: one after the other.
         start: checkpoint to start from; empty: the initialisation of `initialise`.
         focal, dice, iou: weights of the losses.
-        other_masks: weight of the two masks of the first click that are not the best one.
+        chosen_mask: weight of the first click's mask that the predicted IoU chooses, beside the
+            weight 1 of the best one.
+        other_masks: weight of all three of them.
         center_clicks: share of clicks put in the middle of their region, the rest anywhere in it.
         no_colour: share of clouds that are shown without colour.
         upright: share of clouds turned to stand on the z or y axis; the rest stay as the camera
@@ -69,6 +71,7 @@ class TrainingConfig:
     focal: float = 1.0
     dice: float = 2.0
     iou: float = 4.0
+    chosen_mask: float = 1.0
     other_masks: float = 0.05
     center_clicks: float = 0.7
     no_colour: float = 0.15

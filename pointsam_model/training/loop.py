@@ -185,8 +185,9 @@ def _loss(
 ) -> tuple[Tensor, Tensor]:
     """The loss of one iteration and the true IoUs (b, m, c).
 
-    Of several masks the best one learns (hindsight), the others a little, so that none dies. The
-    IoU head learns from all of them: told only of the best, it cannot choose.
+    Of several masks the best one learns (hindsight), and so does the one that users would get, of
+    the highest predicted IoU; the others learn a little, so that none dies. The IoU head learns
+    from all of them: told only of the best, it cannot choose.
     """
     mask_loss = config.focal * focal_loss(logits, truth, counted)
     mask_loss = mask_loss + config.dice * dice_loss(logits, truth, counted)
@@ -195,6 +196,8 @@ def _loss(
     iou_loss = ((predicted - ious) ** 2).mean()
     hindsight = mask_loss.amin(-1).mean()
     if mask_loss.shape[-1] > 1:
+        chosen = mask_loss.take_along_dim(predicted.argmax(-1, keepdim=True), -1)
+        hindsight = hindsight + config.chosen_mask * chosen.mean()
         hindsight = hindsight + config.other_masks * mask_loss.mean()
     return hindsight + config.iou * iou_loss, ious
 

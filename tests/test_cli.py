@@ -1,0 +1,103 @@
+"""The command `pointsam` works on files, and says in one line what is wrong with its arguments."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import matplotlib.image
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from pointsam_model.cli import app
+from pointsam_model.scenes import SceneConfig, generate_scene
+
+TINY = Path(__file__).parent / "fixtures" / "tiny"
+RANDOM = ["--model", str(TINY / "config.json"), "--checkpoint", str(TINY / "weights.safetensors")]
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A labelled cloud of a few objects in a folder of its own."""
+    made = generate_scene(8, SceneConfig(width=160, height=120))
+    path = tmp_path_factory.mktemp("data") / "scene.npz"
+    size = np.array([made.height, made.width])
+    np.savez(path, xyz=made.xyz, rgb=made.rgb, label=made.instance, hw=size)
+    return path
+
+
+def ran(*arguments: str) -> str:
+    result = CliRunner().invoke(app, list(arguments))
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def refusal(*arguments: str) -> str:
+    result = CliRunner().invoke(app, list(arguments))
+    assert result.exit_code == 1, result.output
+    return result.stderr
+
+
+def test_evaluate_prints_a_table_and_writes_every_object(scene: Path, tmp_path: Path) -> None:
+    report = tmp_path / "report.json"
+    output = ran("evaluate", str(scene.parent), *RANDOM, "--clicks", "3", "--json", str(report))
+    assert "IoU@1" in output and "IoU@3" in output and "IoU@5" not in output
+    written = json.loads(report.read_text())
+    labels = np.load(scene)["label"]
+    large = [label for label in np.unique(labels[labels > 0]) if (labels == label).sum() >= 50]
+    assert [item["label"] for item in written["objects"]] == large
+    assert all(len(item["ious"]) == 3 for item in written["objects"])
+    assert written["about"]["color"] is True
+
+
+def test_evaluate_without_colour_gives_other_masks(scene: Path, tmp_path: Path) -> None:
+    reports = []
+    for name, option in (("with", "--color"), ("without", "--no-color")):
+        path = tmp_path / name
+        ran("evaluate", str(scene), *RANDOM, "--clicks", "1", option, "--json", str(path))
+        reports.append(json.loads(path.read_text())["objects"])
+    assert reports[0] != reports[1]
+
+
+def test_segment_shows_up_to_three_masks_of_one_click_and_writes_them(
+    scene: Path, tmp_path: Path
+) -> None:
+    cloud = np.load(scene)
+    x, y, z = cloud["xyz"][np.flatnonzero(cloud["label"] == 2)[50]]
+    png, npz = tmp_path / "a.png", tmp_path / "a.npz"
+    click = f"{x},{y},{z}"
+    ran("segment", str(scene), "--click", click, *RANDOM, "--png", str(png), "--npz", str(npz))
+    masks, scores = np.load(npz)["masks"], np.load(npz)["scores"]
+    assert masks.shape == (3, len(cloud["xyz"])) and (np.diff(scores) <= 0).all()
+    assert not masks[:, ~np.isfinite(cloud["xyz"]).all(axis=1)].any()
+    assert matplotlib.image.imread(png).shape[1] > 1000
+
+
+def test_segment_takes_clicks_off_the_object(scene: Path, tmp_path: Path) -> None:
+    xyz = np.load(scene)["xyz"]
+    on, off = xyz[np.isfinite(xyz).all(axis=1)][[4000, 9000]]
+    npz = tmp_path / "a.npz"
+    clicks = ["--click", ",".join(map(str, on)), "--off", ",".join(map(str, off))]
+    ran("segment", str(scene), *clicks, *RANDOM, "--npz", str(npz))
+    assert len(np.load(npz)["masks"]) == 1, "several clicks give one mask"
+
+
+def test_a_click_that_is_no_point_is_refused(scene: Path) -> None:
+    assert "'1,2' is no point" in refusal("segment", str(scene), "--click", "1,2", *RANDOM)
+
+
+def test_a_click_far_from_the_cloud_is_refused_with_the_distance(scene: Path) -> None:
+    said = refusal("segment", str(scene), "--click", "9,9,9", *RANDOM)
+    assert "from the nearest point" in said
+
+
+def test_a_missing_file_and_an_unknown_model_are_refused(scene: Path) -> None:
+    assert "does not exist" in refusal("segment", "nothing.pcd", "--click", "0,0,1")
+    said = refusal("segment", str(scene), "--click", "0,0,1", "--model", "huge")
+    assert "unknown model 'huge'" in said
+
+
+def test_scenes_draws_a_sheet(tmp_path: Path) -> None:
+    ran("scenes", "--png", str(tmp_path / "sheet.png"), "--count", "2", "--seed", "3")
+    assert matplotlib.image.imread(tmp_path / "sheet.png").shape[1] > 1000
