@@ -1,0 +1,202 @@
+"""The newest clouds by stamp, each with its embedding once it has one."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+
+from sensor_msgs.msg import PointCloud2
+
+from pointsam_model import Cloud, Embedding
+from pointsam_model.cloud import CloudLayout
+from pointsam_model.errors import CloudError
+from pointsam_ros import cloud_msgs
+from pointsam_ros.config import CloudSettings
+from pointsam_ros.refusal import Code, Refusal
+
+JUMP_BACK_S = 2.0  # a stamp so much before the newest one means that time started again
+
+
+@dataclass(eq=False)
+class StoredCloud:
+    """A message that passed the door, decoded and embedded only when somebody needs it.
+
+    Attributes:
+        msg: the source's message, never modified.
+        layout: how its points lie in its data.
+        stamp_ns: its header's stamp [ns]; 0: it has none.
+        arrived_ns: the node's time when it came [ns].
+        attached: it came with a request, not from the sensor.
+        embedding: set by the worker's thread.
+    """
+
+    msg: PointCloud2
+    layout: CloudLayout
+    stamp_ns: int
+    arrived_ns: int
+    attached: bool = False
+    embedding: Embedding | None = field(default=None, repr=False)
+
+    @classmethod
+    def from_msg(
+        cls, msg: PointCloud2, arrived_ns: int, max_points: int, attached: bool = False
+    ) -> StoredCloud:
+        """Checks the message's layout, not yet its points.
+
+        Raises:
+            CloudError: malformed, or more than `max_points` points.
+        """
+        layout = cloud_msgs.layout_of(msg)
+        if layout.width * layout.height > max_points:
+            raise CloudError(
+                f"the cloud has {layout.width * layout.height} points; the node takes at most "
+                f"{max_points} (parameter limits.max_points)"
+            )
+        return cls(msg, layout, stamp_ns(msg.header.stamp), arrived_ns, attached)
+
+    @property
+    def frame_id(self) -> str:
+        return str(self.msg.header.frame_id)
+
+    @property
+    def size(self) -> int:
+        """Number of points, width * height."""
+        return self.layout.width * self.layout.height
+
+    def read(self) -> Cloud:
+        """The decoded cloud.
+
+        Raises:
+            CloudError: no point of it is finite.
+        """
+        return Cloud.from_buffer(cloud_msgs.data_of(self.msg), self.layout)
+
+    def age_s(self, now_ns: int) -> float:
+        """Seconds since it was measured; since it came where it has no stamp."""
+        return (now_ns - (self.stamp_ns or self.arrived_ns)) / 1e9
+
+
+class CloudStore:
+    """Keeps the clouds that came last. May be used from several threads.
+
+    Args:
+        topic: where the clouds come from, for messages.
+    """
+
+    def __init__(self, topic: str) -> None:
+        self.topic = topic
+        self._lock = threading.Lock()
+        self._clouds: list[StoredCloud] = []  # in the order they came
+
+    def __contains__(self, cloud: StoredCloud) -> bool:
+        with self._lock:
+            return cloud in self._clouds
+
+    def __len__(self) -> int:
+        with self._lock:
+            return len(self._clouds)
+
+    def add(self, cloud: StoredCloud, retain: int) -> bool:
+        """Keeps a cloud in place of one with the same stamp, and at most `retain` in all.
+
+        Returns:
+            Whether time jumped back (a bag that starts again): clouds of the time to come are then
+            forgotten, so that the newest is again the one that came last.
+        """
+        with self._lock:
+            newest = max((known.stamp_ns for known in self._clouds), default=cloud.stamp_ns)
+            jumped = cloud.stamp_ns < newest - JUMP_BACK_S * 1e9
+            self._clouds = [
+                known
+                for known in self._clouds
+                if known.stamp_ns != cloud.stamp_ns
+                and not (jumped and known.stamp_ns > cloud.stamp_ns)
+            ]
+            self._clouds.append(cloud)
+            del self._clouds[:-retain]
+        return jumped
+
+    def discard(self, cloud: StoredCloud) -> None:
+        """Forgets a cloud that turned out to be unusable."""
+        with self._lock:
+            self._clouds = [known for known in self._clouds if known is not cloud]
+
+    def clear(self) -> None:
+        """Forgets all clouds and their embeddings."""
+        with self._lock:
+            self._clouds = []
+
+    def newest(self) -> StoredCloud | None:
+        """The cloud with the greatest stamp."""
+        with self._lock:
+            return max(self._clouds, key=lambda cloud: cloud.stamp_ns, default=None)
+
+    def at(self, stamp_ns: int, tolerance_s: float) -> StoredCloud:
+        """The retained cloud of a stamp.
+
+        Raises:
+            Refusal: NO_CLOUD; says which stamps there are.
+        """
+        with self._lock:
+            clouds = list(self._clouds)
+        nearest = min(clouds, key=lambda cloud: abs(cloud.stamp_ns - stamp_ns), default=None)
+        if nearest is None:
+            raise self._nothing_came()
+        if abs(nearest.stamp_ns - stamp_ns) <= tolerance_s * 1e9:
+            return nearest
+        stamps = [cloud.stamp_ns for cloud in clouds]
+        if stamp_ns > max(stamps):
+            hint = "it has not come yet: ask later, or with a zero stamp for the newest"
+        elif stamp_ns < min(stamps):
+            hint = "it is no longer retained: raise clouds.retain, or ask sooner"
+        else:
+            hint = "it was lost or never sent: raise clouds.stamp_tolerance_s if stamps are rounded"
+        raise Refusal(
+            Code.NO_CLOUD,
+            f"no cloud of stamp {seconds(stamp_ns)} is retained; {hint}. Retained: {len(clouds)}, "
+            f"stamps {seconds(min(stamps))} to {seconds(max(stamps))}",
+        )
+
+    def current(self, now_ns: int, settings: CloudSettings) -> StoredCloud:
+        """The cloud of a request without a stamp.
+
+        The newest embedded one if it is younger than `max_age_s`, else the newest one.
+
+        Raises:
+            Refusal: NO_CLOUD; none has come, or even the newest is older than `stale_s`.
+        """
+        with self._lock:
+            by_age = sorted(self._clouds, key=lambda cloud: cloud.stamp_ns, reverse=True)
+        if not by_age:
+            raise self._nothing_came()
+        newest = by_age[0]
+        age = newest.age_s(now_ns)
+        if 0 < settings.stale_s < age:
+            raise Refusal(
+                Code.NO_CLOUD,
+                f"the newest cloud is too old: {age:.1f} s by the clock of this node, more than "
+                f"clouds.stale_s = {settings.stale_s:g} s. Does {self.topic} still send? For "
+                f"recorded clouds set use_sim_time, or ask with the stamp "
+                f"{seconds(newest.stamp_ns)}",
+            )
+        embedded = next((cloud for cloud in by_age if cloud.embedding is not None), None)
+        if embedded is not None and embedded.age_s(now_ns) <= settings.max_age_s:
+            return embedded
+        return newest
+
+    def _nothing_came(self) -> Refusal:
+        return Refusal(
+            Code.NO_CLOUD,
+            f"no cloud has come yet on {self.topic}: see that it is published, or attach the "
+            "cloud to the request",
+        )
+
+
+def stamp_ns(stamp: object) -> int:
+    """Nanoseconds of a builtin_interfaces/Time."""
+    return int(stamp.sec) * 1_000_000_000 + int(stamp.nanosec)  # type: ignore[attr-defined]
+
+
+def seconds(stamp: int) -> str:
+    """A stamp [ns] as exact seconds, for messages."""
+    return f"{stamp // 1_000_000_000}.{stamp % 1_000_000_000:09d}"

@@ -1,0 +1,199 @@
+"""Typed settings of the node. ROS parameters and `config/segment.yaml` are made from them.
+
+`python -m pointsam_ros.config` prints the YAML file.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pointsam_model.config import PredictorConfig, ReductionConfig, setting, settings
+
+
+@dataclass(frozen=True)
+class ModelSettings:
+    """Which network with which weights, and where it runs."""
+
+    preset: str = setting("tiny", "tiny, large, giant, or a path to a model config (.json)")
+    checkpoint: str = setting(
+        "", "path to the weights (.safetensors); empty: the shipped ones, which only tiny has"
+    )
+    device: str = setting("auto", "auto, cpu, cuda or cuda:N; auto: a GPU where there is one")
+    dtype: str = setting(
+        "float32", "precision of the network", choices=("float32", "bfloat16", "float16")
+    )
+
+
+@dataclass(frozen=True)
+class CloudSettings:
+    """Which clouds are kept, and which one a request without a stamp gets."""
+
+    retain: int = setting(
+        20, "clouds kept for requests by stamp and for sessions; the oldest goes", low=1, high=1000
+    )
+    max_age_s: float = setting(
+        3.0,
+        "a request without a stamp gets the newest embedded cloud if it is younger than this, else"
+        " the newest cloud is embedded first [s]",
+        low=0.0,
+        high=1e6,
+    )
+    stale_s: float = setting(
+        10.0,
+        "a request without a stamp is refused when even the newest cloud is older [s]; 0: never",
+        low=0.0,
+        high=1e9,
+    )
+    stamp_tolerance_s: float = setting(
+        0.005, "a stamp in a request may differ so much from its cloud's [s]", low=0.0, high=10.0
+    )
+
+
+@dataclass(frozen=True)
+class EmbedSettings:
+    """When clouds are embedded."""
+
+    mode: str = setting(
+        "latest",
+        "latest: the newest cloud, while no request waits; on_prompt: only when a request needs it",
+        choices=("latest", "on_prompt"),
+    )
+    max_rate_hz: float = setting(
+        2.0, "most clouds embedded a second in mode latest [Hz]", low=0.001, high=1000.0
+    )
+
+
+@dataclass(frozen=True)
+class SessionSettings:
+    """Requests that build on each other."""
+
+    max: int = setting(16, "sessions kept; the least recently used goes", low=1, high=10_000)
+
+
+@dataclass(frozen=True)
+class LimitSettings:
+    """What is refused because it is too much."""
+
+    max_points: int = setting(
+        5_000_000, "points of a cloud, width * height; larger ones are refused", low=3, high=2**31
+    )
+    max_prompts: int = setting(
+        256, "clicks of a request, and of an object in a session", low=1, high=100_000
+    )
+    max_pending: int = setting(16, "requests that may wait for their answer", low=1, high=10_000)
+
+
+@dataclass(frozen=True)
+class TransformSettings:
+    """Clicks in another coordinate frame than the cloud's."""
+
+    timeout_s: float = setting(
+        0.1, "longest wait for a transform that has not come yet [s]", low=0.0, high=10.0
+    )
+
+
+@dataclass(frozen=True)
+class QosSettings:
+    """Quality of service of a subscription."""
+
+    reliability: str = setting(
+        "best_effort",
+        "best_effort takes from every publisher; reliable loses nothing but needs a reliable one",
+        choices=("best_effort", "reliable"),
+    )
+    depth: int = setting(2, "clouds the middleware keeps until the node takes them", low=1, high=99)
+
+
+@dataclass(frozen=True)
+class PointsSettings:
+    """The subscription to clouds."""
+
+    qos: QosSettings = QosSettings()
+
+
+@dataclass(frozen=True)
+class NodeConfig:
+    """Everything a user can set of the node; dotted names are the ROS parameters."""
+
+    autostart: bool = setting(
+        True, "configure and activate by itself; false: a lifecycle manager does it"
+    )
+    model: ModelSettings = ModelSettings()
+    reduction: ReductionConfig = field(default_factory=ReductionConfig)
+    predictor: PredictorConfig = field(default_factory=PredictorConfig)
+    points: PointsSettings = PointsSettings()
+    clouds: CloudSettings = CloudSettings()
+    embed: EmbedSettings = EmbedSettings()
+    sessions: SessionSettings = SessionSettings()
+    limits: LimitSettings = LimitSettings()
+    transforms: TransformSettings = TransformSettings()
+
+
+LIVE_SECTIONS = ("clouds", "embed", "sessions", "limits", "transforms")
+
+
+def is_live(name: str) -> bool:
+    """Whether the setting may change while the node runs; the others are read at its start."""
+    return name.split(".")[0] in LIVE_SECTIONS
+
+
+def range_of(default: Any, metadata: Mapping[str, Any]) -> str:
+    """What the setting takes, for a person: `0 to 7`, `a or b`, or nothing where all goes."""
+    if metadata["choices"]:
+        return " or ".join(metadata["choices"])
+    if metadata["low"] is not None or metadata["high"] is not None:
+        low, high = (f"{bound:g}" if isinstance(bound, float) else str(bound)
+                     for bound in (metadata["low"], metadata["high"]))  # fmt: skip
+        return f"{low} to {high}"
+    if metadata["lengths"]:
+        return " or ".join(str(length) for length in metadata["lengths"]) + " numbers"
+    return "true or false" if isinstance(default, bool) else ""
+
+
+def as_yaml(config: NodeConfig) -> str:
+    """The ROS parameter file of `config`: every setting with its description and range."""
+    lines = [
+        "# Parameters of the node pointsam, at their defaults.",
+        "# Made by `python -m pointsam_ros.config`; a test holds it equal to the code.",
+        "/**:",
+        "  ros__parameters:",
+    ]
+    return "\n".join([*lines, *_yaml_lines(config)]) + "\n"
+
+
+def _yaml_lines(config: NodeConfig) -> Iterator[str]:
+    open_sections: list[str] = []
+    for name, value, metadata in settings(config):
+        *sections, leaf = name.split(".")
+        for depth, section in enumerate(sections):
+            if open_sections[: depth + 1] != sections[: depth + 1]:
+                yield f"{_indent(depth)}{section}:"
+        open_sections = sections
+        indent = _indent(len(sections))
+        comment = metadata["description"]
+        if allowed := range_of(value, metadata):
+            comment += f" ({allowed})"
+        for line in textwrap.wrap(comment, 98 - len(indent)):
+            yield f"{indent}# {line}"
+        yield f"{indent}{leaf}: {_yaml_value(value)}"
+
+
+def _indent(depth: int) -> str:
+    return "  " * (depth + 2)
+
+
+def _yaml_value(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        return f'"{value}"'
+    if isinstance(value, tuple):
+        return f"[{', '.join(repr(float(item)) for item in value)}]"
+    return repr(value)
+
+
+if __name__ == "__main__":
+    print(as_yaml(NodeConfig()), end="")

@@ -1,0 +1,162 @@
+"""`make demo`: segments objects of a cloud through the node and shows what came back.
+
+A cloud, generated or from a file, goes over DDS to `segment_node` in its own process; one request
+asks for several objects, a second refines each with a click on its largest error where the truth is
+known. A table and pictures show the masks.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import numpy as np
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from pointsam_model.errors import PointSamError
+from pointsam_model.evaluation.clicks import next_click
+from pointsam_model.readers import SensorCloud
+from pointsam_ros.demo.node_process import NodeProcess, private_environment
+from pointsam_ros.demo.targets import Target, counted, generated, load, targets_of
+
+LEAST_MEAN_IOU = 0.5  # of the generated scene
+SESSION = "demo"
+
+console = Console()
+private_environment()  # before rclpy looks
+
+import rclpy  # noqa: E402
+from rclpy.signals import SignalHandlerOptions  # noqa: E402
+
+from pointsam_ros.demo.client import Click, Client, DemoError, message_of  # noqa: E402
+from pointsam_ros.demo.report import Line, lines_of, mean_iou, picture_of, table_of  # noqa: E402
+
+
+def main(
+    cloud: Annotated[
+        Path | None,
+        typer.Option(help=".pcd, .ply, .npz, .npy, KITTI .bin or a ROS 2 bag; none: a scene"),
+    ] = None,
+    topic: Annotated[str, typer.Option(help="PointCloud2 topic of a bag; empty: the first")] = "",
+    output: Annotated[Path, typer.Option(help="folder of the pictures")] = Path("demo_output"),
+    objects: Annotated[int, typer.Option(min=1, max=50, help="how many objects")] = 6,
+    seed: Annotated[int, typer.Option(min=0, help="of the generated scene")] = 11,
+    preset: Annotated[str, typer.Option(help="tiny, large, giant, or a JSON config")] = "tiny",
+    checkpoint: Annotated[Path | None, typer.Option(help="weights; none: the shipped")] = None,
+    timeout: Annotated[float, typer.Option(min=1, help="longest time in all [s]")] = 300.0,
+) -> None:
+    """Segments objects of a cloud through the node, and shows what came back."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _leave)
+    try:
+        with console.status("reading the cloud" if cloud else "generating a tabletop scene"):
+            source = load(cloud, topic) if cloud else generated(seed)
+            targets = targets_of(source, objects)
+        console.print(_described(source, targets))
+        output.mkdir(parents=True, exist_ok=True)
+        parameters = {"model.preset": preset}
+        if checkpoint is not None:
+            parameters["model.checkpoint"] = str(checkpoint.absolute())
+        with NodeProcess(parameters, output / "node.log") as node:
+            rounds = demonstrate(source, targets, node, timeout)
+        final = show(source, rounds, output)
+    except (PointSamError, DemoError, OSError) as error:
+        console.print(f"[bold red]demo:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
+        raise typer.Exit(1) from error
+    except KeyboardInterrupt:
+        console.print("interrupted; the node has ended")
+        raise typer.Exit(130) from None
+    if cloud is None and final is not None and final < LEAST_MEAN_IOU:
+        console.print(f"[bold red]demo:[/] the mean IoU is {final:.2f}, under {LEAST_MEAN_IOU}")
+        raise typer.Exit(1)
+
+
+def demonstrate(
+    cloud: SensorCloud, targets: Sequence[Target], node: NodeProcess, timeout_s: float
+) -> list[list[Line]]:
+    """The lines of each round of clicks, from the running node.
+
+    Raises:
+        DemoError: the node ends, does not answer in time, or refuses.
+    """
+
+    def check() -> None:
+        if node.exit_status is not None:
+            raise DemoError(f"the node ended with {node.exit_status}:\n{node.last_lines()}")
+
+    rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
+    client = Client(check, timeout_s)
+    try:
+        started = time.monotonic()
+        with console.status("starting the node"):
+            client.wait_for_node()
+        console.print(f"node runs as process {node.pid} after {time.monotonic() - started:.1f} s")
+        msg = message_of(cloud)
+        clicks = [Click(cloud.xyz[it.row].astype(float), 1, it.object_id) for it in targets]
+        with console.status("cloud sent; the node loads its model and embeds the cloud"):
+            started = time.monotonic()
+            client.publish(msg)
+            client.segment(msg, clicks[:1], "")  # waits for the model and the cloud's embedding
+        console.print(f"first mask {time.monotonic() - started:.1f} s after the cloud was sent")
+        first = client.segment(msg, clicks, SESSION)
+        rounds = [lines_of(cloud, targets, clicks, first)]
+        corrections = correcting_clicks(cloud, rounds[0])
+        if corrections:
+            second = client.segment(msg, corrections, SESSION).beside(first, corrections)
+            rounds.append(lines_of(cloud, targets, [*clicks, *corrections], second))
+        return rounds
+    finally:
+        client.destroy_node()
+        rclpy.try_shutdown()
+
+
+def correcting_clicks(cloud: SensorCloud, lines: Sequence[Line]) -> list[Click]:
+    """A click on the largest error of each mask whose truth is known and that is not right."""
+    known = counted(cloud)
+    clicks = []
+    for line in lines:
+        if line.target.truth is None:
+            continue
+        found = next_click(cloud.xyz, line.target.truth, line.mask, known)
+        if found is not None:
+            row, label = found
+            clicks.append(Click(cloud.xyz[row].astype(float), label, line.target.object_id))
+    return clicks
+
+
+def show(cloud: SensorCloud, rounds: Sequence[Sequence[Line]], output: Path) -> float | None:
+    """Prints the table, writes the pictures; the mean IoU of the last round, None without truth."""
+    console.print("all objects are asked for in one request, so they share its milliseconds:")
+    console.print(table_of(rounds))
+    for number, lines in enumerate(rounds, start=1):
+        mean = mean_iou(lines)
+        clicks = f"{number} click{'s' if number > 1 else ''} an object"
+        known = "" if mean is None else f", mean IoU {mean:.2f}"
+        title = f"{cloud.name}: {clicks}{known}"
+        path = picture_of(output / f"clicks_{number}.png", cloud, lines, title)
+        console.print(f"{clicks}{known}: {path}", soft_wrap=True)
+    return mean_iou(rounds[-1])
+
+
+def _described(cloud: SensorCloud, targets: Sequence[Target]) -> str:
+    size = f"{cloud.height} x {cloud.width}" if cloud.organised else f"{cloud.size:,}"
+    seen = np.count_nonzero(cloud.valid)
+    return (
+        f"{cloud.name}: {size} points, {seen:,} of them seen; {len(targets)} objects to segment, "
+        "one click each"
+    )
+
+
+def _leave(number: int, frame: object) -> NoReturn:
+    """So that the node ends too when this process is told to."""
+    sys.exit(128 + number)
+
+
+if __name__ == "__main__":
+    typer.run(main)

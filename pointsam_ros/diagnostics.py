@@ -1,0 +1,99 @@
+"""What the node says of itself on /diagnostics."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from rclpy.clock import Clock, ClockType
+from rclpy.node import Node
+
+from pointsam_ros.refusal import Code
+
+PERIOD_S = 1.0
+
+
+@dataclass(frozen=True)
+class State:
+    """What the node is doing, and whether that is as it should be."""
+
+    text: str
+    level: bytes = DiagnosticStatus.OK
+
+
+class Tally:
+    """Counts what happened to clouds and requests. May be used from several threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._clouds: Counter[str] = Counter()
+        self._requests: Counter[Code] = Counter()
+        self._last_refused = ""
+        self._last_is_bad = False
+        self._last_failure = ""
+
+    def cloud(self, fate: str, count: int = 1) -> None:
+        """Counts clouds: received, embedded, dropped (a newer one came first), lost (by DDS)."""
+        with self._lock:
+            self._clouds[fate] += count
+            if fate == "embedded":
+                self._last_is_bad = False
+
+    def refused(self, reason: str) -> None:
+        """Counts a cloud of the sensor that cannot be used."""
+        with self._lock:
+            self._clouds["refused"] += 1
+            self._last_refused, self._last_is_bad = reason, True
+
+    def request(self, code: Code) -> None:
+        """Counts an answer to a request."""
+        with self._lock:
+            self._requests[code] += 1
+
+    def failure(self, message: str) -> None:
+        """Remembers what nobody foresaw."""
+        with self._lock:
+            self._last_failure = message
+
+    def status(self, name: str, hardware_id: str, state: State) -> DiagnosticStatus:
+        """All of it as a message; WARN while the last cloud was unusable."""
+        with self._lock:
+            values = {
+                f"clouds {fate}": str(self._clouds[fate])
+                for fate in ("received", "embedded", "dropped", "lost", "refused")
+            }
+            values["last refused cloud"] = self._last_refused
+            values |= {f"requests {code.name}": str(self._requests[code]) for code in Code}
+            values["last failure"] = self._last_failure
+            if self._last_is_bad and state.level == DiagnosticStatus.OK:
+                state = State(f"unusable clouds come: {self._last_refused}", DiagnosticStatus.WARN)
+        return DiagnosticStatus(
+            level=state.level,
+            name=name,
+            message=state.text,
+            hardware_id=hardware_id,
+            values=[KeyValue(key=key, value=value) for key, value in values.items()],
+        )
+
+
+class Diagnostics:
+    """Publishes a tally and the node's state every second, of real time."""
+
+    def __init__(self, node: Node, tally: Tally, state: Callable[[], State]) -> None:
+        self._node = node
+        self._tally = tally
+        self._state = state
+        self._publisher = node.create_publisher(DiagnosticArray, "/diagnostics", 1)
+        steady = Clock(clock_type=ClockType.STEADY_TIME)  # simulated time may stand still
+        node.create_timer(PERIOD_S, self._publish, clock=steady)
+
+    def _publish(self) -> None:
+        name = self._node.get_fully_qualified_name().lstrip("/")
+        message = DiagnosticArray(
+            status=[self._tally.status(f"{name}: segmentation", name, self._state())]
+        )
+        message.header.stamp = self._node.get_clock().now().to_msg()
+        self._publisher.publish(message)

@@ -1,0 +1,54 @@
+"""An answer as messages: the service's response, and the topics that others listen to."""
+
+from __future__ import annotations
+
+from rclpy.lifecycle import LifecycleNode
+from sensor_msgs.msg import PointCloud2
+from visualization_msgs.msg import MarkerArray
+
+from pointsam_interfaces.msg import InstanceArray
+from pointsam_interfaces.srv import SegmentPrompts
+from pointsam_ros import cloud_msgs, mask_msgs
+from pointsam_ros.segmenter import Answer
+
+DEPTH = 5
+
+
+def response_of(answer: Answer, return_points: bool) -> SegmentPrompts.Response:
+    """The response to an answered request; objects whose mask is empty are named in its message."""
+    source, found = answer.cloud.msg, answer.found
+    response = SegmentPrompts.Response(success=True, code=SegmentPrompts.Response.OK)
+    response.result = mask_msgs.instance_array(source.header, answer.cloud.size, found)
+    if return_points:
+        response.object_points = [cloud_msgs.with_rows(source, it.instance.indices) for it in found]
+    if answer.empty:
+        named = ", ".join(str(object_id) for object_id in answer.empty)
+        response.message = f"the mask of these objects holds no point: {named}; click again"
+    return response
+
+
+class Outputs:
+    """`~/instances`, `~/segmented_points` and `~/markers`, each only while someone subscribes."""
+
+    def __init__(self, node: LifecycleNode) -> None:
+        self._node = node
+        self._instances = node.create_lifecycle_publisher(InstanceArray, "~/instances", DEPTH)
+        self._points = node.create_lifecycle_publisher(PointCloud2, "~/segmented_points", DEPTH)
+        self._markers = node.create_lifecycle_publisher(MarkerArray, "~/markers", DEPTH)
+
+    def publish(self, answer: Answer) -> None:
+        """Publishes an answer on the topics that somebody listens to."""
+        source, found = answer.cloud.msg, answer.found
+        if self._instances.get_subscription_count():
+            self._instances.publish(
+                mask_msgs.instance_array(source.header, answer.cloud.size, found)
+            )
+        if self._points.get_subscription_count():
+            self._points.publish(mask_msgs.segmented_points(source, found))
+        if self._markers.get_subscription_count():
+            self._markers.publish(mask_msgs.markers(source.header, found))
+
+    def destroy(self) -> None:
+        """Takes the topics away."""
+        for publisher in (self._instances, self._points, self._markers):
+            self._node.destroy_lifecycle_publisher(publisher)

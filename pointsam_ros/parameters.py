@@ -1,0 +1,95 @@
+"""ROS parameters from the typed settings: declared, checked, and kept up to date."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rcl_interfaces.msg import (
+    FloatingPointRange,
+    IntegerRange,
+    ParameterDescriptor,
+    SetParametersResult,
+)
+from rclpy.node import Node
+from rclpy.parameter import Parameter
+
+from pointsam_model.config import configured, settings
+from pointsam_model.errors import ConfigError
+from pointsam_ros.config import NodeConfig, is_live, range_of
+
+LARGEST = 1e308  # for a range that is open above
+LARGEST_INT = 2**63 - 1
+
+
+class Parameters:
+    """The node's settings as ROS parameters; those that are read at start are read-only.
+
+    Attributes:
+        config: the settings as they are now; replaced as a whole, so any thread may read it.
+
+    Raises:
+        ConfigError: a value from the command line or a file is wrong; names it and its range.
+    """
+
+    def __init__(self, node: Node, defaults: NodeConfig | None = None) -> None:
+        self.config = defaults or NodeConfig()
+        given: dict[str, Any] = {}
+        for name, default, _ in settings(self.config):
+            # Without a type, so that the check and its words are the settings' own.
+            loose = ParameterDescriptor(dynamic_typing=True)
+            value = node.declare_parameter(name, _ros_value(default), loose).value
+            if value is not None:
+                given[name] = value
+        self.config = configured(self.config, given)
+        for name, value, metadata in settings(self.config):
+            if name in given and type(value) is float:
+                node.set_parameters([Parameter(name, value=value)])  # 3 was given for 3.0
+            node.set_descriptor(name, _descriptor(name, value, metadata))
+        for name in sorted(_unknown(node)):
+            node.get_logger().warning(f"there is no parameter {name!r}: it is ignored")
+        node.add_on_set_parameters_callback(self._on_set)
+
+    def _on_set(self, parameters: list[Parameter]) -> SetParametersResult:
+        known = {name for name, _, _ in settings(self.config)}
+        changed = {it.name: it.value for it in parameters if it.name in known}
+        try:
+            self.config = configured(self.config, changed)
+        except ConfigError as error:
+            return SetParametersResult(successful=False, reason=str(error))
+        return SetParametersResult(successful=True)
+
+
+def _ros_value(default: Any) -> Any:
+    """A default as rclpy takes it; None for an empty list, whose type rclpy cannot know."""
+    return (list(default) or None) if isinstance(default, tuple) else default
+
+
+def _descriptor(name: str, value: Any, metadata: Any) -> ParameterDescriptor:
+    """What tools such as `ros2 param describe` show."""
+    descriptor = ParameterDescriptor(
+        description=metadata["description"],
+        additional_constraints=range_of(value, metadata),
+        read_only=not is_live(name),
+        dynamic_typing=isinstance(value, tuple),
+    )
+    if isinstance(value, tuple):
+        return descriptor
+    descriptor.type = Parameter.Type.from_parameter_value(value).value
+    low, high = metadata["low"], metadata["high"]
+    if low is None and high is None:
+        return descriptor
+    if isinstance(value, float):
+        least = -LARGEST if low is None else float(low)
+        most = LARGEST if high is None else float(high)
+        descriptor.floating_point_range = [FloatingPointRange(from_value=least, to_value=most)]
+    else:
+        least = -LARGEST_INT if low is None else int(low)
+        most = LARGEST_INT if high is None else int(high)
+        descriptor.integer_range = [IntegerRange(from_value=least, to_value=most, step=1)]
+    return descriptor
+
+
+def _unknown(node: Node) -> set[str]:
+    """Names given at start that nothing declared: typing errors, as a rule."""
+    given = getattr(node, "_parameter_overrides", {})  # rclpy has no public name for them
+    return {name for name in given if not node.has_parameter(name) and "qos_overrides" not in name}

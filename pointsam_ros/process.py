@@ -1,0 +1,119 @@
+"""The node as a process: starts, spins until a signal comes, ends cleanly."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from typing import NoReturn
+
+import rclpy
+from rclpy.executors import Executor, ExternalShutdownException, SingleThreadedExecutor
+from rclpy.lifecycle import LifecycleNode
+from rclpy.logging import get_logger
+from rclpy.signals import SignalHandlerOptions
+
+from pointsam_model.errors import ConfigError
+
+LAST_ANSWERS_S = 0.5  # for the answers of requests that the end interrupts
+
+
+class WorkNode(LifecycleNode):
+    """A lifecycle node that `run` can run.
+
+    Attributes:
+        failure: why the process must end with an error; None: nothing of that kind.
+        open_requests: requests that have no answer yet.
+    """
+
+    failure: str | None = None
+    open_requests: int = 0
+
+    def start(self) -> None:
+        """Configures and activates, where the node does that by itself."""
+        raise NotImplementedError
+
+
+def run(make_node: Callable[[], WorkNode], args: list[str] | None = None) -> NoReturn:
+    """Spins a node until SIGINT, SIGTERM or its failure, and ends the process.
+
+    Requests that still wait are answered first; the model's running job is not waited for. The exit
+    status is 0 after a signal, 1 after a failure, of which the log tells the reason.
+    """
+    status = _spin(make_node, args)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # Not through the interpreter's end: with PyTorch loaded that takes seconds, and it would tear
+    # the modules down under the model's job, if that still runs.
+    os._exit(status)
+
+
+def _spin(make_node: Callable[[], WorkNode], args: list[str] | None) -> int:
+    # rclpy's own handlers would shut the context down, and no pending request could be answered.
+    rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
+    try:
+        node = make_node()
+    except ConfigError as error:
+        get_logger("pointsam").fatal(str(error))
+        return 1
+    executor = SingleThreadedExecutor()
+    executor.add_node(node)
+    stop = StopSignals(executor.wake)
+    node.start()
+    while not stop.came and node.failure is None and _spin_once(node, executor):
+        pass
+    _finish(node, executor)
+    if node.failure is not None:
+        node.get_logger().fatal(node.failure)
+    node.destroy_node()
+    rclpy.try_shutdown()
+    return 0 if node.failure is None else 1
+
+
+class StopSignals:
+    """SIGINT and SIGTERM as a flag; the executor is woken so that it sees the flag at once.
+
+    The interpreter's own handler runs only between two bytecodes of the main thread, which may
+    wait in the middleware; the wake-up pipe is written at once, whichever thread gets the signal.
+    """
+
+    def __init__(self, wake: Callable[[], None]) -> None:
+        self.came = False
+        self._wake = wake
+        self._reader, writer = os.pipe()
+        os.set_blocking(writer, False)
+        signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: None)
+        threading.Thread(target=self._wait, name="signals", daemon=True).start()
+
+    def _wait(self) -> None:
+        os.read(self._reader, 1)
+        self.came = True
+        self._wake()
+
+
+def _spin_once(node: WorkNode, executor: Executor, timeout_s: float | None = None) -> bool:
+    """Runs one callback; whether ROS is still up. What a callback raises is logged."""
+    try:
+        executor.spin_once(timeout_s)
+    except ExternalShutdownException:
+        return False
+    except Exception:
+        node.get_logger().error(f"a callback raised, the node goes on:\n{traceback.format_exc()}")
+    return True
+
+
+def _finish(node: WorkNode, executor: Executor) -> None:
+    """Goes to the end of the lifecycle, and sends the answers that this makes."""
+    try:
+        node.trigger_shutdown()
+    except Exception as error:  # already finalized
+        node.get_logger().debug(f"no shutdown transition: {error}")
+    deadline = time.monotonic() + LAST_ANSWERS_S
+    while node.open_requests and time.monotonic() < deadline and _spin_once(node, executor, 0.05):
+        pass

@@ -1,0 +1,89 @@
+"""The door of `~/segment_prompts`: a request checked by itself, before any cloud is looked at."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from sensor_msgs.msg import PointCloud2
+
+from pointsam_interfaces.srv import SegmentPrompts
+from pointsam_ros.cloud_store import stamp_ns
+from pointsam_ros.config import LimitSettings
+from pointsam_ros.refusal import Code, Refusal
+
+
+@dataclass(frozen=True)
+class Clicks:
+    """A checked request.
+
+    Attributes:
+        points: (q,3) float64 [m], in the coordinate frame `frame_id`; empty: the cloud's.
+        labels: (q,) int64, 1 on the object, 0 off it.
+        object_ids: (q,) int64, the object of each click.
+        stamp_ns: time of the clicks [ns]; 0: none given.
+        cloud: the attached cloud; None: a retained one is meant.
+        multimask: every mask of an object with one click.
+        return_points: also the points of each instance.
+        session: its name; empty: none.
+    """
+
+    points: np.ndarray
+    labels: np.ndarray
+    object_ids: np.ndarray
+    frame_id: str
+    stamp_ns: int
+    cloud: PointCloud2 | None
+    multimask: bool
+    return_points: bool
+    session: str
+
+
+def parse(request: SegmentPrompts.Request, limits: LimitSettings) -> Clicks:
+    """Checks a request.
+
+    Raises:
+        Refusal: BAD_REQUEST; no or too many points, points that are not finite, lengths that do
+            not agree, labels other than 0 and 1, an object id of 0.
+    """
+    points = np.array([(point.x, point.y, point.z) for point in request.points], np.float64)
+    if not len(points):
+        raise _bad("points is empty; a request needs at least one click")
+    if len(points) > limits.max_prompts:
+        raise _bad(
+            f"points has {len(points)} clicks; at most {limits.max_prompts} are taken "
+            "(parameter limits.max_prompts)"
+        )
+    for row in np.flatnonzero(~np.isfinite(points).all(axis=1)):
+        raise _bad(f"points[{row}] is {tuple(points[row].tolist())}; clicks must be finite [m]")
+    labels = _one_each("labels", request.labels, len(points))
+    for row in np.flatnonzero(labels > 1):
+        raise _bad(f"labels[{row}] is {labels[row]}; it must be 1 (on the object) or 0 (off it)")
+    object_ids = _one_each("object_ids", request.object_ids, len(points))
+    for row in np.flatnonzero(object_ids == 0):
+        raise _bad(f"object_ids[{row}] is 0; objects are numbered from 1")
+    cloud = request.cloud
+    empty = not (len(cloud.data) or len(cloud.fields) or cloud.width or cloud.height)
+    return Clicks(
+        points=points,
+        labels=labels,
+        object_ids=object_ids,
+        frame_id=str(request.header.frame_id),
+        stamp_ns=stamp_ns(request.header.stamp),
+        cloud=None if empty else cloud,
+        multimask=bool(request.multimask),
+        return_points=bool(request.return_points),
+        session=str(request.session),
+    )
+
+
+def _one_each(name: str, values: object, count: int) -> np.ndarray:
+    """(count,) int64: one value a click, all 1 where none is given."""
+    given = np.asarray(values, np.int64)
+    if len(given) not in (0, count):
+        raise _bad(f"{name} has {len(given)} values for {count} points; give {count}, or none")
+    return given if len(given) else np.ones(count, np.int64)
+
+
+def _bad(message: str) -> Refusal:
+    return Refusal(Code.BAD_REQUEST, message)

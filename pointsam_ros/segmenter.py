@@ -1,0 +1,250 @@
+"""Answers requests: chooses the cloud, brings the clicks into it, segments, remembers sessions.
+
+Everything but `prepare` runs in the worker's thread.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from pointsam_interfaces.srv import SegmentPrompts
+from pointsam_model import Embedding, Prediction, Predictor, Prompt
+from pointsam_model.errors import CloudError
+from pointsam_model.instances import instances_of
+from pointsam_ros import requests
+from pointsam_ros.cloud_store import CloudStore, StoredCloud, seconds
+from pointsam_ros.config import NodeConfig
+from pointsam_ros.diagnostics import Tally
+from pointsam_ros.mask_msgs import Found
+from pointsam_ros.refusal import Code, Refusal
+from pointsam_ros.requests import Clicks
+from pointsam_ros.sessions import NO_CLICKS, ObjectClicks, Session, Sessions
+from pointsam_ros.transforms import Lookup, in_frame
+
+
+@dataclass(frozen=True)
+class Question:
+    """A checked request, with its cloud where the request says which."""
+
+    clicks: Clicks
+    cloud: StoredCloud | None
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What was found in which cloud; instances best first.
+
+    `empty` are the objects whose mask holds no point.
+    """
+
+    cloud: StoredCloud
+    found: list[Found]
+    empty: list[int]
+
+
+class Segmenter:
+    """The node's work without ROS's machinery.
+
+    Args:
+        predictor: embeds and segments.
+        store: the retained clouds.
+        config: gives the settings as they are now.
+        now_ns: the node's time [ns].
+        lookup: where coordinate frames are.
+        tally: counts what becomes of the sensor's clouds.
+        log: takes timings.
+    """
+
+    def __init__(
+        self,
+        predictor: Predictor,
+        store: CloudStore,
+        config: Callable[[], NodeConfig],
+        now_ns: Callable[[], int],
+        lookup: Lookup,
+        tally: Tally,
+        log: Callable[[str], None],
+    ) -> None:
+        self._predictor = predictor
+        self._store = store
+        self._config = config
+        self._now_ns = now_ns
+        self._lookup = lookup
+        self._tally = tally
+        self._log = log
+        self._sessions = Sessions()
+
+    def prepare(self, request: SegmentPrompts.Request) -> Question:
+        """Checks a request and fetches the cloud it names, before that cloud can grow too old.
+
+        Raises:
+            Refusal: BAD_REQUEST, NO_CLOUD.
+            CloudError: the attached cloud is malformed.
+        """
+        config = self._config()
+        clicks = requests.parse(request, config.limits)
+        if clicks.cloud is not None:
+            most = config.limits.max_points
+            cloud = StoredCloud.from_msg(clicks.cloud, self._now_ns(), most, attached=True)
+            return Question(clicks, cloud)
+        if clicks.stamp_ns and not clicks.session:
+            return Question(clicks, self._stored(clicks))
+        return Question(clicks, None)
+
+    def answer(self, question: Question) -> Answer:
+        """Segments the objects of a request.
+
+        Raises:
+            Refusal, PointSamError: see `refusal_of`.
+        """
+        clicks = question.clicks
+        session = self._session_of(clicks)
+        cloud = session.cloud if session else self._cloud_of(question)
+        points = self._points_in(cloud, clicks)
+        embedding = self.embedding_of(cloud)
+        snapped = embedding.snap(points)
+        objects = self._objects(clicks, snapped, session.objects if session else {})
+        started = time.perf_counter()
+        predictions = self._predictor.segment(
+            embedding, [Prompt(it.points, it.labels, it.mask) for it in objects.values()]
+        )
+        self._log(f"segmented {len(objects)} objects in {_ms(started)}")
+        masks = dict(zip(objects, predictions, strict=True))
+        if clicks.session:
+            self._remember(clicks.session, session or Session(cloud), objects, masks)
+        return _answer(cloud, masks, clicks.multimask)
+
+    def embed_newest(self) -> None:
+        """Embeds the newest cloud, so that a request finds it ready."""
+        cloud = self._store.newest()
+        if cloud is not None:
+            try:
+                self.embedding_of(cloud)
+            except CloudError as error:
+                self._log(f"the newest cloud is unusable: {error}")
+
+    def embedding_of(self, cloud: StoredCloud) -> Embedding:
+        """The cloud's embedding, made where it has none yet.
+
+        Raises:
+            CloudError: it has too few usable points; the store then forgets it.
+        """
+        if cloud.embedding is None:
+            started = time.perf_counter()
+            try:
+                cloud.embedding = self._predictor.embed(cloud.read())
+            except CloudError as error:
+                if not cloud.attached:
+                    self._store.discard(cloud)
+                    self._tally.refused(str(error))
+                raise
+            if not cloud.attached:
+                self._tally.cloud("embedded")
+            self._log(f"embedded {cloud.size} points in {_ms(started)}")
+        return cloud.embedding
+
+    def _session_of(self, clicks: Clicks) -> Session | None:
+        """The session that the request goes on with; None: it starts one, or has none."""
+        name = clicks.session
+        session = self._sessions.get(name) if name else None
+        if session is None:
+            return None
+        if clicks.cloud is not None:
+            raise Refusal(
+                Code.SESSION_LOST,
+                f"session {name!r} stays on its cloud of stamp {seconds(session.cloud.stamp_ns)}; "
+                "a request with a cloud attached needs another session name",
+            )
+        tolerance_ns = self._config().clouds.stamp_tolerance_s * 1e9
+        if clicks.stamp_ns and abs(clicks.stamp_ns - session.cloud.stamp_ns) > tolerance_ns:
+            raise Refusal(
+                Code.SESSION_LOST,
+                f"session {name!r} is on the cloud of stamp {seconds(session.cloud.stamp_ns)}, the "
+                f"request is about {seconds(clicks.stamp_ns)}; send that stamp or zero, or use "
+                "another session name",
+            )
+        if not session.cloud.attached and session.cloud not in self._store:
+            self._sessions.forget(name)
+            raise Refusal(
+                Code.SESSION_LOST,
+                f"the cloud of session {name!r}, stamp {seconds(session.cloud.stamp_ns)}, is no "
+                "longer retained; send all clicks again to start it anew, raise clouds.retain, or "
+                "attach the cloud when starting a session",
+            )
+        return session
+
+    def _cloud_of(self, question: Question) -> StoredCloud:
+        if question.cloud is not None:
+            return question.cloud
+        if question.clicks.stamp_ns:
+            return self._stored(question.clicks)
+        return self._store.current(self._now_ns(), self._config().clouds)
+
+    def _stored(self, clicks: Clicks) -> StoredCloud:
+        return self._store.at(clicks.stamp_ns, self._config().clouds.stamp_tolerance_s)
+
+    def _points_in(self, cloud: StoredCloud, clicks: Clicks) -> np.ndarray:
+        """The clicks in the cloud's coordinate frame, at the cloud's time.
+
+        With an attached cloud the request may give the clicks a time of their own.
+        """
+        at_ns = clicks.stamp_ns if clicks.cloud is not None and clicks.stamp_ns else cloud.stamp_ns
+        timeout_s = self._config().transforms.timeout_s
+        return in_frame(
+            clicks.points, clicks.frame_id, cloud.frame_id, at_ns, timeout_s, self._lookup
+        )
+
+    def _objects(
+        self, clicks: Clicks, points: np.ndarray, known: Mapping[int, ObjectClicks]
+    ) -> dict[int, ObjectClicks]:
+        """The objects that the request is about, with all their clicks so far."""
+        objects = {}
+        most = self._config().limits.max_prompts
+        for object_id in np.unique(clicks.object_ids).tolist():
+            mine = clicks.object_ids == object_id
+            clicked = known.get(object_id, NO_CLICKS).with_clicks(points[mine], clicks.labels[mine])
+            if not clicked.labels.any():
+                raise Refusal(
+                    Code.BAD_REQUEST,
+                    f"object {object_id} has no click on it; give it one with label 1",
+                )
+            if len(clicked.labels) > most:
+                raise Refusal(
+                    Code.BAD_REQUEST,
+                    f"object {object_id} would have {len(clicked.labels)} clicks in this session; "
+                    f"at most {most} are taken (parameter limits.max_prompts): start another",
+                )
+            objects[object_id] = clicked
+        return objects
+
+    def _remember(
+        self,
+        name: str,
+        session: Session,
+        objects: Mapping[int, ObjectClicks],
+        masks: Mapping[int, Prediction],
+    ) -> None:
+        told = {
+            object_id: ObjectClicks(it.points, it.labels, masks[object_id].best())
+            for object_id, it in objects.items()
+        }
+        session = Session(session.cloud, {**session.objects, **told})
+        self._sessions.put(name, session, self._config().sessions.max)
+
+
+def _answer(cloud: StoredCloud, masks: Mapping[int, Prediction], multimask: bool) -> Answer:
+    found = []
+    for object_id, prediction in masks.items():
+        chosen = prediction if multimask else prediction.best()
+        found += [Found(object_id, instance) for instance in instances_of(chosen)]
+    found.sort(key=lambda it: -it.instance.score)
+    named = {it.object_id for it in found}
+    return Answer(cloud, found, [object_id for object_id in masks if object_id not in named])
+
+
+def _ms(started: float) -> str:
+    return f"{(time.perf_counter() - started) * 1e3:.1f} ms"

@@ -1,0 +1,84 @@
+"""Fixtures for tests over real middleware; nothing of ROS is imported before a test wants it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from node_process import Client, NodeProcess
+
+ROOT = Path(__file__).parents[1]
+
+# Before the first participant: stay on this machine, and lose no large cloud.
+os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
+os.environ["FASTRTPS_DEFAULT_PROFILES_FILE"] = str(ROOT / "config" / "fastdds_large_clouds.xml")
+
+
+@pytest.fixture(scope="module")
+def domain() -> int:
+    """A ROS domain for the module's shared node."""
+    from node_process import free_domain
+
+    return free_domain()
+
+
+@pytest.fixture(scope="module")
+def shared_node(domain: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[NodeProcess]:
+    """One node with random weights for a whole module; `node` resets it for each test."""
+    from node_process import RANDOM_MODEL, NodeProcess
+
+    log = tmp_path_factory.mktemp("node") / "log"
+    process = NodeProcess(domain, log, RANDOM_MODEL)
+    yield process
+    assert process.end() == 0, process.log
+    assert "Traceback" not in process.log, process.log
+
+
+@pytest.fixture(scope="module")
+def shared_client(domain: int) -> Iterator[Client]:
+    from node_process import Client
+
+    client = Client(domain)
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def client(shared_node: NodeProcess, shared_client: Client) -> Iterator[Client]:
+    """A client of a node that is ready, knows no cloud, and has its default parameters."""
+    from lifecycle_msgs.msg import Transition
+
+    shared_client.wait_until_ready()
+    yield shared_client
+    shared_client.reset_parameters()
+    assert shared_client.transition(Transition.TRANSITION_DEACTIVATE)
+    assert shared_client.transition(Transition.TRANSITION_ACTIVATE)
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[..., tuple[NodeProcess, Client]]]:
+    """Starts a node of the test's own, with the given parameters over random weights."""
+    from node_process import RANDOM_MODEL, Client, NodeProcess, free_domain
+
+    processes: list[NodeProcess] = []
+    clients: list[Client] = []
+
+    def start_one(**parameters: Any) -> tuple[NodeProcess, Client]:
+        own = free_domain()
+        named = {name.replace("__", "."): value for name, value in parameters.items()}
+        log = tmp_path / f"node{len(processes)}.log"
+        processes.append(NodeProcess(own, log, {**RANDOM_MODEL, **named}))
+        clients.append(Client(own))
+        return processes[-1], clients[-1]
+
+    yield start_one
+    for client in clients:
+        client.close()
+    for process in processes:
+        process.process.kill()
+        process.process.wait()

@@ -1,0 +1,152 @@
+"""`cloud_store`: which clouds are kept, and which one a request gets."""
+
+from __future__ import annotations
+
+import re
+import threading
+from typing import Any
+
+import numpy as np
+import pytest
+from builtin_interfaces.msg import Time
+from std_msgs.msg import Header
+
+from pointsam_model.errors import CloudError
+from pointsam_ros import cloud_msgs
+from pointsam_ros.cloud_store import CloudStore, StoredCloud
+from pointsam_ros.config import CloudSettings
+from pointsam_ros.refusal import Code, Refusal
+
+SECOND = 1_000_000_000
+SETTINGS = CloudSettings(max_age_s=1.0, stale_s=10.0)
+
+
+def cloud(stamp_s: float, arrived_s: float = 0.0, embedded: bool = False) -> StoredCloud:
+    stamp = Time(sec=int(stamp_s), nanosec=int(stamp_s % 1 * SECOND))
+    msg = cloud_msgs.write(Header(stamp=stamp, frame_id="cam"), np.ones((3, 3), np.float32))
+    stored = StoredCloud.from_msg(msg, int(arrived_s * SECOND), max_points=100)
+    stored.embedding = object() if embedded else None  # type: ignore[assignment]
+    return stored
+
+
+def store(*clouds: StoredCloud, retain: int = 10) -> CloudStore:
+    made = CloudStore("/camera/points")
+    for one in clouds:
+        made.add(one, retain)
+    return made
+
+
+def refused(call: Any, code: Code, *words: str) -> None:
+    with pytest.raises(Refusal) as caught:
+        call()
+    assert caught.value.code == code
+    for word in words:
+        assert re.search(word, caught.value.message), caught.value.message
+
+
+def test_a_cloud_is_found_by_its_stamp_within_the_tolerance() -> None:
+    one, two = cloud(10.0), cloud(10.1)
+    kept = store(one, two)
+    assert kept.at(10 * SECOND, 0.0) is one
+    assert kept.at(int(10.098 * SECOND), 0.005) is two
+    refused(lambda: kept.at(int(10.05 * SECOND), 0.005), Code.NO_CLOUD, "lost or never sent")
+
+
+def test_the_oldest_clouds_go_and_a_request_for_one_is_told_which_there_are() -> None:
+    clouds = [cloud(float(second)) for second in range(10, 15)]
+    kept = store(*clouds, retain=3)
+    assert [one in kept for one in clouds] == [False, False, True, True, True]
+    refused(
+        lambda: kept.at(10 * SECOND, 0.005), Code.NO_CLOUD,
+        "no longer retained", "clouds.retain", r"3, stamps 12\.0+ to 14\.0+",
+    )  # fmt: skip
+    refused(lambda: kept.at(20 * SECOND, 0.005), Code.NO_CLOUD, "not come yet")
+
+
+def test_a_request_before_the_first_cloud_is_told_the_topic() -> None:
+    kept = store()
+    refused(lambda: kept.current(0, SETTINGS), Code.NO_CLOUD, "no cloud has come yet.*/camera")
+    refused(lambda: kept.at(SECOND, 0.1), Code.NO_CLOUD, "no cloud has come yet.*/camera")
+
+
+def test_without_a_stamp_a_young_embedded_cloud_comes_before_a_newer_bare_one() -> None:
+    embedded, bare = cloud(99.5, embedded=True), cloud(100.0)
+    assert store(embedded, bare).current(100 * SECOND, SETTINGS) is embedded
+
+
+def test_without_a_stamp_the_newest_cloud_comes_when_the_embedded_one_is_too_old() -> None:
+    embedded, bare = cloud(98.5, embedded=True), cloud(100.0)
+    assert store(embedded, bare).current(100 * SECOND, SETTINGS) is bare
+
+
+def test_of_embedded_clouds_the_newest_by_stamp_counts_whatever_came_last() -> None:
+    newer, late = cloud(100.0, embedded=True), cloud(99.9, embedded=True)
+    kept = store(newer, late)
+    assert kept.newest() is newer
+    assert kept.current(100 * SECOND, SETTINGS) is newer
+
+
+def test_a_newest_cloud_that_is_too_old_is_refused_with_its_age() -> None:
+    kept = store(cloud(80.0, embedded=True))
+    refused(
+        lambda: kept.current(100 * SECOND, SETTINGS), Code.NO_CLOUD,
+        r"too old: 20\.0 s", r"clouds\.stale_s = 10 s", "use_sim_time", r"80\.000000000",
+    )  # fmt: skip
+    never = CloudSettings(stale_s=0.0)
+    assert kept.current(100 * SECOND, never).stamp_ns == 80 * SECOND
+
+
+def test_a_cloud_without_a_stamp_is_as_old_as_its_arrival() -> None:
+    bare = cloud(0.0, arrived_s=95.0)
+    assert bare.age_s(100 * SECOND) == pytest.approx(5.0)
+    assert store(bare).current(100 * SECOND, SETTINGS) is bare
+
+
+def test_a_cloud_of_the_same_stamp_replaces_the_earlier_one() -> None:
+    first, again = cloud(10.0), cloud(10.0)
+    kept = store(first, again)
+    assert len(kept) == 1 and again in kept and first not in kept
+
+
+def test_when_time_jumps_back_the_clouds_of_the_time_to_come_are_forgotten() -> None:
+    kept = store(cloud(5.0), cloud(100.0), cloud(101.0))
+    restarted = cloud(6.0)
+    assert kept.add(restarted, retain=10)
+    assert kept.newest() is restarted and len(kept) == 2
+    assert not kept.add(cloud(5.5), retain=10), "a cloud that is merely late is no jump"
+    assert kept.newest() is restarted
+
+
+def test_a_discarded_cloud_is_gone() -> None:
+    bad = cloud(10.0)
+    kept = store(bad)
+    kept.discard(bad)
+    assert bad not in kept and kept.newest() is None
+
+
+def test_a_cloud_of_too_many_points_is_refused_at_the_door() -> None:
+    msg = cloud_msgs.write(Header(), np.ones((101, 3), np.float32))
+    with pytest.raises(CloudError, match=r"101 points.*at most 100.*limits\.max_points"):
+        StoredCloud.from_msg(msg, 0, max_points=100)
+
+
+def test_threads_may_add_and_ask_at_once() -> None:
+    kept = store(cloud(1.0))
+    errors: list[BaseException] = []
+
+    def ask() -> None:
+        try:
+            for _ in range(300):
+                kept.current(SECOND, CloudSettings(stale_s=0.0))
+                kept.at(kept.newest().stamp_ns, 1e6)  # type: ignore[union-attr]
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=ask) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for stamp in range(300):
+        kept.add(cloud(1.0 + stamp / 100), retain=5)
+    for thread in threads:
+        thread.join()
+    assert not errors

@@ -1,0 +1,175 @@
+"""`worker`: requests first and in order, then the newest offer; nobody waits for ever."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from itertools import pairwise
+
+import pytest
+
+from pointsam_ros.worker import OverloadedError, Worker
+
+WAIT_S = 5.0
+
+
+class Busy:
+    """A job that runs until it is let go."""
+
+    def __init__(self) -> None:
+        self.begun = threading.Event()
+        self.go = threading.Event()
+
+    def __call__(self) -> str:
+        self.begun.set()
+        assert self.go.wait(WAIT_S)
+        return "busy"
+
+
+@pytest.fixture
+def errors() -> list[BaseException]:
+    return []
+
+
+@pytest.fixture
+def worker(errors: list[BaseException]) -> Iterator[Worker]:
+    made = Worker(errors.append)
+    yield made
+    made.stop(RuntimeError("the test is over"))
+    assert made.join(WAIT_S)
+
+
+@pytest.fixture
+def busy(worker: Worker) -> Iterator[Busy]:
+    """The worker is in the middle of a request."""
+    job = Busy()
+    worker.ask(job)
+    assert job.begun.wait(WAIT_S)
+    yield job
+    job.go.set()
+
+
+def test_a_request_gets_its_answer_and_its_error(worker: Worker) -> None:
+    assert worker.ask(lambda: 7).result(WAIT_S) == 7
+
+    def fails() -> None:
+        raise KeyError("gone")
+
+    with pytest.raises(KeyError, match="gone"):
+        worker.ask(fails).result(WAIT_S)
+    assert worker.ask(lambda: 8).result(WAIT_S) == 8, "the worker lives on"
+
+
+def test_requests_come_before_an_offer_and_in_their_order(worker: Worker, busy: Busy) -> None:
+    order: list[str] = []
+    done = threading.Event()
+    worker.offer(lambda: (order.append("offer"), done.set())[0])
+    for name in ("first", "second"):
+        worker.ask(lambda name=name: order.append(name))
+    busy.go.set()
+    assert done.wait(WAIT_S)
+    assert order == ["first", "second", "offer"]
+
+
+def test_a_newer_offer_replaces_the_one_that_waits(worker: Worker, busy: Busy) -> None:
+    seen: list[int] = []
+    done = threading.Event()
+    assert not worker.offer(lambda: seen.append(1))
+    assert worker.offer(lambda: seen.append(2))
+    assert worker.offer(lambda: (seen.append(3), done.set())[0])
+    busy.go.set()
+    assert done.wait(WAIT_S)
+    assert seen == [3]
+
+
+def test_offers_begin_no_faster_than_their_interval(worker: Worker) -> None:
+    begun: list[float] = []
+    three = threading.Event()
+
+    def offered() -> None:
+        begun.append(time.monotonic())
+        if len(begun) == 3:
+            three.set()
+
+    deadline = time.monotonic() + WAIT_S
+    while not three.is_set() and time.monotonic() < deadline:
+        worker.offer(offered, min_interval_s=0.1)
+        time.sleep(0.005)
+    assert three.is_set()
+    assert min(later - sooner for sooner, later in pairwise(begun)) >= 0.099
+
+
+def test_a_request_does_not_wait_for_an_offer_that_is_not_due(worker: Worker) -> None:
+    ran = threading.Event()
+    worker.offer(ran.set)
+    assert ran.wait(WAIT_S)
+    worker.offer(lambda: None, min_interval_s=60.0)
+    started = time.monotonic()
+    assert worker.ask(lambda: "now").result(WAIT_S) == "now"
+    assert time.monotonic() - started < 2.0
+
+
+def test_more_requests_than_may_wait_are_refused(worker: Worker, busy: Busy) -> None:
+    waiting = [worker.ask(lambda: 1, max_pending=2) for _ in range(2)]
+    with pytest.raises(OverloadedError, match="2 requests wait already"):
+        worker.ask(lambda: 1, max_pending=2)
+    busy.go.set()
+    assert [answer.result(WAIT_S) for answer in waiting] == [1, 1]
+
+
+def test_what_follows_an_answer_runs_after_the_answer_is_out(worker: Worker) -> None:
+    release, followed = threading.Event(), threading.Event()
+
+    def then(answer: int) -> None:
+        assert answer == 5 and release.wait(WAIT_S)
+        followed.set()
+
+    assert worker.ask(lambda: 5, then=then).result(WAIT_S) == 5
+    assert not followed.is_set()
+    release.set()
+    assert followed.wait(WAIT_S)
+
+
+def test_errors_outside_of_requests_are_reported_and_survived(
+    worker: Worker, errors: list[BaseException]
+) -> None:
+    def fails(*_: object) -> None:
+        raise ValueError("unforeseen")
+
+    worker.offer(fails)
+    deadline = time.monotonic() + WAIT_S
+    while not errors and time.monotonic() < deadline:
+        time.sleep(0.005)
+    assert worker.ask(lambda: 1, then=fails).result(WAIT_S) == 1
+    assert worker.ask(lambda: 2).result(WAIT_S) == 2
+    assert [str(error) for error in errors] == ["unforeseen", "unforeseen"]
+
+
+def test_stopping_answers_everyone_at_once_even_in_the_middle_of_a_job(
+    worker: Worker, busy: Busy
+) -> None:
+    followed = threading.Event()
+    waiting = worker.ask(lambda: 1, then=lambda _: followed.set())
+    worker.offer(followed.set)
+    worker.stop(RuntimeError("shutting down"))
+    with pytest.raises(RuntimeError, match="shutting down"):
+        waiting.result(0)
+    assert not worker.join(0.05), "the job still runs"
+    with pytest.raises(RuntimeError, match="shutting down"):
+        worker.ask(lambda: 1).result(0)
+    busy.go.set()
+    assert worker.join(WAIT_S)
+    assert not followed.is_set()
+
+
+def test_what_follows_an_interrupted_request_does_not_run(worker: Worker) -> None:
+    job, followed = Busy(), threading.Event()
+    answer = worker.ask(job, then=lambda _: followed.set())
+    assert job.begun.wait(WAIT_S)
+    worker.stop(RuntimeError("deactivated"))
+    job.go.set()
+    assert worker.join(WAIT_S)
+    with pytest.raises(RuntimeError, match="deactivated"):
+        answer.result(0)
+    assert not followed.is_set()
