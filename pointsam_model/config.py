@@ -93,6 +93,7 @@ class ModelConfig:
     vit: ViTConfig = ViTConfig()
     decoder: DecoderConfig = DecoderConfig()
     num_multimask: int = 3
+    mask_patch_size: int = 0  # most points of a patch that a mask prompt looks at; 0: all of them
     prompt_iterations: int = 7
     large_clouds: tuple[PatchRule, ...] = ()  # for more points than `num_patches` serves well
     max_points: int = 10_000  # kept points on a CPU

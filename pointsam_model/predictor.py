@@ -62,7 +62,8 @@ class Predictor:
             min(self.config.num_patches or num_patches, len(coords)),
             min(self.config.patch_size or patch_size, len(coords)),
         )
-        encoding = self.model.encode(patches, _features(kept, shape.in_features, device))
+        features = _features(kept, shape.in_features, device)
+        encoding = self.model.keep_first_view(self.model.encode(patches, features))
         return Embedding(
             cloud,
             kept,

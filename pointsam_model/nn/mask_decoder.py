@@ -8,9 +8,9 @@ from torch import Tensor, nn
 
 from pointsam_model import ops
 from pointsam_model.config import DecoderConfig
-from pointsam_model.nn.two_way import TwoWayTransformer
-
-POINTS_AT_ONCE = 4_096  # points per step without gradients: what stays in a CPU's cache
+from pointsam_model.nn.chunks import chunked, map_chunks
+from pointsam_model.nn.drawing import learned
+from pointsam_model.nn.two_way import CloudView, TwoWayTransformer
 
 
 class MaskDecoder(nn.Module):
@@ -21,8 +21,8 @@ class MaskDecoder(nn.Module):
         dim, upscaled = config.dim, config.upscale_dim or config.dim
         masks = num_multimask + 1
         self.transformer = TwoWayTransformer(config)
-        self.iou_token = nn.Embedding(1, dim)
-        self.mask_tokens = nn.Embedding(masks, dim)
+        self.iou_token = learned(1, dim)
+        self.mask_tokens = learned(masks, dim)
         self.output_upscaling = nn.Sequential(
             nn.Linear(dim, upscaled),
             nn.LayerNorm(upscaled),
@@ -44,6 +44,7 @@ class MaskDecoder(nn.Module):
         index: Tensor,
         weight: Tensor,
         multimask: bool,
+        first_view: CloudView | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Decodes the masks of b · m objects, m of each of b clouds.
 
@@ -54,12 +55,13 @@ class MaskDecoder(nn.Module):
             visible: (b, m, q) bool, False for padding; None: no padding.
             index, weight: (b, n, 3), the interpolation table of the clouds.
             multimask: all masks of mask tokens 1.., else the mask of token 0.
+            first_view: the transformer's first view of `points`, if it was kept.
 
         Returns:
             logits (b, m, c, n) float32 and predicted IoUs (b, m, c) float32.
         """
         b, m = clicks.shape[:2]
-        tokens, points = self.attend(points, position, clicks, visible)
+        tokens, points = self.attend(points, position, clicks, visible, first_view)
         chosen = slice(1, None) if multimask else slice(0, 1)
         count = len(self.output_hypernetworks_mlps)
         heads = torch.stack(
@@ -74,10 +76,15 @@ class MaskDecoder(nn.Module):
         return logits, ious.unflatten(0, (b, m)).float()
 
     def attend(
-        self, points: Tensor, position: Tensor, clicks: Tensor, visible: Tensor | None
+        self,
+        points: Tensor,
+        position: Tensor,
+        clicks: Tensor,
+        visible: Tensor | None,
+        first_view: CloudView | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Tokens (b · m, t, d) and points (b · m, l, d) after the two-way transformer."""
-        b, m, q, _ = clicks.shape
+        b, m = clicks.shape[:2]
         output = torch.cat([self.iou_token.weight, self.mask_tokens.weight])
         tokens = torch.cat([output.expand(b * m, -1, -1), clicks.flatten(0, 1)], 1)
         if visible is not None:
@@ -88,7 +95,7 @@ class MaskDecoder(nn.Module):
         points = points.flatten(0, 1)
         if b > 1:
             position = position[:, None].expand(-1, m, -1, -1).flatten(0, 1)
-        return self.transformer(points, position.to(points.dtype), tokens, visible)
+        return self.transformer(points, position.to(points.dtype), tokens, visible, first_view)
 
     def masks(self, points: Tensor, heads: Tensor, index: Tensor, weight: Tensor) -> Tensor:
         """Logits over points: heads (b, m, c, u) times upscaled points (b, m, l, d).
@@ -96,19 +103,22 @@ class MaskDecoder(nn.Module):
         The first linear layer of the upscaling commutes with the interpolation, whose weights sum
         to 1, so it runs on l patches and not on n points.
         """
-        b, m = points.shape[:2]
         patches = self.output_upscaling[0](points).transpose(1, 2).flatten(2)  # (b, l, m · u)
-        if torch.is_grad_enabled() or patches.device.type != "cpu":
+        if not chunked(patches):
             return self._classify(patches, heads, index, weight)
-        step = max(256, POINTS_AT_ONCE // m)
-        parts = zip(index.split(step, 1), weight.split(step, 1), strict=True)
-        return torch.cat([self._classify(patches, heads, *part) for part in parts], -1)
+
+        def classify(rows: slice) -> Tensor:
+            return self._classify(patches, heads, index[:, rows], weight[:, rows])
+
+        width = len(patches) * patches.shape[-1]
+        return map_chunks(classify, index.shape[1], width, patches.dtype, dim=-1)
 
     def _classify(self, patches: Tensor, heads: Tensor, index: Tensor, weight: Tensor) -> Tensor:
         features = ops.interpolate(patches, index, weight).unflatten(-1, (heads.shape[1], -1))
         for layer in list(self.output_upscaling)[1:]:
             features = layer(features)
-        return torch.einsum("bmcu,bnmu->bmcn", heads, features).float()
+        logits = features.transpose(1, 2) @ heads.transpose(-1, -2)  # (b, m, n, c)
+        return logits.transpose(-1, -2).float()
 
 
 class TokenMLP(nn.Module):

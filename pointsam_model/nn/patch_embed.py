@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-ROWS_AT_ONCE = 8_192  # points per step without gradients: what stays in a CPU's cache
+from pointsam_model.nn.chunks import chunked, map_chunks
 
 
 class PatchEncoder(nn.Module):
@@ -22,28 +24,52 @@ class PatchEncoder(nn.Module):
             nn.Linear(2 * first, second), nn.LayerNorm(second), nn.GELU(), nn.Linear(second, out)
         )
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of the weights, which the points must have too."""
+        return next(self.parameters()).dtype
+
     def forward(self, points: Tensor) -> Tensor:
         """(..., l, k, channels) to (..., l, out)."""
         patches = points.flatten(0, -3)
-        if torch.is_grad_enabled() or patches.device.type != "cpu":
-            features = self._encode(patches)
+        if chunked(patches):
+            widest = max(linear.out_features for linear in self._linears())
+            features = map_chunks(
+                lambda rows: self._encode(patches[rows]),
+                len(patches),
+                patches.shape[1] * widest,
+                patches.dtype,
+            )
         else:
-            step = max(1, ROWS_AT_ONCE // patches.shape[1])
-            features = torch.cat([self._encode(part) for part in patches.split(step)])
+            features = self._encode(patches)
         return features.unflatten(0, points.shape[:-2])
 
     def _encode(self, points: Tensor) -> Tensor:
         local = self.conv1(points)
-        whole = local.amax(-2, keepdim=True)
+        whole = _maximum(local)
         # The first linear layer of [whole, local], each half where it is cheapest: the half of
         # `whole` once a patch, not once a point.
-        linear = self.conv2[0]
-        split = local.shape[-1]
-        mixed = F.linear(local, linear.weight[:, split:], linear.bias)
-        mixed = mixed + F.linear(whole, linear.weight[:, :split])
-        for layer in list(self.conv2)[1:]:
+        first, *rest = self.conv2
+        assert isinstance(first, nn.Linear)
+        for_whole, for_local = first.weight.split(local.shape[-1], 1)
+        mixed = F.linear(local, for_local.contiguous(), first.bias)
+        mixed += F.linear(whole, for_whole)[..., None, :]
+        for layer in rest:
             mixed = layer(mixed)
         return mixed.amax(-2)
+
+    def _linears(self) -> list[nn.Linear]:
+        return [layer for layer in self.modules() if isinstance(layer, nn.Linear)]
+
+
+def _maximum(local: Tensor) -> Tensor:
+    """(l, k, c) to (l, c). Several points of a patch are taken as one wide row first: PyTorch's
+    maximum is several times slower over rows that do not fill its vectors."""
+    if torch.is_grad_enabled():
+        return local.amax(-2)
+    together = math.gcd(local.shape[-2], 8)
+    wide = local.unflatten(-2, (-1, together)).flatten(-2)
+    return wide.amax(-2).unflatten(-1, (together, -1)).amax(-2)
 
 
 class PatchEmbed(nn.Module):
@@ -56,4 +82,4 @@ class PatchEmbed(nn.Module):
     def forward(self, offsets: Tensor, features: Tensor) -> Tensor:
         """offsets (b, l, k, 3), features (b, l, k, f) to (b, l, out)."""
         points = torch.cat([offsets, features.to(offsets.dtype)], -1)
-        return self.patch_encoder(points.to(self.patch_encoder.conv1[0].weight.dtype))
+        return self.patch_encoder(points.to(self.patch_encoder.dtype))

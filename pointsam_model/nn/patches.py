@@ -16,7 +16,7 @@ class Patches:
 
     Attributes:
         centers: (b, l, 3) float32, patch centres in the unit sphere.
-        groups: (b, l, k) int64, rows of each patch's points.
+        groups: (b, l, k) int64, rows of each patch's points, the nearest to its centre first.
         offsets: (b, l, k, 3) float32, those points relative to their centre.
         index: (b, n, 3) int64, the three centres nearest to each point.
         weight: (b, n, 3) float32, their interpolation weights; they sum to 1.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +12,7 @@ from pointsam_model.nn.cloud_encoder import CloudEncoder
 from pointsam_model.nn.mask_decoder import MaskDecoder
 from pointsam_model.nn.patches import Patches
 from pointsam_model.nn.prompt_encoder import ClickEncoder, MaskEncoder
+from pointsam_model.nn.two_way import CloudView
 
 
 @dataclass(frozen=True)
@@ -22,11 +23,14 @@ class CloudEncoding:
         patches: geometry.
         embedding: (b, l, d), the encoder's output.
         position: (b, l, d) float32, positional encoding of the patch centres.
+        first_view: of one cloud without a mask prompt, what the decoder's first layer makes of it;
+            None: not kept.
     """
 
     patches: Patches
     embedding: Tensor
     position: Tensor
+    first_view: CloudView | None = None
 
 
 class PointSAM(nn.Module):
@@ -37,7 +41,9 @@ class PointSAM(nn.Module):
         self.config = config
         self.pc_encoder = CloudEncoder(config)
         self.point_encoder = ClickEncoder(config.decoder.dim)
-        self.mask_encoder = MaskEncoder(config.patch_hidden, config.decoder.dim)
+        self.mask_encoder = MaskEncoder(
+            config.patch_hidden, config.decoder.dim, config.mask_patch_size
+        )
         self.mask_decoder = MaskDecoder(config.decoder, config.num_multimask)
 
     @property
@@ -54,6 +60,13 @@ class PointSAM(nn.Module):
         """
         position = self.point_encoder.pe_layer(patches.centers)
         return CloudEncoding(patches, self.pc_encoder(patches, features), position)
+
+    def keep_first_view(self, encoding: CloudEncoding) -> CloudEncoding:
+        """The encoding of one cloud with all that its first clicks have in common."""
+        points = encoding.embedding + self.mask_encoder.no_mask_embed.weight
+        position = encoding.position.to(points.dtype)
+        view = self.mask_decoder.transformer.view(points, position)
+        return replace(encoding, first_view=view)
 
     def decode(
         self,
@@ -93,4 +106,5 @@ class PointSAM(nn.Module):
             encoding.patches.index,
             encoding.patches.weight,
             multimask,
+            encoding.first_view if mask_logits is None else None,
         )

@@ -7,6 +7,7 @@ import math
 import torch
 from torch import Tensor, nn
 
+from pointsam_model.nn.drawing import learned, normal
 from pointsam_model.nn.patch_embed import PatchEncoder
 from pointsam_model.nn.patches import Patches
 
@@ -18,7 +19,7 @@ class FourierFeatures(nn.Module):
 
     def __init__(self, dim: int) -> None:
         super().__init__()
-        self.register_buffer("positional_encoding_gaussian_matrix", torch.randn(3, dim // 2))
+        self.register_buffer("positional_encoding_gaussian_matrix", normal(3, dim // 2))
 
     def forward(self, coords: Tensor) -> Tensor:
         """(..., 3) float32 to (..., dim) float32."""
@@ -32,7 +33,7 @@ class ClickEncoder(nn.Module):
     def __init__(self, dim: int) -> None:
         super().__init__()
         self.pe_layer = FourierFeatures(dim)
-        self.point_embeddings = nn.ModuleList(nn.Embedding(1, dim) for _ in range(2))
+        self.point_embeddings = nn.ModuleList(learned(1, dim) for _ in range(2))
 
     def forward(self, coords: Tensor, labels: Tensor) -> Tensor:
         """coords (m, q, 3), labels (m, q): 1 on, 0 off the object, any other: position alone.
@@ -48,12 +49,19 @@ class ClickEncoder(nn.Module):
 
 
 class MaskEncoder(nn.Module):
-    """A mask prompt (logits over the points) as an addition to the cloud embedding."""
+    """A mask prompt (logits over the points) as an addition to the cloud embedding.
 
-    def __init__(self, hidden: tuple[int, int], dim: int) -> None:
+    Args:
+        hidden: widths of the PointNet.
+        dim: d, the decoder's width.
+        patch_size: most points of a patch that are looked at, the nearest to its centre; 0: all.
+    """
+
+    def __init__(self, hidden: tuple[int, int], dim: int, patch_size: int = 0) -> None:
         super().__init__()
+        self.patch_size = patch_size
         self.patch_encoder = PatchEncoder(4, hidden, dim)
-        self.no_mask_embed = nn.Embedding(1, dim)
+        self.no_mask_embed = learned(1, dim)
 
     def forward(self, patches: Patches, logits: Tensor) -> Tensor:
         """Embeds one mask for each of b · m objects, m of each cloud.
@@ -65,8 +73,11 @@ class MaskEncoder(nn.Module):
         Returns:
             (b, m, l, d).
         """
-        of_patch = patches.gather(logits.transpose(1, 2))  # (b, l, k, m)
-        values = of_patch.permute(0, 3, 1, 2)[..., None]
-        offsets = patches.offsets[:, None].expand(*values.shape[:-1], 3)
+        b, m, _ = logits.shape
+        nearest = slice(self.patch_size or None)  # groups are sorted
+        groups = patches.groups[:, :, nearest]
+        rows = groups.flatten(1)[:, None].expand(-1, m, -1)
+        values = logits.gather(-1, rows).view(b, m, *groups.shape[1:], 1)
+        offsets = patches.offsets[:, None, :, nearest].expand(*values.shape[:-1], 3)
         points = torch.cat([offsets, values.to(offsets.dtype)], -1)
-        return self.patch_encoder(points.to(self.no_mask_embed.weight.dtype))
+        return self.patch_encoder(points.to(self.patch_encoder.dtype))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -21,7 +23,12 @@ class TwoWayTransformer(nn.Module):
         self.norm_final_attn = nn.LayerNorm(config.dim)
 
     def forward(
-        self, points: Tensor, position: Tensor, tokens: Tensor, visible: Tensor | None = None
+        self,
+        points: Tensor,
+        position: Tensor,
+        tokens: Tensor,
+        visible: Tensor | None = None,
+        first_view: CloudView | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Updates tokens and cloud embedding.
 
@@ -30,15 +37,38 @@ class TwoWayTransformer(nn.Module):
             position: (1 or m, l, d), positional encoding of the patch centres.
             tokens: (m, t, d), output tokens and clicks.
             visible: (m, t) bool, False for padding; None: no padding.
+            first_view: `view(points, position)`, if it was kept.
 
         Returns:
             tokens (m, t, d) and points (m, l, d).
         """
         prompt = tokens
+        view = first_view
         for layer in self.layers:
-            tokens, points = layer(tokens, points, prompt, position, visible)
+            tokens, points = layer(tokens, points, prompt, position, visible, view)
+            view = None
         update = self.final_attn_token_to_image(tokens + prompt, points + position, points)
         return self.norm_final_attn(tokens + update), points
+
+    def view(self, points: Tensor, position: Tensor) -> CloudView:
+        """What the first layer makes of a cloud, whatever the tokens are."""
+        layer = self.layers[0]
+        assert isinstance(layer, TwoWayLayer)
+        return layer.view(points, position)
+
+
+@dataclass(frozen=True)
+class CloudView:
+    """A layer's projections of the cloud embedding, each (m or 1, heads, l, inner / heads).
+
+    Attributes:
+        keys, values: of the attention from tokens to cloud.
+        queries: of the attention from cloud to tokens.
+    """
+
+    keys: Tensor
+    values: Tensor
+    queries: Tensor
 
 
 class TwoWayLayer(nn.Module):
@@ -63,18 +93,30 @@ class TwoWayLayer(nn.Module):
         prompt: Tensor,
         position: Tensor,
         visible: Tensor | None,
+        view: CloudView | None = None,
     ) -> tuple[Tensor, Tensor]:
         if self.first:
             tokens = self.norm1(self.self_attn(tokens, tokens, tokens, visible))
         else:
             query = tokens + prompt
             tokens = self.norm1(tokens + self.self_attn(query, query, tokens, visible))
-        placed = points + position
-        update = self.cross_attn_token_to_image(tokens + prompt, placed, points)
+        to_cloud, to_tokens = self.cross_attn_token_to_image, self.cross_attn_image_to_token
+        view = view or self.view(points, position)
+        update = to_cloud.attend(to_cloud.queries(tokens + prompt), view.keys, view.values)
         tokens = self.norm2(tokens + update)
         tokens = self.norm3(tokens + self.mlp(tokens))
-        update = self.cross_attn_image_to_token(placed, tokens + prompt, tokens, visible)
+        keys, values = to_tokens.keys(tokens + prompt), to_tokens.values(tokens)
+        update = to_tokens.attend(view.queries, keys, values, visible)
         return tokens, self.norm4(points + update)
+
+    def view(self, points: Tensor, position: Tensor) -> CloudView:
+        """The cloud as this layer sees it: points and position (m or 1, l, d)."""
+        placed = points + position
+        return CloudView(
+            self.cross_attn_token_to_image.keys(placed),
+            self.cross_attn_token_to_image.values(points),
+            self.cross_attn_image_to_token.queries(placed),
+        )
 
 
 class TokenAttention(nn.Module):
@@ -93,12 +135,24 @@ class TokenAttention(nn.Module):
         self, query: Tensor, key: Tensor, value: Tensor, visible: Tensor | None = None
     ) -> Tensor:
         """query (m or 1, q, d), key and value (m or 1, k, d), visible (m, k) to (m, q, d)."""
-        q, k, v = (
-            split_heads(project(x), self.heads)
-            for project, x in ((self.q_proj, query), (self.k_proj, key), (self.v_proj, value))
-        )
-        count = max(len(q), len(k))
-        q, k, v = (x.expand(count, -1, -1, -1) for x in (q, k, v))
+        return self.attend(self.queries(query), self.keys(key), self.values(value), visible)
+
+    def queries(self, x: Tensor) -> Tensor:
+        """(m, q, d) to (m, heads, q, inner / heads); `keys` and `values` alike."""
+        return split_heads(self.q_proj(x), self.heads)
+
+    def keys(self, x: Tensor) -> Tensor:
+        return split_heads(self.k_proj(x), self.heads)
+
+    def values(self, x: Tensor) -> Tensor:
+        return split_heads(self.v_proj(x), self.heads)
+
+    def attend(
+        self, queries: Tensor, keys: Tensor, values: Tensor, visible: Tensor | None = None
+    ) -> Tensor:
+        """Of projections by heads, of which some may serve all m objects: (m, q, d)."""
+        count = max(len(queries), len(keys))
+        q, k, v = (x.expand(count, -1, -1, -1) for x in (queries, keys, values))
         return self.out_proj(join_heads(attention(q, k, v, visible)))
 
 

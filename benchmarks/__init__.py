@@ -1,0 +1,1 @@
+"""Speed beside the published way of computing the same, on random clouds."""

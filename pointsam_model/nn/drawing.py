@@ -1,0 +1,20 @@
+"""Random values for new networks."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+def normal(*shape: int) -> Tensor:
+    """Values of N(0, 1); on the meta device just the shape.
+
+    PyTorch can draw there too, but imports its compiler for that, which takes seconds.
+    """
+    values = torch.empty(shape)
+    return values if values.is_meta else values.normal_()
+
+
+def learned(count: int, dim: int) -> nn.Embedding:
+    """A table of `count` learned vectors."""
+    return nn.Embedding.from_pretrained(normal(count, dim), freeze=False)
