@@ -115,8 +115,9 @@ class PublishedPointSAM:
     def _mask_prompt(self, cloud: EmbeddedCloud, logits: Tensor | None) -> Tensor:
         if logits is None:
             return self.weights["mask_encoder.no_mask_embed.weight"]
-        offsets = cloud.coords[cloud.groups] - cloud.centers[:, None]
-        points = torch.cat([offsets, logits[cloud.groups][..., None]], -1)
+        groups = cloud.groups[:, : self.config.mask_patch_size or None]  # nearest first
+        offsets = cloud.coords[groups] - cloud.centers[:, None]
+        points = torch.cat([offsets, logits[groups][..., None]], -1)
         return self._point_net(points, "mask_encoder.patch_encoder")
 
     def _point_net(self, points: Tensor, name: str) -> Tensor:

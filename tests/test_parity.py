@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -88,6 +89,32 @@ def test_mask_prompt_matches(model: PointSAM, patches: Patches) -> None:
     close(model.mask_encoder.no_mask_embed.weight[None], data["dense_no_mask"])
     dense = model.mask_encoder(patches, data["prompt_mask_logits"][:, None])
     close(dense[0], data["dense_from_mask"])
+
+
+def test_a_mask_prompt_may_look_at_the_nearest_points_of_a_patch_only(
+    model: PointSAM, patches: Patches
+) -> None:
+    config = dataclasses.replace(model.config, mask_patch_size=8)
+    few = PointSAM(config).eval()
+    few.load_state_dict(model.state_dict())
+    logits = recorded("decoder")["prompt_mask_logits"][:, None]
+    smaller = dataclasses.replace(
+        patches, groups=patches.groups[:, :, :8], offsets=patches.offsets[:, :, :8]
+    )
+    close(few.mask_encoder(patches, logits), model.mask_encoder(smaller, logits))
+
+
+def test_what_is_kept_of_a_cloud_for_its_first_clicks_changes_nothing(
+    model: PointSAM, encoding: CloudEncoding
+) -> None:
+    prompts = recorded("prompts")
+    clicks, labels = prompts["prompt_coords"][:, None, :1], prompts["prompt_labels"][:, None, :1]
+    kept = model.keep_first_view(encoding)
+    assert kept.first_view is not None and encoding.first_view is None
+    for mine, other in zip(
+        model.decode(kept, clicks, labels), model.decode(encoding, clicks, labels), strict=True
+    ):
+        close(mine, other)
 
 
 def test_interpolation_table_matches(patches: Patches) -> None:
