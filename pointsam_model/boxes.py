@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import contextlib
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -13,14 +13,12 @@ from scipy.spatial import ConvexHull, QhullError  # type: ignore[import-untyped]
 Array = NDArray[np.float64]
 
 FLAT = 1e-6  # thinner than this share of its length, or than its numbers resolve: a side of 0
-FACES = 64  # faces of the hull that are tried as the box's, the largest ones
-TURNS = 32  # of the box on each face, over a quarter turn, before the best ones are made exact
-EXACT = 6  # faces on which the smallest rectangle is found exactly
-EDGES = 64  # of an outline along which a rectangle is tried, the longest ones
-ROUNDS = 8  # at most, of turning a box about its own axes
-TURNED = 100  # more corners than these have faces enough: no turning
-CORNERS = 200  # of a hull, for the coarse turns; rounder ones are thinned
-FILTERED = 5000  # more points than these are thinned to the hull's candidates first
+MANY = 400  # more points than these are thinned to the outermost ones for the search
+DIRECTIONS = 96  # and their opposites, in which points are outermost
+BLOCK = 800  # points at once: products of this size wake no thread pool of the BLAS
+FACES = 7  # of the hull that are tried as the box's, the largest ones
+TURNED = 60  # corners by boxes, at most, that are also turned about their own axes
+ROUNDS = 3  # at most, of such turns
 
 
 @dataclass(frozen=True)
@@ -41,12 +39,12 @@ class OrientedBox:
 def oriented_box(points: ArrayLike, up: ArrayLike | None = None) -> OrientedBox:
     """The tight oriented box around points: the smallest of those tried.
 
-    The faces of the convex hull, up to the 64 largest, and the principal planes are tried as the
-    box's, with the smallest rectangle around the points as seen from each; the best are turned
-    about their own axes until none gets smaller. The smallest box of all can touch with edges
-    alone, and may be missed by a tenth around a handful of points, 1 or 2 % around many. The same
-    points in the same order give the same box. Points in a plane, on a line, or in one place give
-    sides of 0.
+    The largest faces of the convex hull and the principal planes are tried as the box's, with the
+    smallest rectangle around the points as seen from each; the best are turned about their own
+    axes. Many points are thinned to some 200 outermost ones for that; the sides are those of all
+    points. The smallest box of all may be missed by a tenth around a handful of points, by 1 to
+    3 % around many. The same points in the same order give the same box. Points in a plane, on a
+    line, or in one place give sides of 0.
 
     Args:
         points: (k,3) finite floats [m], k at least 1.
@@ -61,36 +59,43 @@ def oriented_box(points: ArrayLike, up: ArrayLike | None = None) -> OrientedBox:
     given = np.asarray(points)
     if given.ndim != 2 or given.shape[1] != 3 or len(given) == 0:
         raise ValueError(f"points have the shape {given.shape}; they must be (k,3), k at least 1")
-    columns = np.ascontiguousarray(given.T)  # reductions along rows of (k,3) are slow
-    least, most = columns.min(1).astype(np.float64), columns.max(1).astype(np.float64)
+    columns = np.array(given.T, dtype=np.float64, order="C")  # a copy, changed below
+    least, most = columns.min(1), columns.max(1)
     middle = (least + most) / 2
     if not np.isfinite(middle).all():
         raise ValueError("points for a box must be finite")
-    resolved = _resolution(columns.dtype, np.maximum(np.abs(least), np.abs(most)))
-    outer = _outer((columns - middle[:, None]).T)
-    if up is not None:
-        return _box(outer, middle, _upright_axes(outer, up, resolved), resolved, upright=True)
-    return _box(outer, middle, _tight_axes(outer, resolved), resolved)
+    columns -= middle[:, None]
+    # A few units in the last place of the numbers given.
+    kind = given.dtype if given.dtype.kind == "f" else columns.dtype
+    resolved = 4 * float(np.finfo(kind).eps) * float(np.maximum(-least, most).max())
+    if up is None:
+        return _box(columns, middle, _tight_axes(_outermost(columns), resolved), resolved)
+    plane, z = _level_plane(up)
+    seen, inside, thick = _principal(_outermost(_along(columns, plane)), resolved)
+    turn = _rectangle(seen) if thick == 2 else np.eye(2)
+    axes = np.column_stack((plane @ inside @ turn, z))
+    return _box(columns, middle, axes, resolved, upright=True)
 
 
 def _tight_axes(points: Array, resolved: float) -> Array:
-    """(3,3) axes of the smallest box found, in columns, in any order."""
-    spread, axes = _principal_axes(points)
-    flat = max(resolved, FLAT * float(spread[0]))
-    if spread[1] <= flat:
-        return axes
-    if spread[2] <= flat:
-        return _on_face(points @ axes[:, :2], axes[:, 2], axes[:, :2])
-    try:
-        hull = ConvexHull(points)
-    except QhullError:  # thin beyond Qhull's tolerance, though not beyond ours
-        return _on_face(points @ axes[:, :2], axes[:, 2], axes[:, :2])
-    corners = hull.points[hull.vertices]
-    normals = np.concatenate((_face_normals(hull), axes.T))
-    boxes = [_on_face(corners @ plane, normal, plane) for normal, plane in _best(corners, normals)]
-    if len(corners) <= TURNED:
-        boxes = [_turned(corners, box) for box in boxes]
-    return min(boxes, key=lambda box: _volume(corners, box))
+    """(3,3) axes of the smallest box found around points (k,3), in columns, in any order."""
+    seen, principal, thick = _principal(points, resolved)
+    if thick <= 1:
+        return principal
+    if thick == 3:
+        with contextlib.suppress(QhullError):  # thin for Qhull, though not for us
+            hull = ConvexHull(seen)
+            return principal @ _smallest(seen[hull.vertices], _face_normals(hull))
+    return principal @ _on_face(seen, np.eye(3)[2], np.eye(3)[:, :2])
+
+
+def _smallest(corners: Array, normals: Array) -> Array:
+    """(3,3) axes of the smallest box found around a hull's corners (k,3), given its normals."""
+    normals = np.concatenate((normals, np.eye(3)))
+    boxes = [_on_face(corners, *face) for face in zip(normals, _planes(normals), strict=True)]
+    boxes.sort(key=partial(_volume, corners))
+    few = boxes[: TURNED // len(corners)]
+    return min(boxes[:1] + [_turned(corners, box) for box in few], key=partial(_volume, corners))
 
 
 def _turned(corners: Array, axes: Array) -> Array:
@@ -99,12 +104,11 @@ def _turned(corners: Array, axes: Array) -> Array:
     for _ in range(ROUNDS):
         before = volume
         for axis in range(3):
-            plane = np.delete(axes, axis, axis=1)
-            tried = _on_face(corners @ plane, axes[:, axis], plane)
+            tried = _on_face(corners, axes[:, axis], np.delete(axes, axis, axis=1))
             smaller = _volume(corners, tried)
-            if smaller < volume * (1 - 1e-9):
+            if smaller < volume:
                 axes, volume = tried, smaller
-        if volume >= before * (1 - 1e-4):
+        if volume >= before * (1 - 1e-3):
             break
     return axes
 
@@ -113,36 +117,40 @@ def _volume(corners: Array, axes: Array) -> float:
     return float(np.prod(np.ptp(corners @ axes, axis=0)))
 
 
-def _upright_axes(points: Array, up: ArrayLike, resolved: float) -> Array:
-    z = np.asarray(up, np.float64).reshape(-1)
-    length = float(np.linalg.norm(z))
-    if z.shape != (3,) or not np.isfinite(length) or length == 0:
-        raise ValueError(f"up is {up!r}; it must be a direction (3,) of a length above 0")
-    z = z / length
-    plane = _plane_axes(z[None])[0]
-    seen = points @ plane
-    spread, inside = _principal_axes(seen)
-    if spread[1] <= max(resolved, FLAT * float(spread[0])):  # a wall, a pole, a point from above
-        return np.column_stack((plane @ inside, z))
-    return _on_face(seen, z, plane)
+def _on_face(corners: Array, normal: Array, plane: Array) -> Array:
+    """Axes (3,3) of the smallest box with a side along `normal`; `plane`: (3,2) axes across it."""
+    return np.column_stack((plane @ _rectangle(corners @ plane), normal))
+
+
+def _rectangle(seen: Array) -> Array:
+    """(2,2) axes, in columns, of the smallest rectangle around (k,2) points, not all on a line."""
+    with contextlib.suppress(QhullError):
+        seen = seen[ConvexHull(seen).vertices]
+    edges = np.roll(seen, -1, axis=0) - seen
+    length = np.hypot(edges[:, 0], edges[:, 1])
+    edges = edges[length > 0] / length[length > 0, None]
+    across = np.stack((-edges[:, 1], edges[:, 0]), axis=1)
+    areas = np.ptp(edges @ seen.T, axis=1) * np.ptp(across @ seen.T, axis=1)
+    best = int(np.argmin(areas))
+    return np.column_stack((edges[best], across[best]))
 
 
 def _box(
-    points: Array, middle: Array, axes: Array, resolved: float, *, upright: bool = False
+    columns: Array, middle: Array, axes: Array, resolved: float, *, upright: bool = False
 ) -> OrientedBox:
-    """The box around points along these axes, in the order and with the signs of the contract."""
-    along = points @ axes
-    least, most = along.min(0), along.max(0)
+    """The box around all points along these axes, in the order and signs of the contract."""
+    along = _along(columns, axes)
+    least, most = along.min(1), along.max(1)
     size = most - least
     size[size <= max(resolved, FLAT * float(size.max()))] = 0.0
     center = middle + axes @ ((least + most) / 2)
+    order = np.argsort(-size[:2] if upright else -size, kind="stable")
+    x = _signed(axes[:, order[0]])
     if upright:
-        order = np.append(np.argsort(-size[:2], kind="stable"), 2)
-        x, z = _signed(axes[:, order[0]]), axes[:, 2]
+        order, z = np.append(order, 2), axes[:, 2]
         rotation = np.column_stack((x, np.cross(z, x), z))
     else:
-        order = np.argsort(-size, kind="stable")
-        x, y = _signed(axes[:, order[0]]), _signed(axes[:, order[1]])
+        y = _signed(axes[:, order[1]])
         rotation = np.column_stack((x, y, np.cross(x, y)))
     return OrientedBox(center, rotation, size[order])
 
@@ -152,61 +160,22 @@ def _signed(axis: Array) -> Array:
     return axis * np.sign(axis[np.argmax(np.abs(axis))])
 
 
-def _on_face(seen: Array, normal: Array, plane: Array) -> Array:
-    """Axes (3,3) of the smallest box with a side along `normal`, of points seen in `plane`.
-
-    Args:
-        seen: (k,2), the points along the plane's axes; must not all lie on a line.
-        normal: (3,).
-        plane: (3,2), two axes at right angles to it.
-    """
-    try:
-        outline = ConvexHull(seen)
-        corners = outline.points[outline.vertices]
-    except QhullError:
-        corners = seen
-    edges = np.roll(corners, -1, axis=0) - corners
-    length = np.linalg.norm(edges, axis=1)
-    longest = np.argsort(-length, kind="stable")[:EDGES]
-    longest = longest[length[longest] > 0]
-    edges = edges[longest] / length[longest, None]
-    across = np.stack((-edges[:, 1], edges[:, 0]), axis=1)
-    areas = np.ptp(edges @ corners.T, axis=1) * np.ptp(across @ corners.T, axis=1)
-    best = int(np.argmin(areas))
-    return np.column_stack((plane @ edges[best], plane @ across[best], normal))
+def _level_plane(up: ArrayLike) -> tuple[Array, Array]:
+    """Two axes (3,2) across `up`, and its direction (3,)."""
+    z = np.asarray(up, np.float64).reshape(-1)
+    length = float(np.linalg.norm(z))
+    if z.shape != (3,) or not np.isfinite(length) or length == 0:
+        raise ValueError(f"up is {up!r}; it must be a direction (3,) of a length above 0")
+    z = z / length
+    return _planes(z[None])[0], z
 
 
-def _best(corners: Array, normals: Array) -> Iterator[tuple[Array, Array]]:
-    """The normals (with axes of their planes) on which a coarse turn gives the smallest boxes."""
-    planes = _plane_axes(normals)
-    turns = np.arange(TURNS) * (np.pi / 2 / TURNS)
-    cosine, sine = np.cos(turns)[:, None, None], np.sin(turns)[:, None, None]
-    first = planes[:, :, 0] * cosine + planes[:, :, 1] * sine
-    second = planes[:, :, 1] * cosine - planes[:, :, 0] * sine
-    few = corners if len(corners) <= CORNERS else _extreme(corners, _directions(CORNERS))
-    areas = _extent(few, first) * _extent(few, second)
-    volumes = areas.min(0) * _extent(few, normals)
-    for face in np.argsort(volumes, kind="stable")[:EXACT]:
-        yield normals[face], planes[face]
-
-
-def _extent(points: Array, directions: Array) -> NDArray[np.float32]:
-    """How far points (k,3) reach along directions (..,3), in single precision: (..)."""
-    along = directions.reshape(-1, 3).astype(np.float32) @ points.T.astype(np.float32)
-    return np.ptp(along, axis=1).reshape(directions.shape[:-1])
-
-
-def _extreme(points: Array, directions: Array) -> Array:
-    """The points that reach farthest in some direction, each once."""
-    return points[np.unique(np.argmax(directions @ points.T, axis=1))]
-
-
-def _directions(count: int) -> Array:
-    """(count,3) unit directions spread evenly, on a spiral from pole to pole."""
-    z = 1 - (2 * np.arange(count) + 1) / count
-    turn = np.pi * (3 - np.sqrt(5)) * np.arange(count)
-    radius = np.sqrt(1 - z**2)
-    return np.column_stack((radius * np.cos(turn), radius * np.sin(turn), z))
+def _planes(normals: Array) -> Array:
+    """(f,3,2): for each unit normal two unit axes at right angles to it and to each other."""
+    helper = np.eye(3)[np.argmin(np.abs(normals), axis=1)]
+    first = np.cross(normals, helper)
+    first /= np.linalg.norm(first, axis=1, keepdims=True)
+    return np.stack((first, np.cross(normals, first)), axis=2)
 
 
 def _face_normals(hull: ConvexHull) -> Array:
@@ -215,49 +184,68 @@ def _face_normals(hull: ConvexHull) -> Array:
     sides = triangles[:, 1:] - triangles[:, :1]
     area = np.linalg.norm(np.cross(sides[:, 0], sides[:, 1]), axis=1)
     normals = hull.equations[:, :3]
-    sign = np.sign(normals[np.arange(len(normals)), np.argmax(np.abs(normals), axis=1)])
-    rounded = np.round(normals * sign[:, None] * 1e4).astype(np.int64) + 20_000
-    key = (rounded[:, 0] * 50_000 + rounded[:, 1]) * 50_000 + rounded[:, 2]
+    largest = normals[np.arange(len(normals)), np.argmax(np.abs(normals), axis=1)]
+    rounded = np.round(normals * np.sign(largest)[:, None] * 1e4)
+    key = rounded @ [1e10, 1e5, 1]  # whole numbers, one for each direction
     _, first, face = np.unique(key, return_index=True, return_inverse=True)
     areas = np.bincount(face, weights=area)
     return normals[first[np.argsort(-areas, kind="stable")[:FACES]]]
 
 
-def _plane_axes(normals: Array) -> Array:
-    """(f,3,2): for each unit normal two unit axes at right angles to it and to each other."""
-    helper = np.eye(3)[np.argmin(np.abs(normals), axis=1)]
-    first = np.cross(normals, helper)
-    first /= np.linalg.norm(first, axis=1, keepdims=True)
-    return np.stack((first, np.cross(normals, first)), axis=2)
-
-
-def _principal_axes(points: Array) -> tuple[Array, Array]:
-    """Extents (d,) along the principal axes of points (k,d), largest first, and the axes (d,d)."""
-    centered = points - points.mean(0)
-    # Of a unit-sized copy: squares of tiny distances would vanish.
-    unit = np.abs(centered).max() or 1.0
-    _, axes = np.linalg.eigh((centered / unit).T @ (centered / unit))
-    spread = np.ptp(points @ axes, axis=0)
+def _principal(points: Array, resolved: float) -> tuple[Array, Array, int]:
+    """Points (k,d) along their principal axes, the axes (d,d), and how many are not flat."""
+    unit = points / (float(np.abs(points).max()) or 1.0)  # squares of tiny distances vanish
+    _, axes = np.linalg.eigh(np.cov(unit, rowvar=False, bias=True))
+    along = points @ axes
+    spread = np.ptp(along, axis=0)
     order = np.argsort(-spread, kind="stable")
-    return spread[order], axes[:, order]
+    thick = int(np.count_nonzero(spread > max(resolved, FLAT * float(spread.max()))))
+    return along[:, order], axes[:, order], thick
 
 
-def _outer(points: Array) -> Array:
-    """Points (k,3) without those well inside of a hull of a few extreme ones; same hull."""
-    if len(points) <= FILTERED:
-        return points
-    columns = points.T.astype(np.float32)
-    columns /= np.maximum(np.abs(columns).max(1, keepdims=True), np.finfo(np.float32).tiny)
-    extreme = np.unique(np.argmax(_directions(16).astype(np.float32) @ columns, axis=1))
-    try:
-        inner = ConvexHull(columns[:, extreme].T)
-    except QhullError:
-        return points
-    planes = inner.equations.astype(np.float32)
-    return points[(planes[:, :3] @ columns + planes[:, 3:]).max(0) > -1e-4]
+def _along(columns: Array, axes: Array) -> Array:
+    """Columns (d,k) of points along axes (d,e): (e,k), with no thread pool for so little."""
+    along = np.empty((axes.shape[1], columns.shape[1]))
+    for axis, row in zip(axes.T, along, strict=True):
+        np.einsum("d,dk->k", axis, columns, out=row)
+    return along
 
 
-def _resolution(kind: np.dtype[Any], farthest: Array) -> float:
-    """What numbers of this type resolve at these coordinates [m]: a few units in the last place."""
-    single = kind == np.float32
-    return 4 * float(np.finfo(np.float32 if single else np.float64).eps) * float(farthest.max())
+def _outermost(columns: Array) -> Array:
+    """Points (j,d) that are outermost in some direction, of columns (d,k); all of a few.
+
+    The directions are spread evenly as seen where all principal axes are equally long, so that
+    thin sides count as well.
+    """
+    dimensions, count = columns.shape
+    farthest = float(np.abs(columns).max())
+    if count <= MANY or farthest == 0:
+        return columns.T
+    unit = (columns / farthest).astype(np.float32)
+    mean = unit.mean(1, dtype=np.float64)
+    variance, axes = np.linalg.eigh(
+        np.einsum("ik,jk->ij", unit, unit) / count - np.outer(mean, mean)
+    )
+    length = np.sqrt(np.maximum(variance, 1e-8 * variance.max()))
+    directions = (_directions(dimensions) / length @ axes.T).astype(np.float32)
+    found = []
+    for start in range(0, count, BLOCK):
+        reach = directions @ unit[:, start : start + BLOCK]
+        found.append(start + np.stack((reach.argmax(1), reach.argmin(1))))
+    rows = np.stack(found)  # (blocks,2,directions)
+    reach = np.einsum("jd,dbsj->bsj", directions, unit[:, rows])
+    reach[:, 1] *= -1
+    best = np.take_along_axis(rows, reach.argmax(0)[None], axis=0)
+    return columns[:, np.unique(best)].T
+
+
+def _directions(dimensions: int) -> Array:
+    """(96,d) unit directions spread evenly, none opposite to another."""
+    count = np.arange(DIRECTIONS)
+    if dimensions == 2:
+        turn = (count + 0.5) * (np.pi / DIRECTIONS)
+        return np.column_stack((np.cos(turn), np.sin(turn)))
+    z = (count + 0.5) / DIRECTIONS  # a spiral over the upper half of the ball
+    turn = np.pi * (3 - np.sqrt(5)) * count
+    radius = np.sqrt(1 - z**2)
+    return np.column_stack((radius * np.cos(turn), radius * np.sin(turn), z))

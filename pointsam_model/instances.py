@@ -50,13 +50,13 @@ def instances_of(prediction: Prediction, up: ArrayLike | None = None) -> list[In
         rows = np.flatnonzero(mask)
         if len(rows) == 0:
             continue
-        points = xyz[rows].astype(np.float64)
+        points = np.take(xyz, rows, axis=0)
         found.append(
             Instance(
                 rows.astype(np.uint32),
                 float(score),
                 float(stability),
-                points.mean(0),
+                np.einsum("ij->j", points, dtype=np.float64) / len(points),
                 oriented_box(points, up),
             )
         )

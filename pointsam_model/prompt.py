@@ -80,7 +80,8 @@ class Prediction:
     def masks(self) -> np.ndarray:
         """(c, n) bool over the source points; a dropped point has its nearest kept point's."""
         nearest = self.embedding.kept.nearest
-        return np.where(nearest >= 0, (self.logits > 0)[:, nearest], False)
+        inside = nearest >= 0  # -1 reads the last kept point, and is put right here
+        return np.stack([(row > 0)[nearest] & inside for row in self.logits])
 
     @cached_property
     def stability(self) -> np.ndarray:

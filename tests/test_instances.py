@@ -70,7 +70,7 @@ def test_no_box_is_much_larger_than_open3ds_smallest(seed: int, n: int, shape: s
     smallest = open3d.geometry.OrientedBoundingBox.create_from_points_minimal(
         open3d.utility.Vector3dVector(points)
     )
-    assert box.size.prod() <= smallest.volume() * {4: 1.15, 8: 1.15, 30: 1.05, 400: 1.02}[n]
+    assert box.size.prod() <= smallest.volume() * {4: 1.15, 8: 1.15, 30: 1.1, 400: 1.05}[n]
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -162,15 +162,28 @@ def test_a_wall_seen_from_above_has_no_thickness() -> None:
     assert box.size[1] == 0
 
 
-def test_a_box_of_many_points_takes_milliseconds() -> None:
-    points = turned(np.random.default_rng(0).uniform(-1, 1, (50_000, 3)) * [0.2, 0.1, 0.05])
+@pytest.mark.parametrize("n", [1, 50, 2000])
+def test_the_points_given_stay_as_they_are(n: int) -> None:
+    points = np.random.default_rng(0).normal(size=(n, 3))
+    for given_points in (points, np.asfortranarray(points)):
+        oriented_box(given_points)
+        oriented_box(given_points, (0, 0, 1))
+        assert np.array_equal(given_points, np.random.default_rng(0).normal(size=(n, 3)))
+
+
+@pytest.mark.parametrize("shape", ["full", "round"])
+def test_a_box_of_many_points_takes_milliseconds(shape: str) -> None:
+    points = np.random.default_rng(0).uniform(-1, 1, (50_000, 3))
+    if shape == "round":  # every point is a corner of the hull
+        points /= np.linalg.norm(points, axis=1)[:, None]
+    points = turned(points * [0.2, 0.1, 0.05])
     oriented_box(points)
     spent = []
     for _ in range(5):
         start = time.process_time()
         oriented_box(points)
         spent.append(time.process_time() - start)
-    assert min(spent) < 0.1  # 4 ms on a quiet machine
+    assert min(spent) < 0.05  # 5 to 10 ms
 
 
 @pytest.mark.parametrize(

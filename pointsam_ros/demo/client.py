@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from pointsam_ros import cloud_msgs
 
 Response = SegmentPrompts.Response
 PATIENT_CODES = (Response.NOT_READY, Response.NO_CLOUD, Response.OVERLOADED)
+ASK_AGAIN_S = 5.0  # without any answer; longer after each, as the node may merely be slow
 
 
 class DemoError(Exception):
@@ -94,17 +96,24 @@ class Client(Node):
         """Asks for the masks of all clicked objects of a published cloud.
 
         While the node loads its model or is busy the request is made again; where the cloud got
-        lost, as a sensor's may, it is sent again first.
+        lost, as a sensor's may, it is sent again first. A node under load may not yet know the
+        client that it answers, and that answer is lost: a request without a session is then made
+        again, too; in a session its clicks would count twice.
 
         Raises:
             DemoError: no answer in time, or a refusal.
         """
+        patience = math.inf if session else ASK_AGAIN_S
         while True:
             request = _request(msg.header, clicks, session)
             started = time.perf_counter()
             future = self._service.call_async(request)
-            while not future.done():
+            while not future.done() and time.perf_counter() - started < patience:
                 self._wait("the node did not answer", future)
+            if not future.done():
+                self._service.remove_pending_request(future)
+                patience *= 2
+                continue
             milliseconds = (time.perf_counter() - started) * 1e3
             response = future.result()
             if response is not None and response.success:
