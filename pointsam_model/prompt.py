@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -72,8 +72,8 @@ class Prediction:
         scores: (c,) float32, predicted IoU as the head gives it (it may leave 0..1).
     """
 
-    embedding: Embedding
-    logits: np.ndarray
+    embedding: Embedding = field(repr=False)
+    logits: np.ndarray = field(repr=False)
     scores: np.ndarray
 
     @cached_property

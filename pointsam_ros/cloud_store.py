@@ -14,7 +14,7 @@ from pointsam_ros import cloud_msgs
 from pointsam_ros.config import CloudSettings
 from pointsam_ros.refusal import Code, Refusal
 
-JUMP_BACK_S = 2.0  # a stamp so much before the newest one means that time started again
+JUMP_BACK_S = 2.0  # two clouds in a row so much before the newest: time started again
 
 
 @dataclass(eq=False)
@@ -87,6 +87,7 @@ class CloudStore:
         self.topic = topic
         self._lock = threading.Lock()
         self._clouds: list[StoredCloud] = []  # in the order they came
+        self._behind = False  # the cloud that came last was far behind the newest
 
     def __contains__(self, cloud: StoredCloud) -> bool:
         with self._lock:
@@ -101,11 +102,14 @@ class CloudStore:
 
         Returns:
             Whether time jumped back (a bag that starts again): clouds of the time to come are then
-            forgotten, so that the newest is again the one that came last.
+            forgotten, so that the newest is again the one that came last. One cloud far behind is
+            merely late; the second in a row means a jump. A cloud without a stamp means nothing.
         """
         with self._lock:
             newest = max((known.stamp_ns for known in self._clouds), default=cloud.stamp_ns)
-            jumped = cloud.stamp_ns < newest - JUMP_BACK_S * 1e9
+            behind = 0 < cloud.stamp_ns < newest - JUMP_BACK_S * 1e9
+            jumped = behind and self._behind
+            self._behind = behind and not jumped
             self._clouds = [
                 known
                 for known in self._clouds
@@ -148,7 +152,7 @@ class CloudStore:
         if stamp_ns > max(stamps):
             hint = "it has not come yet: ask later, or with a zero stamp for the newest"
         elif stamp_ns < min(stamps):
-            hint = "it is no longer retained: raise clouds.retain, or ask sooner"
+            hint = "it is older than all that are: raise clouds.retain, or ask sooner"
         else:
             hint = "it was lost or never sent: raise clouds.stamp_tolerance_s if stamps are rounded"
         raise Refusal(

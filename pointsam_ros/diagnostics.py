@@ -36,7 +36,10 @@ class Tally:
         self._last_failure = ""
 
     def cloud(self, fate: str, count: int = 1) -> None:
-        """Counts clouds: received, embedded, dropped (a newer one came first), lost (by DDS)."""
+        """Counts clouds: received, embedded, dropped (a newer one came first), lost (by DDS).
+
+        And "time jumps", at which the clouds of the time to come are forgotten.
+        """
         with self._lock:
             self._clouds[fate] += count
             if fate == "embedded":
@@ -63,7 +66,7 @@ class Tally:
         with self._lock:
             values = {
                 f"clouds {fate}": str(self._clouds[fate])
-                for fate in ("received", "embedded", "dropped", "lost", "refused")
+                for fate in ("received", "embedded", "dropped", "lost", "refused", "time jumps")
             }
             values["last refused cloud"] = self._last_refused
             values |= {f"requests {code.name}": str(self._requests[code]) for code in Code}

@@ -6,15 +6,17 @@ which owns the model. A request waits for its answer without holding up anything
 
 from __future__ import annotations
 
+import sys
 import time
 import traceback
 from concurrent.futures import Future
-from typing import Any, NoReturn
+from typing import Any
 
 from builtin_interfaces.msg import Duration
 from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
+from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.subscription import Subscription
 from rclpy.task import Future as RosFuture
 from sensor_msgs.msg import PointCloud2
@@ -22,7 +24,7 @@ from sensor_msgs.msg import PointCloud2
 from pointsam_interfaces.srv import SegmentPrompts
 from pointsam_model import Predictor, load_model
 from pointsam_model.config import preset
-from pointsam_model.errors import CloudError
+from pointsam_model.errors import CloudError, PointSamError
 from pointsam_ros.cloud_store import CloudStore, StoredCloud
 from pointsam_ros.config import NodeConfig
 from pointsam_ros.diagnostics import Diagnostics, State, Tally
@@ -37,11 +39,21 @@ from pointsam_ros.transitions import logged
 from pointsam_ros.worker import OverloadedError, Worker
 
 SUCCESS = TransitionCallbackReturn.SUCCESS
+# With ROS's default of 10, requests that come in one burst would be lost without a word; all must
+# reach the worker's queue, which refuses what is too much.
+REQUESTS = QoSProfile(history=HistoryPolicy.KEEP_ALL, reliability=ReliabilityPolicy.RELIABLE)
 UNCONFIGURED = State("the node is unconfigured", DiagnosticStatus.WARN)
 INACTIVE = State("the node is inactive", DiagnosticStatus.WARN)
 LOADING = State("the model is still being loaded", DiagnosticStatus.WARN)
 READY = State("ready")
 FINALIZED = State("the node is finalized", DiagnosticStatus.WARN)
+
+USAGE = """The ROS 2 node pointsam: answers clicks on point clouds with instances.
+
+usage: segment_node [--ros-args [-r ~/points:=TOPIC] [--params-file FILE] [-p NAME:=VALUE ...]]
+
+All parameters, with their units, ranges and defaults: python -m pointsam_ros.config
+"""
 
 
 class SegmentNode(WorkNode):
@@ -91,6 +103,7 @@ class SegmentNode(WorkNode):
             SegmentPrompts,
             "~/segment_prompts",
             self._on_request,
+            qos_profile=REQUESTS,
             callback_group=ReentrantCallbackGroup(),  # a request may wait while others come
         )
         self.state = INACTIVE
@@ -172,7 +185,10 @@ class SegmentNode(WorkNode):
             return
         text = f"the model cannot be loaded: {error}"
         self.state = State(text, DiagnosticStatus.ERROR)
-        self.get_logger().error(f"{text}\n{_trace(error)}")
+        if not isinstance(error, PointSamError):  # nobody's setting: somebody must find the fault
+            self.get_logger().error(f"{text}\n{_trace(error)}")
+        elif not self.config.autostart:
+            self.get_logger().error(text)
         if self.config.autostart:
             self.failure = text
             self.executor.wake()
@@ -188,7 +204,11 @@ class SegmentNode(WorkNode):
             self.get_logger().warning(f"cloud refused: {error}", throttle_duration_sec=5.0)
             return
         if self._clouds.add(cloud, self.config.clouds.retain):
-            self.get_logger().info("time jumped back: clouds of the time to come are forgotten")
+            self.get_logger().warning(
+                "the clouds' time jumped back: those of the time to come are forgotten, and "
+                "sessions on them are lost"
+            )
+            self._tally.cloud("time jumps")
         self._embed_newest()
 
     def _embed_newest(self) -> None:
@@ -282,10 +302,13 @@ def _trace(error: BaseException) -> str:
     return "".join(traceback.format_exception(type(error), error, error.__traceback__))
 
 
-def main(args: list[str] | None = None) -> NoReturn:
-    """Runs the node until SIGINT or SIGTERM; exit status 0 then, 1 where it cannot start."""
+def main(args: list[str] | None = None) -> int:
+    """Runs the node until SIGINT or SIGTERM; 0 then, 1 where it cannot start."""
+    if {"-h", "--help"} & set(sys.argv[1:] if args is None else args):
+        print(USAGE)
+        return 0
     run(SegmentNode, args)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

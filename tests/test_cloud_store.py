@@ -58,7 +58,7 @@ def test_the_oldest_clouds_go_and_a_request_for_one_is_told_which_there_are() ->
     assert [one in kept for one in clouds] == [False, False, True, True, True]
     refused(
         lambda: kept.at(10 * SECOND, 0.005), Code.NO_CLOUD,
-        "no longer retained", "clouds.retain", r"3, stamps 12\.0+ to 14\.0+",
+        "older than all that are", "clouds.retain", r"3, stamps 12\.0+ to 14\.0+",
     )  # fmt: skip
     refused(lambda: kept.at(20 * SECOND, 0.005), Code.NO_CLOUD, "not come yet")
 
@@ -109,12 +109,21 @@ def test_a_cloud_of_the_same_stamp_replaces_the_earlier_one() -> None:
 
 
 def test_when_time_jumps_back_the_clouds_of_the_time_to_come_are_forgotten() -> None:
-    kept = store(cloud(5.0), cloud(100.0), cloud(101.0))
-    restarted = cloud(6.0)
-    assert kept.add(restarted, retain=10)
-    assert kept.newest() is restarted and len(kept) == 2
-    assert not kept.add(cloud(5.5), retain=10), "a cloud that is merely late is no jump"
-    assert kept.newest() is restarted
+    kept = store(cloud(4.0), cloud(100.0), cloud(101.0))
+    first, second = cloud(5.0), cloud(5.1)
+    assert not kept.add(first, retain=10), "one cloud may be merely late"
+    assert kept.add(second, retain=10)
+    assert kept.newest() is second and len(kept) == 3
+    assert not kept.add(cloud(4.5), retain=10), "a cloud that is a little late is no jump"
+    assert kept.newest() is second
+
+
+def test_a_single_late_cloud_and_clouds_without_a_stamp_take_nothing_away() -> None:
+    newest = cloud(101.0)
+    kept = store(cloud(100.0), newest)
+    for late in (cloud(40.0), cloud(101.1), cloud(0.0), cloud(0.0), cloud(50.0)):
+        assert not kept.add(late, retain=10)
+    assert newest in kept and len(kept) == 6
 
 
 def test_a_discarded_cloud_is_gone() -> None:

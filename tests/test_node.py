@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from typing import Any
@@ -222,7 +224,7 @@ def test_a_stamp_that_is_not_retained_is_refused(client: Client) -> None:
     old = client.cloud(XYZ)
     later = Header(stamp=client.send(client.cloud(XYZ)).header.stamp)
     later.stamp.sec += 100
-    client.check_refused(Code.NO_CLOUD, "no longer retained", CLICKS[:1], header=old.header)
+    client.check_refused(Code.NO_CLOUD, "older than all that are", CLICKS[:1], header=old.header)
     client.check_refused(Code.NO_CLOUD, "not come yet", CLICKS[:1], header=later)
 
 
@@ -483,3 +485,18 @@ def test_more_requests_than_may_wait_are_refused_and_the_others_answered(start: 
     for answer in (first, second):
         client.wait_for(answer.done, "answer", 120.0)
         assert answer.result().code == Code.OK
+
+
+def test_a_burst_of_requests_is_answered_to_the_last_one(client: Client) -> None:
+    cloud = client.send(client.cloud(XYZ, RGB))
+    answers = [client.begin(CLICKS[:1], header=cloud.header) for _ in range(40)]
+    for answer in answers:
+        client.wait_for(answer.done, "answer", 60.0)
+    codes = {answer.result().code for answer in answers}
+    assert codes <= {Code.OK, Code.OVERLOADED} and Code.OK in codes
+
+
+def test_help_is_printed_and_no_node_started() -> None:
+    command = [sys.executable, "-m", "pointsam_ros.segment_node", "--help"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    assert "usage: segment_node" in done.stdout and "python -m pointsam_ros.config" in done.stdout

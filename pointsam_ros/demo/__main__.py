@@ -58,8 +58,10 @@ def main(
         with console.status("reading the cloud" if cloud else "generating a tabletop scene"):
             source = load(cloud, topic) if cloud else generated(seed)
             targets = targets_of(source, objects)
-        console.print(_described(source, targets))
+        console.print(_described(source, targets), soft_wrap=True)
         output.mkdir(parents=True, exist_ok=True)
+        for stale in output.glob("clicks_*.png"):
+            stale.unlink()
         parameters = {"model.preset": preset}
         if checkpoint is not None:
             parameters["model.checkpoint"] = str(checkpoint.absolute())
@@ -145,12 +147,10 @@ def show(cloud: SensorCloud, rounds: Sequence[Sequence[Line]], output: Path) -> 
 
 
 def _described(cloud: SensorCloud, targets: Sequence[Target]) -> str:
-    size = f"{cloud.height} x {cloud.width}" if cloud.organised else f"{cloud.size:,}"
+    size = f"{cloud.width} x {cloud.height}" if cloud.organised else f"{cloud.size:,}"
     seen = np.count_nonzero(cloud.valid)
-    return (
-        f"{cloud.name}: {size} points, {seen:,} of them seen; {len(targets)} objects to segment, "
-        "one click each"
-    )
+    objects = f"its {len(targets)} largest objects, one click each"
+    return f"{cloud.name}: {size} points, {seen:,} of them seen; {objects}"
 
 
 def _leave(number: int, frame: object) -> NoReturn:
