@@ -39,6 +39,7 @@ from pointsam_ros.transitions import logged
 from pointsam_ros.worker import OverloadedError, Worker
 
 SUCCESS = TransitionCallbackReturn.SUCCESS
+FUTURE_S = 1.0  # clocks of two machines may differ so much before somebody should look
 # With ROS's default of 10, requests that come in one burst would be lost without a word; all must
 # reach the worker's queue, which refuses what is too much.
 REQUESTS = QoSProfile(history=HistoryPolicy.KEEP_ALL, reliability=ReliabilityPolicy.RELIABLE)
@@ -72,7 +73,7 @@ class SegmentNode(WorkNode):
         self.parameters = Parameters(self)
         self._tally = Tally()
         self.state = UNCONFIGURED
-        self._diagnostics = Diagnostics(self, self._tally, lambda: self.state)
+        self._diagnostics = Diagnostics(self, self._tally, self._health)
         self._lookup = lookup_for(self)
         self._clouds = CloudStore(self.resolve_topic_name("~/points"))
         self._worker: Worker | None = None
@@ -83,6 +84,20 @@ class SegmentNode(WorkNode):
     def config(self) -> NodeConfig:
         """The parameters as they are now."""
         return self.parameters.config
+
+    def _health(self) -> State:
+        """The state; once ready, also whether clouds come and their time is this node's."""
+        newest = self._clouds.newest()
+        if self.state.level != DiagnosticStatus.OK or newest is None:
+            return self.state
+        age, stale = newest.age_s(self._now_ns()), self.config.clouds.stale_s
+        if 0 < stale < age:
+            text = f"the newest cloud on {self._clouds.topic} is {age:.0f} s old"
+        elif age < -FUTURE_S:
+            text = f"clouds are stamped {-age:.1f} s ahead of this node's clock: set the clocks"
+        else:
+            return self.state
+        return State(text, DiagnosticStatus.WARN)
 
     # Lifecycle, in the order of a life.
 

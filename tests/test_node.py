@@ -500,3 +500,26 @@ def test_help_is_printed_and_no_node_started() -> None:
     command = [sys.executable, "-m", "pointsam_ros.segment_node", "--help"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
     assert "usage: segment_node" in done.stdout and "python -m pointsam_ros.config" in done.stdout
+
+
+def test_a_sensor_that_falls_silent_is_told_in_the_diagnostics(client: Client) -> None:
+    client.set(clouds__stale_s=0.5)
+    client.send(client.cloud(XYZ))
+    client.diagnostics(
+        lambda status, _: (
+            status.level == DiagnosticStatus.WARN and "newest cloud on" in status.message
+        )
+    )
+    client.set(clouds__stale_s=10.0)
+    client.diagnostics(lambda status, _: status.level == DiagnosticStatus.OK)
+
+
+def test_clouds_from_the_future_are_told_in_the_diagnostics(client: Client) -> None:
+    early = client.cloud(XYZ)
+    early.header.stamp.sec += 60
+
+    def told(status: Any, _: dict[str, str]) -> bool:
+        client.publish(early)
+        return status.level == DiagnosticStatus.WARN and "ahead of this node's" in status.message
+
+    client.diagnostics(told)
