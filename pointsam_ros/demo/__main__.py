@@ -149,7 +149,7 @@ def show(cloud: SensorCloud, rounds: Sequence[Sequence[Line]], output: Path) -> 
 def _described(cloud: SensorCloud, targets: Sequence[Target]) -> str:
     size = f"{cloud.width} x {cloud.height}" if cloud.organised else f"{cloud.size:,}"
     seen = np.count_nonzero(cloud.valid)
-    objects = f"its {len(targets)} largest objects, one click each"
+    objects = f"{len(targets)} objects to segment, one click each"
     return f"{cloud.name}: {size} points, {seen:,} of them seen; {objects}"
 
 
