@@ -29,6 +29,7 @@ LEAST_MEAN_IOU = 0.5  # of the generated scene
 SESSION = "demo"
 
 console = Console()
+_told_to_leave: list[int] = []  # the signals that came
 private_environment()  # before rclpy looks
 
 import rclpy  # noqa: E402
@@ -52,7 +53,7 @@ def main(
     timeout: Annotated[float, typer.Option(min=1, help="longest time in all [s]")] = 300.0,
 ) -> None:
     """Segments objects of a cloud through the node, and shows what came back."""
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _leave)
     try:
         with console.status("reading the cloud" if cloud else "generating a tabletop scene"):
@@ -68,12 +69,13 @@ def main(
         with NodeProcess(parameters, output / "node.log") as node:
             rounds = demonstrate(source, targets, node, timeout)
         final = show(source, rounds, output)
-    except (PointSamError, DemoError, OSError) as error:
+    except Exception as error:
+        if _told_to_leave:  # what the signal's exit became on its way through foreign code
+            raise typer.Exit(128 + _told_to_leave[0]) from error
+        if not isinstance(error, (PointSamError, DemoError, OSError)):
+            raise
         console.print(f"[bold red]demo:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
         raise typer.Exit(1) from error
-    except KeyboardInterrupt:
-        console.print("interrupted; the node has ended")
-        raise typer.Exit(130) from None
     if cloud is None and final is not None and final < LEAST_MEAN_IOU:
         console.print(f"[bold red]demo:[/] the mean IoU is {final:.2f}, under {LEAST_MEAN_IOU}")
         raise typer.Exit(1)
@@ -155,6 +157,7 @@ def _described(cloud: SensorCloud, targets: Sequence[Target]) -> str:
 
 def _leave(number: int, frame: object) -> NoReturn:
     """So that the node ends too when this process is told to."""
+    _told_to_leave.append(number)
     sys.exit(128 + number)
 
 
