@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from pointsam_model.errors import CloudError
 
@@ -48,6 +49,24 @@ class CloudLayout:
     point_step: int
     row_step: int
     big_endian: bool = False
+
+    @classmethod
+    def of_message(cls, message: Any) -> CloudLayout:
+        """The layout that a PointCloud2 declares, of whatever library has read it.
+
+        A `row_step` of 0 is repaired to width * point_step.
+        """
+        return cls(
+            fields=tuple(
+                PointField(field.name, field.offset, field.datatype, field.count)
+                for field in message.fields
+            ),
+            height=message.height,
+            width=message.width,
+            point_step=message.point_step,
+            row_step=message.row_step or message.width * message.point_step,
+            big_endian=bool(message.is_bigendian),
+        )
 
     def __post_init__(self) -> None:
         for name in ("height", "width", "point_step"):

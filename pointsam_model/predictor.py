@@ -104,7 +104,9 @@ class Predictor:
         Raises:
             CloudError: the arrays are no cloud.
         """
-        self._embedding = self.embed(Cloud(np.asarray(xyz), None if rgb is None else _array(rgb)))
+        self._embedding = self.embed(
+            Cloud(np.asarray(xyz), None if rgb is None else np.asarray(rgb))
+        )
 
     def predict(
         self,
@@ -246,7 +248,3 @@ def _mask_logits(prompt: Prompt, embedding: Embedding) -> np.ndarray | None:
 def _best_first(logits: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     order = np.argsort(-scores, kind="stable")
     return logits[order], scores[order]
-
-
-def _array(rgb: npt.ArrayLike) -> np.ndarray:
-    return np.asarray(rgb)

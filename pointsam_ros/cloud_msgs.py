@@ -15,7 +15,7 @@ from sensor_msgs.msg import PointCloud2
 from sensor_msgs.msg import PointField as FieldMsg
 
 from pointsam_model import Cloud
-from pointsam_model.cloud import CloudLayout, PointField
+from pointsam_model.cloud import CloudLayout
 from pointsam_model.errors import CloudError
 
 TYPES: dict[
@@ -51,17 +51,7 @@ def layout_of(msg: PointCloud2) -> CloudLayout:
             unknown field type; a field that ends beyond point_step; a row_step smaller than a row;
             data shorter or longer than declared. Says what is wrong and what would be right.
     """
-    layout = CloudLayout(
-        fields=tuple(
-            PointField(field.name, field.offset, field.datatype, field.count)
-            for field in msg.fields
-        ),
-        height=msg.height,
-        width=msg.width,
-        point_step=msg.point_step,
-        row_step=msg.row_step or msg.width * msg.point_step,
-        big_endian=msg.is_bigendian,
-    )
+    layout = CloudLayout.of_message(msg)
     _check_coordinates(layout)
     declared, came = layout.height * layout.row_step, len(msg.data)
     if came != declared:

@@ -9,7 +9,7 @@ from typing import Any
 from rosbags.highlevel import AnyReader, AnyReaderError
 from rosbags.typesys import Stores, get_typestore
 
-from pointsam_model.cloud import Cloud, CloudLayout, PointField
+from pointsam_model.cloud import Cloud, CloudLayout
 from pointsam_model.errors import CloudError
 from pointsam_model.readers.sensor_cloud import SensorCloud
 
@@ -59,18 +59,7 @@ def _connection(reader: AnyReader, topic: str, path: Path) -> Any:
 
 
 def _sensor_cloud(message: Any, cdr: bytes, name: str) -> SensorCloud:
-    layout = CloudLayout(
-        fields=tuple(
-            PointField(field.name, field.offset, field.datatype, field.count)
-            for field in message.fields
-        ),
-        height=message.height,
-        width=message.width,
-        point_step=message.point_step,
-        row_step=message.row_step or message.width * message.point_step,
-        big_endian=bool(message.is_bigendian),
-    )
-    cloud = Cloud.from_buffer(message.data, layout)
+    cloud = Cloud.from_buffer(message.data, CloudLayout.of_message(message))
     stamp = message.header.stamp
     return SensorCloud(
         cloud.xyz,

@@ -124,7 +124,7 @@ def _step(
     cast = torch.autocast(device.type, torch.bfloat16, enabled=config.bfloat16)
     with cast:
         whole = network.encode(patches, features)
-    embedding = whole.embedding.detach().requires_grad_()
+    embedding = whole.embedding.detach().requires_grad_(not stage.only_iou)
     encoding = CloudEncoding(patches, embedding, whole.position)
 
     iterations = 2 + int(rng.integers(stage.refinements))

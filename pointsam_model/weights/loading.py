@@ -105,13 +105,17 @@ def read_weights(network: nn.Module, path: Path, device: torch.device, dtype: to
                     )
                 if kind not in FLOATS:
                     raise CheckpointError(f"{path}: tensor {name} is {kind}, not floating point")
-                kept = torch.float32 if name.endswith(KEPT_FLOAT32) else dtype
                 weights[name] = _finite(file.get_tensor(name), name, path).to(
-                    device, kept, copy=True
+                    device, dtype_of(name, dtype), copy=True
                 )
     except (SafetensorError, OSError) as error:
         raise CheckpointError(f"{path} is truncated or no safetensors file: {error}") from error
     network.load_state_dict(weights, assign=True)
+
+
+def dtype_of(name: str, dtype: torch.dtype) -> torch.dtype:
+    """What a tensor of a network in `dtype` is kept in, in memory and in files."""
+    return torch.float32 if name.endswith(KEPT_FLOAT32) else dtype
 
 
 def _check_is_safetensors(path: Path) -> None:

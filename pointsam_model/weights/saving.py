@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import save_file
 
 from pointsam_model.nn import PointSAM
+from pointsam_model.weights.loading import dtype_of
 
 
 def save_checkpoint(
@@ -26,7 +27,7 @@ def save_checkpoint(
     """
     path = Path(path)
     weights = {
-        name: (tensor if name.endswith("gaussian_matrix") else tensor.to(dtype)).cpu().contiguous()
+        name: tensor.to("cpu", dtype_of(name, dtype)).contiguous()
         for name, tensor in network.state_dict().items()
     }
     metadata = {"config": json.dumps(network.config.to_dict()), **(about or {})}
