@@ -1,4 +1,4 @@
-"""Labelled scenes: organised clouds as a depth camera gives them, with the truth about them."""
+"""Labelled scenes: clouds as sensors give them, with the truth about them."""
 
 from __future__ import annotations
 
@@ -8,31 +8,35 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from pointsam_model.errors import ConfigError
 from pointsam_model.scenes.config import SceneConfig
-from pointsam_model.scenes.rendering import View, render
+from pointsam_model.scenes.depth_images import View
+from pointsam_model.scenes.rendering import render
 
 
 @dataclass(frozen=True)
 class Scene:
-    """One organised cloud as a depth camera gave it, with the truth about it.
+    """One cloud as a sensor gave it, or as several views of it were fused, and the truth about it.
 
-    Arrays are numpy, rows row-major over (height, width).
+    Arrays are numpy, rows row-major over (height, width). A depth camera's cloud is in its optical
+    coordinate frame (x right, y down, z forward); a spinning LiDAR's (height: rings, highest first;
+    width: columns, clockwise) in the sensor's frame and a fused one (height 1) in a fixed frame, x
+    forward, y left, z about up.
     """
 
-    xyz: NDArray[
-        np.float32
-    ]  # (h*w,3) [m], camera optical frame: x right, y down, z forward; NaN: none
-    rgb: NDArray[np.uint8]  # (h*w,3)
+    xyz: NDArray[np.float32]  # (h*w,3) [m]; NaN: none
+    rgb: NDArray[np.uint8]  # (h*w,3); mid grey where the sensor has no colour
     instance: NDArray[
         np.int32
     ]  # (h*w,) 0 support or background, >= 1 objects, -1 none or flying pixel
     part: NDArray[np.int32]  # (h*w,) 0 background, >= 1 parts (unique in the scene), -1 as above
     height: int
     width: int
-    up: NDArray[np.float32]  # (3,) unit vector against gravity, in the camera's frame
+    up: NDArray[np.float32]  # (3,) unit vector against gravity, in the cloud's coordinate frame
     seed: int
+    colored: bool = True  # whether rgb means anything
 
 
 def generate_scene(
@@ -61,21 +65,16 @@ def generate_scenes(
 
 
 def _split(view: View, seeds: Sequence[int], config: SceneConfig) -> list[Scene]:
-    valid = torch.isfinite(view.xyz[..., 2])
-    known = valid & ~view.flying & (view.row >= 0)
-    row = view.row.clamp_min(0)
-    instance = torch.where(known, view.instance[row], -1).flatten(1)
-    part = torch.where(known, view.part[row], -1).flatten(1)
-    b = len(seeds)
-    arrays = (view.xyz.reshape(b, -1, 3), view.rgb.reshape(b, -1, 3), instance.int(), part.int())
+    instance, part = labels(view)
+    arrays = (view.xyz.flatten(1, 2), view.rgb.flatten(1, 2), instance.flatten(1), part.flatten(1))
     xyz, rgb, instances, parts = (array.cpu().numpy() for array in arrays)
     up = view.rotation[:, :, 2].cpu().numpy()
     return [
         Scene(
             xyz[i],
             rgb[i],
-            _renumbered(instances[i]),
-            _renumbered(parts[i]),
+            renumbered(instances[i]),
+            renumbered(parts[i]),
             config.height,
             config.width,
             up[i],
@@ -85,7 +84,17 @@ def _split(view: View, seeds: Sequence[int], config: SceneConfig) -> list[Scene]
     ]
 
 
-def _renumbered(labels: NDArray[np.int32]) -> NDArray[np.int32]:
+def labels(view: View) -> tuple[Tensor, Tensor]:
+    """Instance and part (b,h,w) int32 of each pixel, -1 where it saw nothing or flies."""
+    valid = torch.isfinite(view.xyz[..., 2])
+    known = valid & ~view.flying & (view.row >= 0)
+    row = view.row.clamp_min(0)
+    instance = torch.where(known, view.instance[row], -1)
+    part = torch.where(known, view.part[row], -1)
+    return instance.int(), part.int()
+
+
+def renumbered(labels: NDArray[np.int32]) -> NDArray[np.int32]:
     """Positive labels without gaps, in their order; those nobody sees are gone."""
     present = np.bincount(np.maximum(labels, 0)) > 0
     present[0] = False
