@@ -20,13 +20,18 @@ from pointsam_model.scenes.primitives import (
     CAPSULE,
     ELLIPSOID,
     FRUSTUM,
+    SUPERQUADRIC,
+    TORUS,
     Primitives,
+    areas,
+    depths,
     intersect,
     local_direction,
     local_normals,
     sample_surface,
 )
 from pointsam_model.scenes.rendering import render
+from pointsam_model.scenes.superquadric import packed
 
 Floats = NDArray[np.float64]
 SMALL = SceneConfig(width=64, height=48)
@@ -39,6 +44,12 @@ KINDS = {
     "ellipsoid": (ELLIPSOID, (0.12, 0.07, 0.05, 1.0)),
     "bowl": (ELLIPSOID, (0.10, 0.10, 0.06, -0.1)),
     "capsule": (CAPSULE, (0.03, 0.09, 0.0, 0.0)),
+    "rounded box": (SUPERQUADRIC, (0.10, 0.06, 0.12, packed(0.15, 0.2))),
+    "cushion": (SUPERQUADRIC, (0.12, 0.09, 0.05, packed(1.0, 0.4))),
+    "octahedron": (SUPERQUADRIC, (0.10, 0.09, 0.12, packed(2.0, 2.0))),
+    "rounded disc": (SUPERQUADRIC, (0.10, 0.11, 0.04, packed(0.3, 1.0))),
+    "ring": (TORUS, (0.10, 0.03, 0.0, np.pi)),
+    "handle": (TORUS, (0.09, 0.03, 0.0, 2.2)),
 }
 
 
@@ -89,6 +100,48 @@ def test_sampled_points_lie_on_the_surface(name: str) -> None:
     whole = (*size[:3], 3.0) if kind == FRUSTUM else size
     distance = _distance_to_surface(kind, whole, _local(primitive, points.double().numpy()))
     assert distance.max() < 1e-4
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_depth_inside_is_positive_in_solids_only(name: str) -> None:
+    kind, size = KINDS[name]
+    primitive = _posed(kind, size)
+    generator = torch.Generator().manual_seed(4)
+    points = primitive.centre + 0.3 * (torch.rand(4000, 3, generator=generator) - 0.5)
+    row = torch.zeros(4000, dtype=torch.int64)
+    inside = depths(primitive, row, points) > 0
+    shell = (kind == FRUSTUM and size[3] != 3.0) or (kind == ELLIPSOID and size[3] < 1.0)
+    wanted = _signed(kind, size, _local(primitive, points.double().numpy())) < 0
+    assert inside.numpy().tolist() == (wanted & (not shell)).tolist()
+    assert shell or wanted.sum() > 20
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_area_is_what_random_lines_measure(name: str) -> None:
+    """Cast rays from all around cross a surface in proportion to its area (Cauchy-Crofton)."""
+    kind, size = KINDS[name]
+    if kind == ELLIPSOID or (kind == FRUSTUM and size[3] != 3.0):
+        pytest.skip("the area of these is approximate, or that of the closed surface")
+    primitive = Primitives(
+        torch.tensor([kind]), torch.tensor([size]), torch.eye(3)[None], torch.zeros(1, 3)
+    )
+    crossed = 0
+    rays = 80_000
+    generator = torch.Generator().manual_seed(2)
+    # Random lines: a direction, and a point of the disc across it.
+    forward = torch.nn.functional.normalize(torch.randn(rays, 3, generator=generator), dim=1)
+    aside = torch.nn.functional.normalize(
+        torch.linalg.cross(forward, torch.randn(rays, 3, generator=generator)), dim=1
+    )
+    origin = 0.3 * torch.rand(rays, 1, generator=generator).sqrt() * aside - forward
+    row = torch.zeros(rays, dtype=torch.int64)
+    for _ in range(4):
+        t = intersect(primitive, row, origin, forward)
+        crossed += int(torch.isfinite(t).sum())
+        origin = origin + (t.nan_to_num(posinf=2.0)[:, None] + 1e-4) * forward
+    # A line meets a surface of area A in A / (2 pi R^2) points on average.
+    measured = crossed / rays * 2 * torch.pi * 0.3**2
+    assert measured == pytest.approx(float(areas(primitive)), rel=0.03)
 
 
 def test_rectangles_give_each_of_their_pixels_once() -> None:
@@ -318,6 +371,14 @@ def _signed(kind: int, size: tuple[float, ...], p: Floats) -> Floats:
         return np.maximum(side, abs(z) - c)
     if kind == ELLIPSOID:
         return (np.sqrt((x / a) ** 2 + (y / b) ** 2 + (z / c) ** 2) - 1) * min(a, b, c)
+    if kind == SUPERQUADRIC:
+        v, h = np.floor(size[3]) / 100, (size[3] % 1) * 4
+        flat = abs(x / a) ** (2 / h) + abs(y / b) ** (2 / h)
+        return ((flat ** (h / v) + abs(z / c) ** (2 / v)) ** (v / 2) - 1) * min(a, b, c)
+    if kind == TORUS:
+        around = (abs(np.arctan2(y, x)) - size[3]) * np.hypot(x, y)
+        tube = np.hypot(np.hypot(x, y) - a, z) - b
+        return np.maximum(tube, around) if size[3] < 3.1 else tube
     return np.sqrt(x**2 + y**2 + (z - np.clip(z, -b, b)) ** 2) - a
 
 
@@ -348,6 +409,12 @@ def _first_crossing(
 def _distance_to_surface(kind: int, size: tuple[float, ...], p: Floats) -> Floats:
     """Distance (m,) [m] of points in the primitive's frame to its nearest face, to first order."""
     value = np.abs(_signed(kind, size, p))
+    if kind == SUPERQUADRIC:
+        steps = [
+            _signed(kind, size, p + 1e-5 * axis) - _signed(kind, size, p - 1e-5 * axis)
+            for axis in np.eye(3)
+        ]
+        return value / np.maximum(np.linalg.norm(steps, axis=0) / 2e-5, 1e-9)
     if kind == ELLIPSOID:
         # The implicit function's slope is not one.
         a = np.array(size[:3])

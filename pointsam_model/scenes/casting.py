@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from pointsam_model.scenes.primitives import Primitives, intersect_local, local_direction
+from pointsam_model.scenes.primitives import KINDS, Primitives, intersect_local, local_direction
 
 _PAIRS_AT_ONCE = {"cpu": 1 << 17, "cuda": 1 << 23}
 
@@ -55,7 +55,7 @@ def nearest_hits(
     # Depth (its bits sort as it does while positive) above the row: one minimum gives both.
     nothing = torch.iinfo(torch.int64).max
     key = torch.full((b * h * w,), nothing, device=rays.device)
-    for kind in range(4):
+    for kind in KINDS:
         members = (primitives.kind == kind).nonzero().squeeze(1)
         for member, u, v in pixels_in_rectangles(rectangles[members], rays.device.type):
             row = members[member]

@@ -2,12 +2,14 @@
 
 All live in their own coordinate frame, centred on the origin, axis along z:
 
-| kind      | size                                                                       |
-|-----------|----------------------------------------------------------------------------|
-| BOX       | half sides x, y, z                                                         |
-| FRUSTUM   | radius at -z, radius at +z, half height, caps (1 below, 2 above, 3 both)   |
-| ELLIPSOID | half axes x, y, z, clip: only z <= clip * half axis is there (1: all)      |
-| CAPSULE   | radius, half length of the axis                                            |
+| kind         | size                                                                       |
+|--------------|----------------------------------------------------------------------------|
+| BOX          | half sides x, y, z                                                         |
+| FRUSTUM      | radius at -z, radius at +z, half height, caps (1 below, 2 above, 3 both)   |
+| ELLIPSOID    | half axes x, y, z, clip: only z <= clip * half axis is there (1: all)      |
+| CAPSULE      | radius, half length of the axis                                            |
+| SUPERQUADRIC | half axes x, y, z, exponents as `superquadric.packed`                      |
+| TORUS        | radius of the ring (in z = 0), of the tube, none, half arc about +x [rad]  |
 
 A frustum without a cap and a clipped ellipsoid are thin shells, seen from both sides.
 """
@@ -19,8 +21,50 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-BOX, FRUSTUM, ELLIPSOID, CAPSULE = range(4)
+from pointsam_model.scenes import quadrics, superquadric, torus
+
+KINDS = BOX, FRUSTUM, ELLIPSOID, CAPSULE, SUPERQUADRIC, TORUS = range(6)
 _TINY = 1e-9
+_HIT = (
+    quadrics.hit_box,
+    quadrics.hit_frustum,
+    quadrics.hit_ellipsoid,
+    quadrics.hit_capsule,
+    superquadric.hit,
+    torus.hit,
+)
+_NORMAL = (
+    quadrics.normal_box,
+    quadrics.normal_frustum,
+    quadrics.normal_ellipsoid,
+    quadrics.normal_capsule,
+    superquadric.normal,
+    torus.normal,
+)
+_AREA = (
+    quadrics.area_box,
+    quadrics.area_frustum,
+    quadrics.area_ellipsoid,
+    quadrics.area_capsule,
+    superquadric.area,
+    torus.area,
+)
+_SAMPLE = (
+    quadrics.sample_box,
+    quadrics.sample_frustum,
+    quadrics.sample_ellipsoid,
+    quadrics.sample_capsule,
+    superquadric.sample,
+    torus.sample,
+)
+_DEPTH = (
+    quadrics.depth_box,
+    quadrics.depth_frustum,
+    quadrics.depth_ellipsoid,
+    quadrics.depth_capsule,
+    superquadric.depth,
+    torus.depth,
+)
 
 
 @dataclass(frozen=True)
@@ -58,9 +102,11 @@ class Primitives:
         kind, size = self.kind, self.size
         x, y, z = size[:, 0], size[:, 1], size[:, 2]
         wide = torch.maximum(x, y)
-        x_out = torch.where(kind == FRUSTUM, wide, x)
-        y_out = torch.where(kind == FRUSTUM, wide, torch.where(kind == CAPSULE, x, y))
-        z_out = torch.where(kind == CAPSULE, x + y, z)
+        ring = x + y
+        x_out = torch.where(kind == FRUSTUM, wide, torch.where(kind == TORUS, ring, x))
+        y_out = torch.where(kind == FRUSTUM, wide, torch.where(kind == TORUS, ring, y))
+        y_out = torch.where(kind == CAPSULE, x, y_out)
+        z_out = torch.where(kind == CAPSULE, ring, torch.where(kind == TORUS, y, z))
         return torch.stack([x_out, y_out, z_out], -1)
 
     def corners(self) -> Tensor:
@@ -99,7 +145,7 @@ def intersect(primitives: Primitives, row: Tensor, origin: Tensor, direction: Te
     """
     t = torch.full(row.shape, torch.inf, device=row.device)
     kinds = primitives.kind[row]
-    for kind in range(4):
+    for kind in KINDS:
         chosen = (kinds == kind).nonzero().squeeze(1)
         if len(chosen):
             rows = row[chosen]
@@ -112,7 +158,7 @@ def intersect(primitives: Primitives, row: Tensor, origin: Tensor, direction: Te
 
 def intersect_local(kind: int, origin: Tensor, direction: Tensor, size: Tensor) -> Tensor:
     """`intersect` for primitives of one kind and rays in their frames: (3,m), (3,m), size (4,m)."""
-    return (_box, _frustum, _ellipsoid, _capsule)[kind](origin, direction, size)
+    return _HIT[kind](origin, direction, size)
 
 
 def local_direction(primitives: Primitives, row: Tensor, direction: Tensor) -> Tensor:
@@ -130,184 +176,56 @@ def local_normals(primitives: Primitives, row: Tensor, local: Tensor) -> Tensor:
     """Outward unit normals (3,m) at surface points `local` (3,m), in the primitives' own frames."""
     kinds = primitives.kind[row]
     normal = torch.empty_like(local)
-    functions = (_box_normal, _frustum_normal, _ellipsoid_normal, _capsule_normal)
-    for kind, function in enumerate(functions):
+    for kind in KINDS:
         chosen = (kinds == kind).nonzero().squeeze(1)
         if len(chosen):
             size = primitives.size.t()[:, row[chosen]]
-            normal[:, chosen] = function(local[:, chosen], size)
+            normal[:, chosen] = _NORMAL[kind](local[:, chosen], size)
     return normal * normal.square().sum(0).clamp_min(_TINY**2).rsqrt()
 
 
 def areas(primitives: Primitives) -> Tensor:
-    """Surface area (n,) [m^2] of the whole primitive; an ellipsoid's is approximate."""
-    a, b, c = primitives.size[:, 0], primitives.size[:, 1], primitives.size[:, 2]
-    box = 8 * (a * b + b * c + a * c)
-    frustum = torch.pi * ((a + b) * torch.hypot(2 * c, a - b) + a * a + b * b)
-    ellipsoid = 4 * torch.pi * (a * b + b * c + a * c) / 3
-    capsule = 4 * torch.pi * a * (a + b)
-    return torch.stack([box, frustum, ellipsoid, capsule], -1).gather(1, primitives.kind[:, None])[
-        :, 0
-    ]
+    """Surface area (n,) [m^2] of the whole primitive; of ellipsoids and superquadrics nearly."""
+    area = torch.empty_like(primitives.size[:, 0])
+    for kind in KINDS:
+        chosen = (primitives.kind == kind).nonzero().squeeze(1)
+        if len(chosen):
+            area[chosen] = _AREA[kind](primitives.size[chosen].t().contiguous())
+    return area
 
 
-def sample_surface(primitives: Primitives, row: Tensor, uniform: Tensor) -> Tensor:
+def sample_surface(
+    primitives: Primitives, row: Tensor, uniform: Tensor, even: bool = False
+) -> Tensor:
     """Points (m,3) on the surfaces of primitives `row`, in the outer frame.
 
-    uniform (m,3) in 0..1 says where. Edges, rims and corners get more than their share: they are
-    where objects touch each other.
+    uniform (m,3) in 0..1 says where. Edges, rims and corners get more than their share, for they
+    are where objects touch each other, and absent caps of frusta theirs; with `even`, points are
+    spread by area and only where a surface is.
     """
-    kind, size = primitives.kind[row], primitives.size[row]
-    a, b, c = size[:, 0], size[:, 1], size[:, 2]
-    u, v, w = uniform.unbind(-1)
-    # Pushing 15 % of the samples over the edge and clamping puts them onto it.
-    su = ((2 * u - 1) * 1.18).clamp(-1, 1)
-    sv = ((2 * v - 1) * 1.18).clamp(-1, 1)
-    angle = 2 * torch.pi * u
-    cos, sin = torch.cos(angle), torch.sin(angle)
-
-    xy, yz, xz = a * b, b * c, a * c
-    pick = w * (xy + yz + xz)
-    share = torch.where(
-        pick < xy, pick / xy, torch.where(pick < xy + yz, (pick - xy) / yz, (pick - xy - yz) / xz)
-    )
-    sign = torch.where(share < 0.5, -1.0, 1.0)
-    box = torch.where(
-        (pick < xy)[:, None],
-        torch.stack([su * a, sv * b, sign * c], -1),
-        torch.where(
-            (pick < xy + yz)[:, None],
-            torch.stack([sign * a, su * b, sv * c], -1),
-            torch.stack([su * a, sign * b, sv * c], -1),
-        ),
-    )
-
-    side = (a + b) * torch.hypot(2 * c, a - b)
-    pick = w * (side + a * a + b * b)
-    on_side, on_lower = pick < side, pick < side + a * a
-    ring = (v.sqrt() * 1.1).clamp(max=1)
-    radius = torch.where(
-        on_side, 0.5 * (a + b) + 0.5 * (b - a) * sv, torch.where(on_lower, a, b) * ring
-    )
-    z = torch.where(on_side, sv * c, torch.where(on_lower, -c, c))
-    frustum = torch.stack([radius * cos, radius * sin, z], -1)
-
-    clip = torch.where(kind == ELLIPSOID, size[:, 3], torch.ones_like(a))
-    height = -1 + v * (1 + clip)
-    level = (1 - height * height).clamp_min(0).sqrt()
-    ellipsoid = torch.stack([a * level * cos, b * level * sin, c * height], -1)
-
-    ball = torch.stack([level * cos, level * sin, height], -1) * a[:, None]
-    along = torch.where(w < 0.5, height.sign(), (w - 0.75) * 4) * b
-    capsule = ball + torch.stack([torch.zeros_like(a), torch.zeros_like(a), along], -1)
-    # Between the ends only the cylinder's wall is on the surface.
-    wall = torch.stack([a * cos, a * sin, along], -1)
-    capsule = torch.where((w < 0.5)[:, None], capsule, wall)
-
-    k = kind[:, None]
-    local = torch.where(
-        k == BOX,
-        box,
-        torch.where(k == FRUSTUM, frustum, torch.where(k == CAPSULE, capsule, ellipsoid)),
-    )
+    local = torch.empty_like(uniform)
+    kinds = primitives.kind[row]
+    for kind in KINDS:
+        chosen = (kinds == kind).nonzero().squeeze(1)
+        if len(chosen):
+            size = primitives.size.t()[:, row[chosen]]
+            local[chosen] = _SAMPLE[kind](uniform[chosen].t(), size, even).t()
     return rotate(primitives.rotation[row], local) + primitives.centre[row]
 
 
-def _box(o: Tensor, d: Tensor, size: Tensor) -> Tensor:
-    half = size[:3]
-    inverse = 1.0 / torch.where(d.abs() < _TINY, _TINY, d)
-    middle, reach = -o * inverse, half * inverse.abs()
-    enter = (middle - reach).amax(0)
-    leave = (middle + reach).amin(0)
-    t = torch.where(enter > 0, enter, leave)
-    return torch.where((enter <= leave) & (leave > 0), t, torch.inf)
+def depths(primitives: Primitives, row: Tensor, points: Tensor) -> Tensor:
+    """How deep points (m,3) of the outer frame are inside primitives `row`: (m,) [m].
 
-
-def _frustum(o: Tensor, d: Tensor, size: Tensor) -> Tensor:
-    lower, upper, half, caps = size
-    slope = (upper - lower) / (2 * half)
-    radius = 0.5 * (lower + upper) + slope * o[2]
-    rate = slope * d[2]
-    a = d[0] * d[0] + d[1] * d[1] - rate * rate
-    b = o[0] * d[0] + o[1] * d[1] - rate * radius
-    c = o[0] * o[0] + o[1] * o[1] - radius * radius
-    t = torch.full_like(a, torch.inf)
-    for root in _roots(a, b, c):
-        z = o[2] + root * d[2]
-        t = torch.minimum(t, torch.where((root > 0) & (z.abs() <= half), root, torch.inf))
-    dz = torch.where(d[2].abs() < _TINY, _TINY, d[2])
-    for sign, limit, present in ((-1.0, lower, caps % 2 >= 1), (1.0, upper, caps >= 2)):
-        root = (sign * half - o[2]) / dz
-        x, y = o[0] + root * d[0], o[1] + root * d[1]
-        hit = present & (root > 0) & (x * x + y * y <= limit * limit)
-        t = torch.minimum(t, torch.where(hit, root, torch.inf))
-    return t
-
-
-def _ellipsoid(o: Tensor, d: Tensor, size: Tensor) -> Tensor:
-    scale = 1.0 / size[:3]
-    clip = size[3]
-    o, d = o * scale, d * scale
-    t = torch.full_like(clip, torch.inf)
-    for root in _roots((d * d).sum(0), (o * d).sum(0), (o * o).sum(0) - 1.0):
-        hit = (root > 0) & (o[2] + root * d[2] <= clip)
-        t = torch.minimum(t, torch.where(hit, root, torch.inf))
-    return t
-
-
-def _capsule(o: Tensor, d: Tensor, size: Tensor) -> Tensor:
-    radius, half = size[0], size[1]
-    squared = radius * radius
-    flat = o[0] * o[0] + o[1] * o[1] - squared
-    a = d[0] * d[0] + d[1] * d[1]
-    b = o[0] * d[0] + o[1] * d[1]
-    t = torch.full_like(a, torch.inf)
-    for root in _roots(a, b, flat):
-        hit = (root > 0) & ((o[2] + root * d[2]).abs() <= half)
-        t = torch.minimum(t, torch.where(hit, root, torch.inf))
-    a = a + d[2] * d[2]
-    for sign in (-1.0, 1.0):
-        z = o[2] - sign * half
-        for root in _roots(a, b + z * d[2], flat + z * z):
-            # Only the outer half of each ball belongs to the surface.
-            outside = sign * (o[2] + root * d[2]) >= half
-            t = torch.minimum(t, torch.where((root > 0) & outside, root, torch.inf))
-    return t
-
-
-def _roots(a: Tensor, b: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
-    """Both roots of a t^2 + 2 b t + c = 0 without cancellation; inf where there is none."""
-    discriminant = b * b - a * c
-    q = -(b + torch.copysign(discriminant.clamp_min(0).sqrt(), b))
-    real = discriminant >= 0
-    first = torch.where(real & (a.abs() > _TINY), q / a, torch.inf)
-    second = torch.where(real & (q.abs() > 0), c / q, torch.inf)
-    return first, second
-
-
-def _box_normal(local: Tensor, size: Tensor) -> Tensor:
-    """Along the axis on whose face the point lies."""
-    outside = local.abs() - size[:3]
-    return torch.where(outside == outside.amax(0), local.sign(), 0.0)
-
-
-def _frustum_normal(local: Tensor, size: Tensor) -> Tensor:
-    """Of a cap, or of the side with its slope, whichever is nearer."""
-    x, y, z = local
-    lower, upper, half, _ = size
-    slope = (upper - lower) / (2 * half)
-    radius = torch.hypot(x, y)
-    off_side = (radius - 0.5 * (lower + upper) - slope * z).abs()
-    on_cap = (half - z.abs()).abs() < off_side
-    zero = torch.zeros_like(x)
-    cap = torch.stack([zero, zero, z.sign()])
-    return torch.where(on_cap, cap, torch.stack([x, y, -slope * radius]))
-
-
-def _ellipsoid_normal(local: Tensor, size: Tensor) -> Tensor:
-    return local / size[:3].square()
-
-
-def _capsule_normal(local: Tensor, size: Tensor) -> Tensor:
-    x, y, z = local
-    return torch.stack([x, y, z - torch.minimum(torch.maximum(z, -size[1]), size[1])])
+    Exact on the surface, near it to first order; negative outside, and for shells, which have no
+    inside.
+    """
+    offset = (points - primitives.centre[row]).t()
+    local = local_direction(primitives, row, offset)
+    depth = torch.empty_like(local[0])
+    kinds = primitives.kind[row]
+    for kind in KINDS:
+        chosen = (kinds == kind).nonzero().squeeze(1)
+        if len(chosen):
+            size = primitives.size.t()[:, row[chosen]]
+            depth[chosen] = _DEPTH[kind](local[:, chosen], size)
+    return depth
