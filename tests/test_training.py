@@ -12,6 +12,7 @@ import torch
 from scipy.spatial.distance import cdist
 
 from pointsam_model import ConfigError, load_model
+from pointsam_model.nn.patch_embed import _SharedMaximum
 from pointsam_model.scenes import SceneConfig
 from pointsam_model.training import TrainingConfig, train
 from pointsam_model.training.batches import draw_batch
@@ -62,6 +63,18 @@ def test_points_of_unknown_label_count_in_no_loss() -> None:
     for loss in (focal_loss, dice_loss, mask_iou):
         whole = loss(logits, truth, counted)
         torch.testing.assert_close(whole, loss(logits[:, inside], truth[:, inside]))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_equal_points_share_the_gradient_of_a_patch_maximum(dtype: torch.dtype) -> None:
+    torch.manual_seed(0)
+    points = torch.randint(-3, 3, (7, 5, 4)).to(dtype).requires_grad_()
+    weight = torch.randn(7, 4).to(dtype)
+    ours, theirs = (
+        torch.autograd.grad(maximum, points, weight)[0]
+        for maximum in (_SharedMaximum.apply(points), points.amax(-2))
+    )
+    assert torch.equal(ours, theirs)
 
 
 def test_a_centred_click_is_the_point_farthest_from_the_complement() -> None:
