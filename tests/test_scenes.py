@@ -14,7 +14,7 @@ from pointsam_model.scenes import Scene, SceneConfig, generate_scene, generate_s
 from pointsam_model.scenes.arrangement import Placed, arrange, draw_layout
 from pointsam_model.scenes.camera import _in_shadow
 from pointsam_model.scenes.casting import pixels_in_rectangles
-from pointsam_model.scenes.objects import _SHAPES
+from pointsam_model.scenes.catalogue import TABLETOP
 from pointsam_model.scenes.primitives import (
     BOX,
     CAPSULE,
@@ -247,7 +247,7 @@ def test_many_scenes_are_crowded_and_every_shape_is_drawable() -> None:
     counts = [len(draw_layout(Random(seed), config).objects) for seed in range(300)]
     assert min(counts) >= 1 and max(counts) <= 25
     assert np.mean(np.array(counts) >= 10) > 0.25
-    for shape in _SHAPES:
+    for shape in TABLETOP:
         for seed in range(20):
             pieces = shape(Random(seed))
             reach = max(max(map(abs, piece.centre)) + max(piece.size[:3]) for piece in pieces)

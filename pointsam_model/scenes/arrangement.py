@@ -9,8 +9,9 @@ from random import Random
 import torch
 from torch import Tensor
 
+from pointsam_model.scenes.catalogue import draw_object
 from pointsam_model.scenes.config import SceneConfig
-from pointsam_model.scenes.objects import Piece, draw_object
+from pointsam_model.scenes.objects import Piece
 from pointsam_model.scenes.primitives import Primitives, areas, compose, sample_surface
 from pointsam_model.scenes.settling import (
     REACH,
