@@ -21,6 +21,10 @@ RUNTIME = [
     "rosbags>=0.10",  # reads ROS 2 bags for the demonstration and for evaluation
 ]
 
+EVALUATION = [
+    'open3d>=0.18; python_version < "3.13"',  # the classical pipeline beside ours
+]
+
 DEV = [
     "pytest>=8",  # the tests
     "hypothesis>=6.100",  # property tests
@@ -61,6 +65,7 @@ setup(
     install_requires=RUNTIME,
     extras_require={
         "dev": DEV,
+        "evaluation": EVALUATION,  # `pointsam evaluate` with its baseline
         "cuda12": ["cupy-cuda12x>=13.0"],  # CUDA kernels, for drivers of CUDA 12
         "cuda13": ["cupy-cuda13x>=13.6"],  # CUDA kernels, for drivers of CUDA 13
     },

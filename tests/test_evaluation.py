@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 from pointsam_model.errors import CloudError
 from pointsam_model.evaluation import (
     LabelledCloud,
+    Method,
     evaluate_cloud,
     find_labelled,
     first_click,
@@ -289,11 +290,29 @@ def test_the_summary_is_the_mean_over_objects_not_over_clouds(tmp_path: Any) -> 
     summary = summarise(results)
     assert summary.objects == 2 and summary.clouds == 1
     assert summary.iou_at == {1: 0.5, 2: 0.5, 3: 0.5}
-    write_json(tmp_path / "out.json", results, {"model": "fake"})
+
+
+def test_the_report_has_the_summary_and_every_object(tmp_path: Any) -> None:
+    cloud = two_objects()
+    method = Method("fake", FakePredictor(cloud, lambda truth, _: [truth]), clicks=3)
+    method.measure(cloud)
+    write_json(tmp_path / "out.json", method, None, {"model": "fake"})
     written = json.loads((tmp_path / "out.json").read_text())
-    assert written["summary"]["iou_at"]["1"] == 0.5
+    assert written["summary"]["iou_at"] == {"1": 1.0, "2": 1.0, "3": 1.0}
     assert [item["label"] for item in written["objects"]] == [1, 2]
-    assert written["about"] == {"model": "fake"}
+    assert written["about"] == {"model": "fake"} and "baseline" not in written
+
+
+def test_masks_are_shown_after_every_click_also_once_they_are_right() -> None:
+    cloud = two_objects()
+    seen: list[tuple[int, int, int]] = []
+
+    def on_mask(label: int, click: int, mask: NDArray[np.bool_]) -> None:
+        seen.append((label, click, np.count_nonzero(mask)))
+
+    predictor = FakePredictor(cloud, lambda truth, _: [truth])
+    evaluate_cloud(predictor, cloud, clicks=2, on_mask=on_mask)
+    assert seen == [(1, 1, 100), (2, 1, 60), (1, 2, 100), (2, 2, 60)]
 
 
 def test_labelled_clouds_are_read_from_the_npz_form(tmp_path: Any) -> None:
@@ -301,6 +320,7 @@ def test_labelled_clouds_are_read_from_the_npz_form(tmp_path: Any) -> None:
     path = tmp_path / "line.npz"
     np.savez(path, xyz=cloud.xyz, label=cloud.label, hw=np.array([20, 20]))
     read = read_labelled(path)
+    assert read_labelled(path, "folder/line").name == "folder/line"
     assert (read.name, read.height, read.width) == ("line", 20, 20)
     assert np.array_equal(read.label, cloud.label)
     assert read.objects() == [1, 2]

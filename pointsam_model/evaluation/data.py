@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from pointsam_model import Cloud
 from pointsam_model.errors import CloudError
 from pointsam_model.readers.numpy_files import read_npz
 
@@ -34,6 +35,10 @@ class LabelledCloud:
     height: int
     width: int
 
+    def as_seen(self, color: bool = True) -> Cloud:
+        """The cloud without its truth, and without its colours unless `color`."""
+        return Cloud(self.xyz, self.rgb if color else None)
+
     @property
     def counted(self) -> NDArray[np.bool_]:
         """(n,) points that count as object or as complement: annotated, and really seen."""
@@ -50,8 +55,11 @@ class LabelledCloud:
         ]
 
 
-def read_labelled(path: str | Path) -> LabelledCloud:
+def read_labelled(path: str | Path, name: str = "") -> LabelledCloud:
     """Reads a labelled cloud from the npz form (`xyz`, `rgb`, `label`, `hw`).
+
+    Args:
+        name: what results call it; empty: the file's name.
 
     Raises:
         CloudError: not that form, or without `label`.
@@ -62,7 +70,9 @@ def read_labelled(path: str | Path) -> LabelledCloud:
             f"{path} has no array 'label' (int32, one a point: >= 1 an object, 0 background, "
             "-1 ignored)"
         )
-    return LabelledCloud(cloud.xyz, cloud.rgb, cloud.labels, cloud.name, cloud.height, cloud.width)
+    return LabelledCloud(
+        cloud.xyz, cloud.rgb, cloud.labels, name or cloud.name, cloud.height, cloud.width
+    )
 
 
 def find_labelled(path: str | Path) -> list[Path]:

@@ -7,7 +7,7 @@ gives all clicks so far and refines that mask.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -74,6 +74,7 @@ def evaluate_cloud(
     *,
     min_points: int = MIN_OBJECT_POINTS,
     color: bool = True,
+    on_mask: Callable[[int, int, NDArray[np.bool_]], None] | None = None,
 ) -> list[ObjectResult]:
     """Clicks every object of a cloud and measures the masks.
 
@@ -86,6 +87,7 @@ def evaluate_cloud(
         clicks: how many clicks each object gets, at least 1.
         min_points: objects with fewer counted points are left out.
         color: False hides the cloud's colours from the predictor.
+        on_mask: is told each object's label, the number of its click from 1, and the (n,) mask.
 
     Returns:
         One result an object, by label.
@@ -97,8 +99,8 @@ def evaluate_cloud(
         return []
     counted = cloud.counted
     rounds = [_Rollout(cloud, label, counted) for label in labels]
-    embedding = predictor.embed(Cloud(cloud.xyz, cloud.rgb if color else None))
-    for _ in range(clicks):
+    embedding = predictor.embed(cloud.as_seen(color))
+    for click in range(1, clicks + 1):
         open_rounds = [item for item in rounds if not item.finished]
         if open_rounds:
             predictions = predictor.segment(embedding, [item.prompt() for item in open_rounds])
@@ -106,6 +108,8 @@ def evaluate_cloud(
                 item.take(prediction)
         for item in rounds:
             item.score()
+            if on_mask is not None and item.mask is not None:
+                on_mask(item.label, click, item.mask)
     return [item.result() for item in rounds]
 
 

@@ -1,0 +1,58 @@
+"""What the commands share: the options of a model, the progress bar, and how a refusal looks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from pointsam_model.errors import PointSamError
+
+if TYPE_CHECKING:
+    from pointsam_model import Predictor
+
+console = Console()
+
+Model = Annotated[
+    str, typer.Option(help="tiny (shipped), large, giant, or a path to a model's JSON config")
+]
+Checkpoint = Annotated[
+    Path | None, typer.Option(help="weights (.safetensors); none: those that are shipped")
+]
+DeviceName = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:1")]
+Dtype = Annotated[str, typer.Option(help="float32, bfloat16 or float16")]
+
+
+def load_predictor(model: str, checkpoint: Path | None, device: str, dtype: str) -> Predictor:
+    """A predictor from what the command line says of it."""
+    from pointsam_model import Predictor, load_model
+
+    return Predictor(load_model(model, checkpoint=checkpoint, device=device, dtype=dtype))
+
+
+@contextmanager
+def refusals() -> Iterator[None]:
+    """Turns a refusal into one line for a person and exit status 1."""
+    try:
+        yield
+    except PointSamError as error:
+        message = f"[bold red]pointsam:[/] {escape(str(error))}"
+        Console(stderr=True).print(message, highlight=False, soft_wrap=True)
+        raise typer.Exit(1) from error
+
+
+def progress() -> Progress:
+    """A bar with what is done, how many of how many, and the time that remains."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=console,
+    )

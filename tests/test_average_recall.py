@@ -1,0 +1,205 @@
+"""Average recall counts what proposals cover, and the classical pipeline is measured beside it."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from pointsam_model.evaluation import (
+    LabelledCloud,
+    ObjectResult,
+    ProposalResult,
+    average_recall,
+    best_ious,
+    evaluate_cloud,
+    evaluate_proposals,
+    iou,
+    summarise,
+    table,
+)
+from pointsam_model.evaluation.classical import ClassicalPipeline
+from pointsam_model.evaluation.summary import RECALL_THRESHOLDS
+
+
+@dataclass
+class FakeProposal:
+    indices: NDArray[np.uint32]
+
+
+class FakeGenerator:
+    """Proposes what it was told to."""
+
+    def __init__(self, *proposals: NDArray[np.integer]) -> None:
+        self.proposals = [FakeProposal(rows.astype(np.uint32)) for rows in proposals]
+        self.seen: list[Any] = []
+
+    def generate(self, cloud: Any) -> list[FakeProposal]:
+        self.seen.append(cloud)
+        return self.proposals
+
+
+def two_objects() -> LabelledCloud:
+    """An object of 100 points, one of 60, a speck of 10, background, and 10 ignored points."""
+    label = np.zeros(400, dtype=np.int32)
+    label[50:150], label[200:260], label[300:310], label[390:] = 1, 2, 3, -1
+    xyz = np.zeros((400, 3), dtype=np.float32)
+    xyz[:, 0] = np.arange(1, 401)
+    xyz[395:] = np.nan
+    rgb = np.full((400, 3), 9, dtype=np.uint8)
+    return LabelledCloud(xyz, rgb, label, "line", 1, 400)
+
+
+def recall_of(*best_iou: float) -> Any:
+    found = ObjectResult("a", 1, 60, (0.5,), 0.5, (0.5,), ((3, 1),))
+    covered = dict(enumerate(best_iou, start=1))
+    return summarise([found], [ProposalResult("a", 7, covered)]).recall
+
+
+def test_the_best_proposal_of_each_object_counts() -> None:
+    generator = FakeGenerator(
+        np.arange(50, 100), np.arange(50, 125), np.arange(200, 260), np.arange(0, 400)
+    )
+    result = evaluate_proposals(generator, two_objects())
+    assert result.best_iou == {1: 0.75, 2: 1.0}
+    assert (result.cloud, result.proposals) == ("line", 4)
+
+
+def test_points_that_are_ignored_or_unseen_cost_a_proposal_nothing() -> None:
+    rows = np.concatenate([np.arange(50, 150), np.arange(390, 400)])
+    assert evaluate_proposals(FakeGenerator(rows), two_objects()).best_iou[1] == 1.0
+
+
+def test_a_small_object_is_no_object_and_counts_as_background() -> None:
+    rows = np.concatenate([np.arange(200, 260), np.arange(300, 310)])
+    result = evaluate_proposals(FakeGenerator(rows), two_objects())
+    assert result.best_iou == {1: 0.0, 2: pytest.approx(60 / 70)}
+
+
+def test_only_the_first_proposals_count() -> None:
+    whole, other = np.arange(50, 150), np.arange(160, 170)
+    generator = FakeGenerator(other, other, whole)
+    assert evaluate_proposals(generator, two_objects(), most=2).best_iou[1] == 0.0
+    assert evaluate_proposals(generator, two_objects(), most=3).best_iou[1] == 1.0
+
+
+def test_no_proposal_covers_nothing() -> None:
+    result = evaluate_proposals(FakeGenerator(), two_objects())
+    assert result.best_iou == {1: 0.0, 2: 0.0} and result.proposals == 0
+
+
+def test_colours_can_be_hidden_from_the_generator() -> None:
+    generator = FakeGenerator()
+    evaluate_proposals(generator, two_objects())
+    evaluate_proposals(generator, two_objects(), color=False)
+    assert generator.seen[0].rgb is not None and generator.seen[1].rgb is None
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 2**31), size=st.integers(1, 300), objects=st.integers(0, 6))
+def test_overlaps_are_those_of_the_masks(seed: int, size: int, objects: int) -> None:
+    rng = np.random.default_rng(seed)
+    label = rng.integers(-1, objects + 1, size).astype(np.int32)
+    xyz = rng.normal(size=(size, 3)).astype(np.float32)
+    xyz[rng.random(size) < 0.1] = np.nan
+    cloud = LabelledCloud(xyz, None, label, "random", 1, size)
+    masks = rng.random((4, size)) < rng.random((4, 1))
+    proposals = [FakeProposal(np.flatnonzero(mask).astype(np.uint32)) for mask in masks]
+    labels = cloud.objects(1)
+    counted = cloud.counted
+    wanted = [
+        max(iou(mask, (label == each) & counted, counted) for mask in masks) for each in labels
+    ]
+    assert best_ious(cloud, labels, proposals).tolist() == pytest.approx(wanted)
+
+
+def test_average_recall_is_the_mean_over_thresholds_from_a_half_to_95_per_cent() -> None:
+    assert RECALL_THRESHOLDS.tolist() == pytest.approx(
+        [0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95]
+    )
+    assert average_recall(np.array([1.0, 0.74, 0.3]), RECALL_THRESHOLDS) == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize("percent", range(50, 100, 5))
+def test_an_iou_of_exactly_a_threshold_is_enough(percent: int) -> None:
+    thresholds = RECALL_THRESHOLDS
+    assert average_recall(np.array([percent / 100]), thresholds) == pytest.approx(
+        (percent - 45) / 50
+    )
+
+
+def test_the_summary_has_recall_at_a_half_and_a_quarter_over_all_objects() -> None:
+    recall = recall_of(0.1, 0.25, 0.5, 1.0)
+    assert recall.ar == pytest.approx((0.1 + 1.0) / 4)
+    assert (recall.ar50, recall.ar25, recall.proposals) == (0.5, 0.75, 7)
+
+
+def test_the_table_makes_the_better_figure_of_each_column_bold() -> None:
+    def method(first: float, ious: int, covered: float) -> Any:
+        found = ObjectResult("a", 1, 60, (first,) * ious, first, (first,), ((3, 1),))
+        return summarise([found], [ProposalResult("a", 4, {1: covered})])
+
+    shown = table({"ours": method(0.5, 3, 0.9), "classical": method(0.625, 1, 0.4)}, "data")
+    cells = {str(column.header): list(column.cells) for column in shown.columns}
+    assert cells["IoU@1"] == ["50.0", "[bold]62.5[/]"]
+    assert cells["IoU@3"] == ["[bold]50.0[/]", "–"], "the classical pipeline has one click"
+    assert cells["AR50"] == ["[bold]100.0[/]", "0.0"]
+    assert cells["proposals"] == ["4", "4"]
+    assert "IoU@5" not in cells
+
+
+# --- the classical pipeline
+
+
+def table_with_boxes() -> LabelledCloud:
+    """A plane 0.8 m below the camera and two boxes' tops 8 cm above it, 10 cm apart."""
+    axis = np.arange(-0.3, 0.3, 0.004)
+    x, y = (grid.ravel() for grid in np.meshgrid(axis, axis))
+    label = np.zeros(len(x), dtype=np.int32)
+    for number, center in ((1, -0.1), (2, 0.1)):
+        label[(np.abs(x - center) < 0.05) & (np.abs(y) < 0.05)] = number
+    xyz = np.stack([x, y, np.where(label > 0, 0.72, 0.8)], axis=1).astype(np.float32)
+    xyz[5] = np.nan
+    return LabelledCloud(xyz, None, label, "boxes", 1, len(x))
+
+
+@pytest.fixture(scope="module")
+def pipeline() -> ClassicalPipeline:
+    pytest.importorskip("open3d", reason="open3d has no wheel for this Python")
+    return ClassicalPipeline()
+
+
+def test_a_cluster_is_the_mask_of_a_click_and_a_proposal(pipeline: ClassicalPipeline) -> None:
+    cloud = table_with_boxes()
+    masks = evaluate_cloud(pipeline, cloud, clicks=1)
+    assert [result.ious[0] for result in masks] == pytest.approx([1.0, 1.0], abs=0.02)
+    proposals = evaluate_proposals(pipeline, cloud)
+    assert proposals.proposals == 2
+    assert list(proposals.best_iou.values()) == [result.ious[0] for result in masks]
+
+
+def test_a_click_on_the_plane_gives_an_empty_mask(pipeline: ClassicalPipeline) -> None:
+    from pointsam_model import Prompt
+
+    clusters = pipeline.embed(table_with_boxes().as_seen())
+    (mask,) = pipeline.segment(clusters, [Prompt(np.array([[0.0, 0.25, 0.8]]))])
+    assert mask.masks.shape == (1, len(clusters.xyz)) and not mask.masks.any()
+
+
+def test_a_cloud_of_a_plane_alone_gives_no_proposal(pipeline: ClassicalPipeline) -> None:
+    cloud = table_with_boxes()
+    flat = np.where(np.isnan(cloud.xyz), np.nan, cloud.xyz * [1, 1, 0] + [0, 0, 0.8])
+    empty = LabelledCloud(flat, None, cloud.label, "flat", 1, len(flat))
+    assert pipeline.generate(empty.as_seen()) == []
+
+
+def test_without_open3d_the_pipeline_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "open3d", None)
+    with pytest.raises(ImportError, match=r"pip install 'pointsam_ros\[evaluation\]'"):
+        ClassicalPipeline()
