@@ -1,20 +1,36 @@
-"""Batches: clouds drawn from the pool, augmented, each with a few objects to segment."""
+"""Batches: clouds drawn from the scenes, augmented, each with a few objects to segment."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Protocol, TypeVar
 
 import numpy as np
 
+from pointsam_model.errors import ConfigError
+from pointsam_model.training.augmentation import coloured, moved, shown_points
 from pointsam_model.training.config import Stage, TrainingConfig
-from pointsam_model.training.pool import Pool, PooledScene
+from pointsam_model.training.pool import PooledScene
 
 PART_SHARE = 0.12  # masks that are a part of an object; most are whole objects
 SUPPORT_SHARE = 0.03  # masks that are what the objects stand on
 FEWEST_POINTS = 6  # of an object in the drawn cloud
-CAMERA_ROLL = 0.35  # [rad], standard deviation of turns about the optical axis
-TILT, MOST_TILT = 0.06, 0.18  # [rad], as published
-LEAST_SCALE = 0.8
+MOST_TRIES = 200  # for each cloud of a batch
+
+
+class Scenes(Protocol):
+    """What a run learns from: `Pool` or `LabelledClouds`."""
+
+    def __len__(self) -> int:
+        """How many scenes there are."""
+
+    def __getitem__(self, row: int) -> PooledScene:
+        """One of them."""
+
+    def refresh(self) -> None:
+        """Looks for new ones."""
 
 
 @dataclass(frozen=True)
@@ -34,19 +50,44 @@ class Batch:
     counted: np.ndarray
 
 
-def draw_batch(pool: Pool, stage: Stage, config: TrainingConfig, rng: np.random.Generator) -> Batch:
-    """Draws a batch; the same generator state gives the same batch of the same pool."""
+def draw_batch(
+    scenes: Scenes, stage: Stage, config: TrainingConfig, rng: np.random.Generator
+) -> Batch:
+    """Draws a batch; the same generator state gives the same batch of the same scenes.
+
+    Raises:
+        ConfigError: hardly any scene shows an object.
+    """
     drawn: list[tuple[np.ndarray, ...]] = []
-    while len(drawn) < stage.clouds:
-        scene = pool[int(rng.integers(len(pool)))]
-        rows = rng.choice(len(scene.xyz), stage.points, replace=False)
-        truth = _objects(scene.instance[rows], scene.part[rows], stage.masks, rng)
+    for _ in range(MOST_TRIES * stage.clouds):
+        scene = scenes[int(rng.integers(len(scenes)))]
+        rows = shown_points(scene, stage.points, stage.patches, config, rng)
+        instance = scene.instance[rows]
+        truth = _objects(instance, scene.part[rows], stage.masks, rng)
         if truth is None:
             continue
-        coords = _augmented(scene, rows, config, rng)
-        features = _colours(scene.rgb[rows], config, rng)
-        drawn.append((coords, features, truth, scene.instance[rows] >= 0))
-    return Batch(*(np.stack(arrays) for arrays in zip(*drawn, strict=True)))
+        coords = moved(scene.xyz[rows], scene.up, config, rng)
+        drawn.append((coords, coloured(scene, rows, config, rng), truth, instance >= 0))
+        if len(drawn) == stage.clouds:
+            return Batch(*(np.stack(arrays) for arrays in zip(*drawn, strict=True)))
+    raise ConfigError(
+        f"of {stage.points} points of a cloud, hardly ever {FEWEST_POINTS} are of one object: "
+        "give clouds with larger objects, or stages with more points"
+    )
+
+
+Drawn = TypeVar("Drawn")
+
+
+def drawn_ahead(draw: Callable[[int], Drawn], steps: range) -> Iterator[Drawn]:
+    """`draw` of each step, the next one at work while the last one is used."""
+    with ThreadPoolExecutor(1, "pointsam_batches") as drawer:
+        ahead = [drawer.submit(draw, step) for step in steps[:1]]
+        for step in steps:
+            now = ahead.pop().result()
+            if step + 1 in steps:
+                ahead.append(drawer.submit(draw, step + 1))
+            yield now
 
 
 def _objects(
@@ -72,50 +113,3 @@ def _objects(
             mask = instance == 0
         masks.append(mask)
     return np.stack(masks)
-
-
-def _augmented(
-    scene: PooledScene, rows: np.ndarray, config: TrainingConfig, rng: np.random.Generator
-) -> np.ndarray:
-    xyz = scene.xyz[rows].astype(np.float64)
-    if rng.random() < config.upright:
-        xyz = xyz @ _stand(scene.up.astype(np.float64)).T @ _about("z", rng.uniform(0, 2 * np.pi)).T
-        if rng.random() < 0.4:
-            xyz = xyz[:, [1, 2, 0]]  # y up, as in CAD models
-    else:
-        xyz = xyz @ _about("z", rng.normal(0, CAMERA_ROLL)).T
-    for axis in "xy":
-        turn = np.clip(rng.normal(0, TILT), -MOST_TILT, MOST_TILT)
-        xyz = xyz @ _about(axis, turn).T
-    if rng.random() < 0.5:
-        xyz[:, 0] = -xyz[:, 0]
-    xyz -= xyz.mean(0)
-    xyz *= rng.uniform(LEAST_SCALE, 1.0) / np.linalg.norm(xyz, axis=1).max()
-    return xyz.astype(np.float32)
-
-
-def _colours(rgb: np.ndarray, config: TrainingConfig, rng: np.random.Generator) -> np.ndarray:
-    if rng.random() < config.no_colour:
-        return np.zeros((len(rgb), 3), np.float32)
-    colours = rgb.astype(np.float32) / 127.5 - 1
-    colours = colours * rng.uniform(0.7, 1.3) + rng.normal(0, 0.1, 3)
-    return np.clip(colours, -1, 1).astype(np.float32)
-
-
-def _about(axis: str, angle: float) -> np.ndarray:
-    """The rotation by an angle [rad] about x, y or z."""
-    cos, sin = np.cos(angle), np.sin(angle)
-    first, second = {"x": (1, 2), "y": (2, 0), "z": (0, 1)}[axis]
-    turn = np.eye(3)
-    turn[first, first] = turn[second, second] = cos
-    turn[first, second], turn[second, first] = -sin, sin
-    return turn
-
-
-def _stand(up: np.ndarray) -> np.ndarray:
-    """A rotation that turns `up` to +z."""
-    up = up / np.linalg.norm(up)
-    helper = np.eye(3)[np.abs(up).argmin()]
-    side = np.cross(helper, up)
-    side /= np.linalg.norm(side)
-    return np.stack([side, np.cross(up, side), up])

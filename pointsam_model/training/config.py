@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+import types
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import yaml
 
 from pointsam_model.errors import ConfigError
+
+DECAYS = ((0.9, 0.01), (0.6, 0.1))  # from this part of a stage on, the rate times this (paper, A)
+SHARES = ("center_clicks", "no_colour", "upright", "y_up", "mirror", "crops", "ema_decay")
 
 
 @dataclass(frozen=True)
@@ -19,9 +24,13 @@ class Stage:
     Attributes:
         steps: optimiser steps.
         points, patches, patch_size: N, L, K of the clouds.
-        clouds, masks: clouds in a step, and objects in each of them.
-        refinements: most clicks after the first; each step draws how many, at least one.
-        learning_rate: at its start; it falls linearly to `final_learning_rate`.
+        clouds, masks: clouds in a batch, and objects in each of them.
+        refinements: most iterations after the first click.
+        learning_rate: at its start.
+        final_learning_rate: the rate falls linearly to it; None: it stays and falls to a tenth
+            after 60 % of the steps and to a hundredth after 90 %, as published.
+        draw_refinements: each batch draws how many iterations, at least one; False: always all.
+        accumulate: batches whose gradients make one step.
         only_iou: only the head that predicts IoUs learns, the masks stay as they are.
     """
 
@@ -33,8 +42,17 @@ class Stage:
     masks: int
     refinements: int
     learning_rate: float
-    final_learning_rate: float
+    final_learning_rate: float | None = None
+    draw_refinements: bool = True
+    accumulate: int = 1
     only_iou: bool = False
+
+    def rate_at(self, part: float) -> float:
+        """The learning rate after a part (0 to 1) of the stage, without warm-up."""
+        if self.final_learning_rate is not None:
+            return (1 - part) * self.learning_rate + part * self.final_learning_rate
+        fallen = next((factor for start, factor in DECAYS if part >= start), 1.0)
+        return self.learning_rate * fallen
 
 
 @dataclass(frozen=True)
@@ -42,25 +60,43 @@ class TrainingConfig:
     """A whole run.
 
     Attributes:
-        model: path of the model's JSON config.
-        pool: folder of generated scenes (`pointsam pool`).
-        output: folder for the run's state and checkpoints.
+        model: tiny, large, giant, or the path of a model's JSON config.
+        output: folder for the run's state, logs and checkpoint.
         stages: one after the other.
-        start: checkpoint to start from; empty: the initialisation of `initialise`.
+        pool: folder of generated scenes (`pointsam pool`) to learn from, or
+        data: folder of labelled clouds (.npz) to learn from.
+        up: direction against gravity in the clouds of `data`; empty: not known.
+        start: checkpoint to start from; `tiny`: the shipped one; empty: the initialisation of
+            `initialise`.
+        weight_decay, clip_norm: of AdamW, and the greatest norm of a step's gradient.
+        ema_decay: of the average of the weights over the steps, which is what a run leaves.
+        bfloat16: matrix products in bfloat16; weights and their updates stay float32.
         focal, dice, iou: weights of the losses.
         chosen_mask: weight of the first click's mask that the predicted IoU chooses, beside the
             weight 1 of the best one.
         other_masks: weight of all three of them.
+        all_ious: the IoUs of all the first click's masks are learned; False: of the best alone.
+        repeats: one iteration drawn at random and the last show the mask again without a new click.
         center_clicks: share of clicks put in the middle of their region, the rest anywhere in it.
         no_colour: share of clouds that are shown without colour.
-        upright: share of clouds turned to stand on the z or y axis; the rest stay as the camera
-            saw them, turned a little.
+        upright: share of clouds turned to stand upright and about the up axis by any angle; the
+            rest, and clouds whose `up` is not known, stay as the sensor saw them, turned a little.
+        y_up: share of the upright clouds whose up axis is y, as in CAD models; else it is z.
+        mirror: share of clouds that are mirrored.
+        crops: share of clouds cut to the surroundings of one object.
+        validate_every: steps between validations; 0: never.
+        validation: folder of labelled clouds to validate on; empty: generated scenes that no pool
+            holds.
+        validation_scenes: clouds looked at in a validation.
+        save_every_s: seconds between states a run can go on from.
     """
 
     model: str
-    pool: str
     output: str
     stages: tuple[Stage, ...]
+    pool: str = ""
+    data: str = ""
+    up: tuple[float, ...] = ()
     start: str = ""
     seed: int = 0
     warmup_steps: int = 200
@@ -73,9 +109,17 @@ class TrainingConfig:
     iou: float = 4.0
     chosen_mask: float = 1.0
     other_masks: float = 0.05
+    all_ious: bool = True
+    repeats: bool = False
     center_clicks: float = 0.7
     no_colour: float = 0.15
     upright: float = 0.35
+    y_up: float = 0.4
+    mirror: float = 0.5
+    crops: float = 0.0
+    validate_every: int = 0
+    validation: str = ""
+    validation_scenes: int = 64
     save_every_s: float = 120.0
 
     @property
@@ -88,29 +132,32 @@ class TrainingConfig:
         first = 0
         for stage in self.stages:
             if step < first + stage.steps:
-                part = (step - first) / stage.steps
-                rate = (1 - part) * stage.learning_rate + part * stage.final_learning_rate
-                return stage, rate * min(1.0, (step + 1) / self.warmup_steps)
+                warm = min(1.0, (step + 1) / max(self.warmup_steps, 1))
+                return stage, stage.rate_at((step - first) / stage.steps) * warm
             first += stage.steps
-        return self.stages[-1], self.stages[-1].final_learning_rate
+        raise IndexError(f"step {step} of a run of {self.steps}")
 
     @classmethod
-    def read(cls, path: str | Path) -> TrainingConfig:
+    def read(cls, path: str | Path, **changes: str) -> TrainingConfig:
         """Reads a YAML file.
 
+        Args:
+            changes: keys whose values win over the file's.
+
         Raises:
-            ConfigError: not readable, an unknown key, or a missing one.
+            ConfigError: not readable, an unknown key, a missing one, or a value of another type.
         """
         try:
-            values: Any = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-            stages = tuple(Stage(**stage) for stage in values.pop("stages"))
-            config = cls(stages=stages, **values)
-        except (OSError, yaml.YAMLError, TypeError, KeyError, AttributeError) as error:
+            values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
             raise ConfigError(f"cannot read the training config {path}: {error}") from error
-        for field in dataclasses.fields(cls):
-            value, default = getattr(config, field.name), field.default
-            if isinstance(default, float) and not isinstance(value, (int, float)):
-                raise ConfigError(f"{path}: {field.name} is {value!r}; it takes a number")
+        if not isinstance(values, dict) or not isinstance(values.get("stages"), list):
+            raise ConfigError(f"{path} is no training config: it takes a list of stages")
+        stages = [
+            _built(Stage, stage, f"{path}: stage {number}")
+            for number, stage in enumerate(values["stages"])
+        ]
+        config: TrainingConfig = _built(cls, {**values, "stages": stages, **changes}, str(path))
         return config
 
     def check(self) -> None:
@@ -119,8 +166,56 @@ class TrainingConfig:
         Raises:
             ConfigError: says which value is wrong.
         """
+        if bool(self.pool) == bool(self.data):
+            raise ConfigError("a run learns from pool (generated scenes) or from data (your own)")
+        if not self.stages:
+            raise ConfigError("stages is empty: a run has at least one")
+        if len(self.up) not in (0, 3) or (self.up and not any(self.up)):
+            raise ConfigError(f"up is {list(self.up)}; it takes x, y, z of a direction, or nothing")
+        for name in SHARES:
+            if not 0 <= getattr(self, name) <= 1:
+                raise ConfigError(f"{name} is {getattr(self, name)}; it takes 0 to 1")
         for number, stage in enumerate(self.stages):
             if stage.patches > stage.points or stage.patch_size > stage.points:
                 raise ConfigError(f"stage {number}: patches and patch_size must be at most points")
-            if min(stage.steps, stage.clouds, stage.masks, stage.refinements) < 1:
-                raise ConfigError(f"stage {number}: steps, clouds, masks, refinements: at least 1")
+            for name in ("steps", "clouds", "masks", "refinements", "accumulate", "patches"):
+                if getattr(stage, name) < 1:
+                    raise ConfigError(f"stage {number}: {name} must be at least 1")
+
+
+def _built(cls: Any, values: object, where: str) -> Any:
+    """An instance of `cls` from plain values, every key and type checked."""
+    if not isinstance(values, Mapping):
+        raise ConfigError(f"{where} is {values!r}; it takes keys and values")
+    kinds = get_type_hints(cls)
+    for key, value in values.items():
+        if key not in kinds:
+            raise ConfigError(f"{where} has the unknown key {key!r}; known: {', '.join(kinds)}")
+        if not _fits(value, kinds[key]):
+            hint = " (YAML reads 1e-3 as a text, 1.0e-3 as a number)" * isinstance(value, str)
+            name = getattr(kinds[key], "__name__", kinds[key])
+            raise ConfigError(f"{where}: {key} is {value!r}; it takes {name}{hint}")
+    needed = {field.name for field in dataclasses.fields(cls) if _needed(field)}
+    if needed - set(values):
+        raise ConfigError(f"{where} lacks {', '.join(sorted(needed - set(values)))}")
+    return cls(**{key: _frozen(value) for key, value in values.items()})
+
+
+def _fits(value: object, kind: Any) -> bool:
+    if isinstance(kind, types.UnionType):
+        return any(_fits(value, choice) for choice in get_args(kind))
+    if get_args(kind):
+        return isinstance(value, (list, tuple)) and all(
+            _fits(item, get_args(kind)[0]) for item in value
+        )
+    if kind in (int, float) and isinstance(value, bool):
+        return False
+    return isinstance(value, (int, float) if kind is float else kind)
+
+
+def _needed(field: dataclasses.Field[Any]) -> bool:
+    return field.default is dataclasses.MISSING
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value

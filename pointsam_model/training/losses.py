@@ -1,4 +1,4 @@
-"""The losses of mask and predicted IoU (paper, section 3, "Training").
+"""The losses of masks and predicted IoUs (paper, section 3, "Training").
 
 Point-wise terms are means over the counted points: a point whose label is unknown counts in none.
 """
@@ -9,8 +9,40 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from pointsam_model.training.config import TrainingConfig
+
 FOCAL_GAMMA = 2.0
 DICE_SMOOTHING = 1e-3
+
+
+def iteration_loss(
+    logits: Tensor, predicted: Tensor, truth: Tensor, counted: Tensor, config: TrainingConfig
+) -> tuple[Tensor, Tensor]:
+    """The loss of one iteration and the true IoUs (b, m, c).
+
+    Of several masks the best one learns (hindsight), and so does the one that users would get, of
+    the highest predicted IoU; the others learn a little, so that none dies. The IoU head learns
+    from all of them: told only of the best, it cannot choose. Published is the best one alone, for
+    mask and IoU: weights 0 and `all_ious` False.
+
+    Args:
+        logits: (b, m, c, n); predicted: (b, m, c).
+        truth: (b, m, 1, n) bool; counted: (b, 1, 1, n) bool.
+        config: the weights.
+    """
+    mask_loss = config.focal * focal_loss(logits, truth, counted)
+    mask_loss = mask_loss + config.dice * dice_loss(logits, truth, counted)
+    with torch.no_grad():
+        ious = mask_iou(logits, truth, counted)
+    error = (predicted - ious) ** 2
+    if not config.all_ious:
+        error = error.take_along_dim(mask_loss.argmin(-1, keepdim=True), -1)
+    hindsight = mask_loss.amin(-1).mean()
+    if mask_loss.shape[-1] > 1:
+        chosen = mask_loss.take_along_dim(predicted.argmax(-1, keepdim=True), -1)
+        hindsight = hindsight + config.chosen_mask * chosen.mean()
+        hindsight = hindsight + config.other_masks * mask_loss.mean()
+    return hindsight + config.iou * error.mean(), ious
 
 
 def focal_loss(logits: Tensor, truth: Tensor, counted: Tensor | None = None) -> Tensor:

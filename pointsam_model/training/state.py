@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -16,7 +17,14 @@ from pointsam_model.training.config import TrainingConfig
 
 @dataclass
 class TrainingState:
-    """The moving parts of a run."""
+    """The moving parts of a run.
+
+    Attributes:
+        average: the weights' average over the steps.
+        step: steps done.
+        seconds: what they took, on whatever machine.
+        validation: the last validation's values.
+    """
 
     network: PointSAM
     config: TrainingConfig
@@ -24,6 +32,8 @@ class TrainingState:
     optimizer: torch.optim.AdamW
     average: dict[str, Tensor]
     step: int = 0
+    seconds: float = 0.0
+    validation: dict[str, float] = field(default_factory=dict)
 
     @classmethod
     def resume(cls, network: PointSAM, config: TrainingConfig, path: Path) -> TrainingState:
@@ -61,9 +71,13 @@ class TrainingState:
                 list(self.average.values()), [current[name] for name in self.average], 1 - keep
             )
 
-    def load_average(self) -> None:
-        """Puts the averaged weights into the network."""
-        self.network.load_state_dict(self.average)
+    def averaged(self) -> PointSAM:
+        """A network of the averaged weights, for use."""
+        with torch.device("meta"):
+            network = PointSAM(self.network.config)
+        weights = {name: value.clone() for name, value in self.average.items()}
+        network.load_state_dict(weights, assign=True)
+        return network.eval()
 
     def save(self) -> None:
         """Writes the state; a kill while it is written leaves the old one whole."""
@@ -74,21 +88,27 @@ class TrainingState:
             if moments:
                 tensors[f"first.{name}"] = moments["exp_avg"]
                 tensors[f"second.{name}"] = moments["exp_avg_sq"]
+                tensors[f"steps.{name}"] = moments["step"]
         partial = self.path.with_suffix(".partial")
         tensors = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
-        save_file(tensors, partial, {"step": str(self.step)})
+        about = {"seconds": self.seconds, "validation": self.validation}
+        save_file(tensors, partial, {"step": str(self.step), "about": json.dumps(about)})
         partial.replace(self.path)
 
     def _load(self) -> None:
         with safe_open(self.path, framework="pt") as file:
-            self.step = int(file.metadata()["step"])
+            metadata = file.metadata()
             stored = {name: file.get_tensor(name).to(self.network.device) for name in file.keys()}  # noqa: SIM118
+        self.step = int(metadata["step"])
+        about = json.loads(metadata.get("about", "{}"))  # runs of 0.1.0 began without
+        self.seconds = about.get("seconds", 0.0)
+        self.validation = about.get("validation", {})
         self.average = {name: stored[f"average.{name}"] for name in self.average}
         self.network.load_state_dict({name: stored[f"network.{name}"] for name in self.average})
         for name, parameter in self.network.named_parameters():
             if f"first.{name}" in stored:
                 self.optimizer.state[parameter] = {
-                    "step": torch.tensor(float(self.step)),
+                    "step": stored.get(f"steps.{name}", torch.tensor(float(self.step))),
                     "exp_avg": stored[f"first.{name}"],
                     "exp_avg_sq": stored[f"second.{name}"],
                 }

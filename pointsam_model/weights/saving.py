@@ -22,15 +22,24 @@ def save_checkpoint(
 ) -> None:
     """Writes a network as safetensors with its config inside; a crash leaves the old file whole.
 
+    It also says the versions of this package and of PyTorch that made it.
+
     Args:
-        about: what else the file should say of itself: command, seed, version, data.
+        about: what else the file should say of itself: command, seed, data.
     """
+    from pointsam_model import __version__  # which imports this package
+
     path = Path(path)
     weights = {
         name: tensor.to("cpu", dtype_of(name, dtype)).contiguous()
         for name, tensor in network.state_dict().items()
     }
-    metadata = {"config": json.dumps(network.config.to_dict()), **(about or {})}
+    metadata = {
+        "config": json.dumps(network.config.to_dict()),
+        "version": __version__,
+        "torch": torch.__version__,
+        **(about or {}),
+    }
     partial = path.with_name(path.name + ".partial")
     save_file(weights, partial, metadata)
     partial.replace(path)

@@ -1,0 +1,79 @@
+"""Rollouts: an object's clicks one after the other, each where the last mask is wrong (paper 3)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pointsam_model.nn import CloudEncoding, PointSAM
+from pointsam_model.training.batches import Batch
+from pointsam_model.training.clicks import first_clicks, next_clicks
+
+
+def rollout(
+    network: PointSAM,
+    encoding: CloudEncoding,
+    batch: Batch,
+    iterations: int,
+    rng: np.random.Generator,
+    *,
+    centered: float,
+    repeats: bool = False,
+    bfloat16: bool = False,
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Masks of the batch's objects after each iteration.
+
+    The first click gives several masks; the one of highest predicted IoU is the mask prompt of
+    the next iteration, where another may be better too. What is yielded may be used for gradients
+    and let go before the next iteration: none flows from one to another.
+
+    Args:
+        iterations: how many, the first click's among them.
+        centered: share of clicks in the middle of their region.
+        repeats: one iteration at random and the last show the mask again without a new click.
+        bfloat16: matrix products in bfloat16.
+
+    Yields:
+        logits (b, m, c, n) float32 and predicted IoUs (b, m, c); c is 3 for the first
+        click, then 1.
+    """
+    without_click = _without_click(iterations, rng) if repeats else ()
+    clouds = list(zip(batch.coords, batch.truth, batch.counted, strict=True))
+    rows = np.stack([first_clicks(*cloud, rng, centered) for cloud in clouds])[..., None]
+    labels = np.ones_like(rows)
+    mask_logits: Tensor | None = None
+    for iteration in range(iterations):
+        if mask_logits is not None and iteration not in without_click:
+            masks = (mask_logits > 0).cpu().numpy()
+            new = [
+                next_clicks(xyz, truth, mask, counted, rng, centered)
+                for (xyz, truth, counted), mask in zip(clouds, masks, strict=True)
+            ]
+            rows = np.concatenate([rows, np.stack([row for row, _ in new])[..., None]], -1)
+            labels = np.concatenate([labels, np.stack([kind for _, kind in new])[..., None]], -1)
+        clicks = np.stack([xyz[chosen] for xyz, chosen in zip(batch.coords, rows, strict=True)])
+        with torch.autocast(network.device.type, torch.bfloat16, enabled=bfloat16):
+            logits, predicted = network.decode(
+                encoding,
+                torch.from_numpy(clicks).to(network.device),
+                torch.from_numpy(labels).to(network.device),
+                mask_logits=mask_logits,
+                multimask=mask_logits is None,
+            )
+        yield logits, predicted
+        mask_logits = chosen_mask(logits.detach(), predicted)
+
+
+def chosen_mask(logits: Tensor, predicted: Tensor) -> Tensor:
+    """Of logits (b, m, c, n) those of highest predicted IoU (b, m, c): (b, m, n)."""
+    best = predicted.argmax(-1)[..., None, None]
+    return logits.take_along_dim(best, 2)[:, :, 0]
+
+
+def _without_click(iterations: int, rng: np.random.Generator) -> tuple[int, ...]:
+    """The last iteration and one between it and the first."""
+    last = iterations - 1
+    return (int(rng.integers(1, last)), last) if last > 1 else (last,)

@@ -1,0 +1,57 @@
+"""Validation: the averaged weights on clouds that no step has seen, the same ones every time."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from pointsam_model.nn import PointSAM
+from pointsam_model.training.batches import Scenes, draw_batch
+from pointsam_model.training.config import Stage, TrainingConfig
+from pointsam_model.training.labelled import LabelledClouds
+from pointsam_model.training.pool import Pool, make_pool
+from pointsam_model.training.step import StepReport, encode, look
+
+HELD_OUT = range(99_999, 100_000)  # the shard whose seeds lie beyond those of any pool
+
+
+class Validation:
+    """Rolls out a fixed set of batches without learning.
+
+    Args:
+        config: of the run; its `validation` says on what. Generated scenes are made once, in the
+            run's folder.
+        device: where they are made.
+    """
+
+    def __init__(self, config: TrainingConfig, device: torch.device) -> None:
+        # As the evaluation: clicks in the middle, colours where there are any, no crops.
+        self.config = dataclasses.replace(
+            config, center_clicks=1.0, no_colour=0.0, crops=0.0, repeats=False
+        )
+        self.scenes = self._scenes(device)
+
+    def _scenes(self, device: torch.device) -> Scenes:
+        config = self.config
+        if config.validation:
+            most_points = max(stage.points for stage in config.stages)
+            return LabelledClouds(config.validation, most_points, config.up)
+        folder = Path(config.output) / "validation"
+        for _ in make_pool(folder, HELD_OUT, scenes=config.validation_scenes, device=str(device)):
+            pass
+        return Pool(folder)
+
+    @torch.no_grad()
+    def measure(self, network: PointSAM, stage: Stage) -> StepReport:
+        """Means over `validation_scenes` clouds of the stage's size, with all its clicks."""
+        rng = np.random.default_rng(0)
+        reports = []
+        for _ in range(max(1, self.config.validation_scenes // stage.clouds)):
+            batch = draw_batch(self.scenes, stage, self.config, rng)
+            encoding = encode(network, batch, stage, self.config)
+            iterations = 1 + stage.refinements
+            reports.append(look(network, encoding, batch, iterations, self.config, rng))
+        return StepReport.mean(reports)
