@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from pointsam_model.scenes.config import SceneConfig
+from pointsam_model.scenes.depth_sensors import BLANK
 
 Colour = tuple[float, float, float]
 PLAIN, STRIPES, CHECKS, GRADIENT, CLOUDED, PRINT = range(6)
@@ -25,11 +26,11 @@ class Look:
     texture: int
     period: Colour  # texture length along each axis of the primitive [m]
     phase: float
-    shiny: float  # share of its points that a depth camera loses
+    hard: float  # to measure, 0 to 1: BLANK without texture, above it a share lost as dark or shiny
 
     def row(self) -> list[float]:
         flat = [value for colour in self.colours for value in colour]
-        return [*flat, float(self.texture), *self.period, self.phase, self.shiny]
+        return [*flat, float(self.texture), *self.period, self.phase, self.hard]
 
 
 @dataclass(frozen=True)
@@ -42,10 +43,12 @@ class Light:
     balance: Colour  # gain of red, green, blue
     noise: float  # standard deviation, of full scale
     gray: bool
+    black: Colour  # what the camera adds to red, green, blue
 
     def row(self) -> list[float]:
         lamps = [value for direction in self.directions for value in direction]
-        return [*lamps, *self.strengths, self.ambient, *self.balance, self.noise, float(self.gray)]
+        lit = [*self.strengths, self.ambient, *self.balance]
+        return [*lamps, *lit, self.noise, float(self.gray), *self.black]
 
 
 def draw_looks(
@@ -92,6 +95,13 @@ def draw_light(rng: Random, config: SceneConfig) -> Light:
         directions.append((flat * math.cos(azimuth), flat * math.sin(azimuth), math.sin(elevation)))
         strengths.append(rng.uniform(0.05, 0.55))
     balance = tuple(rng.uniform(0.85, 1.15) for _ in range(3))
+    black = (0.0, 0.0, 0.0)
+    if rng.random() < config.miscalibrated_share:
+        exposure = math.exp(rng.uniform(-0.7, 0.5))
+        balance = tuple(exposure * rng.uniform(0.75, 1.3) for _ in range(3))
+        level = rng.uniform(-0.06, 0.12)
+        red, green, blue = (level + rng.uniform(-0.04, 0.04) for _ in range(3))
+        black = (red, green, blue)
     return Light(
         (directions[0], directions[1]),
         (strengths[0], strengths[1]),
@@ -99,13 +109,14 @@ def draw_light(rng: Random, config: SceneConfig) -> Light:
         balance,  # type: ignore[arg-type]
         rng.uniform(*config.colour_noise),
         rng.random() < config.gray_share,
+        black,
     )
 
 
 def shade(look: Tensor, light: Tensor, local: Tensor, normal: Tensor) -> Tensor:
     """Colours (3,m), about 0 to 1, of surface points before the camera's noise.
 
-    look (15,m): columns of `Look`; light (14,m): columns of `Light`, with the lamps' directions
+    look (15,m): columns of `Look`; light (17,m): columns of `Light`, with the lamps' directions
     in the primitives' frames, as local (3,m) [m] and normal (3,m) are.
     """
     first, second, third = look[0:3], look[3:6], look[6:9]
@@ -136,7 +147,7 @@ def shade(look: Tensor, light: Tensor, local: Tensor, normal: Tensor) -> Tensor:
     for lamp in range(2):
         facing = (normal * light[3 * lamp : 3 * lamp + 3]).sum(0)
         lit = lit + light[6 + lamp] * facing.clamp_min(0)
-    colour = colour * lit * light[9:12]
+    colour = colour * lit * light[9:12] + light[14:17]
     gray = 0.299 * colour[0] + 0.587 * colour[1] + 0.114 * colour[2]
     return torch.where(light[13] > 0, gray, colour)
 
@@ -180,19 +191,29 @@ def _look(rng: Random, base: Colour, config: SceneConfig) -> Look:
     finest = 0.04 if texture == PRINT else 0.012
     size = math.exp(rng.uniform(math.log(finest), math.log(0.16)))
     period = tuple(size * rng.uniform(0.6, 1.6) for _ in range(3))
-    shiny = rng.uniform(0.2, 0.85) if rng.random() < config.shiny_share else 0.0
-    shiny = shiny if config.noise else 0.0
-    return Look((base, second, third), texture, period, rng.uniform(0, 100), shiny)  # type: ignore[arg-type]
+    hard = _hard(rng, texture, base, config)
+    return Look((base, second, third), texture, period, rng.uniform(0, 100), hard)  # type: ignore[arg-type]
+
+
+def _hard(rng: Random, texture: int, base: Colour, config: SceneConfig) -> float:
+    """How hard a surface is to measure: shiny, dark, or without texture."""
+    shiny = rng.random() < config.shiny_share
+    dark = sum(base) < 0.6 and rng.random() < config.dark_share
+    hard = BLANK if texture in (PLAIN, GRADIENT) else 0.0
+    if shiny or dark:
+        hard = rng.uniform(0.25, 0.85) if shiny else rng.uniform(0.1, 0.5)
+    return hard if config.noise else 0.0
 
 
 def _background(rng: Random, colour: Colour) -> Look:
-    """Plain, slightly clouded or, seldom, with grain or checks."""
+    """Plain, slightly clouded or, seldom, with grain or checks; hard for stereo only."""
     texture = rng.choices((PLAIN, CLOUDED, STRIPES, CHECKS, PRINT), (0.5, 0.25, 0.1, 0.06, 0.09))[0]
     close = texture in (CLOUDED, STRIPES)
     second = _varied(rng, colour, 0.07 if close and rng.random() < 0.7 else 0.3)
     size = math.exp(rng.uniform(math.log(0.02), math.log(0.4)))
     period = (size, size * (8 if rng.random() < 0.6 else 1), 10.0)
-    return Look((colour, second, _varied(rng, colour)), texture, period, rng.uniform(0, 100), 0.0)
+    hard = BLANK if texture == PLAIN and rng.random() < 0.5 else 0.0
+    return Look((colour, second, _varied(rng, colour)), texture, period, rng.uniform(0, 100), hard)
 
 
 def _plain(colour: Colour) -> Look:

@@ -49,7 +49,8 @@ class SceneConfig:
     horizontal_fov: Range = (48.0, 66.0)
     kinect_fov_share: float = 0.5  # exactly 57.3 degrees, as Kinect v1 after registration
 
-    # Depth noise. A scene draws one strength for all of it.
+    # Depth noise. A scene draws one kind of camera and one strength for all of it. What is left
+    # of the kinds is structured light.
     noise: bool = True
     axial_sigma: Range = (0.0006, 0.0026)  # standard deviation at 1 m, grows with depth squared
     disparity_step_px: float = 0.125
@@ -62,7 +63,17 @@ class SceneConfig:
     edge_dropout: Range = (0.0, 0.45)
     grazing_cosine: Range = (0.06, 0.22)
     shiny_share: float = 0.04  # parts that lose most of their points
+    dark_share: float = 0.4  # of the dark parts: lose some of their points
     hole_share: float = 0.25  # scenes with patches of no return
+    band_share: float = 0.06  # scenes with rows or columns of no return
+    stereo_share: float = 0.16
+    stereo_axial_sigma: Range = (0.001, 0.004)  # at 1 m, grows with depth squared
+    stereo_window_px: Range = (3.0, 13.0)  # matched together: smears edges
+    stereo_blank_loss: Range = (0.0, 0.35)  # share lost on surfaces without texture
+    time_of_flight_share: float = 0.14
+    flight_axial_sigma: Range = (0.0008, 0.003)  # at 1 m on a bright wall, grows with depth
+    flight_footprint_px: Range = (2.0, 10.0)
+    multipath: Range = (0.0, 0.7)  # share by which concave corners are filled
 
     # Colour.
     gray_share: float = 0.06  # whole scene in gray
@@ -71,6 +82,7 @@ class SceneConfig:
     table_colour_share: float = 0.10  # objects have the table's colour
     colour_noise: Range = (0.005, 0.04)  # of full scale
     colour_shift_px: Range = (0.0, 3.0)  # colour image against depth
+    miscalibrated_share: float = 0.2  # scenes with wrong exposure, black level and white balance
 
     def __post_init__(self) -> None:
         for name in ("width", "height"):
@@ -88,3 +100,5 @@ class SceneConfig:
             raise ConfigError("crop_to_table_share + crop_to_objects_share must not exceed 1")
         if self.pile_share + self.stack_share + self.row_share > 1.0:
             raise ConfigError("pile_share + stack_share + row_share must not exceed 1")
+        if self.stereo_share + self.time_of_flight_share > 1.0:
+            raise ConfigError("stereo_share + time_of_flight_share must not exceed 1")
