@@ -17,9 +17,9 @@ from pointsam_model.cli_options import (
     Model,
     console,
     load_predictor,
-    progress,
     refusals,
 )
+from pointsam_model.cli_scenes import pool, scenes
 from pointsam_model.cli_train import train
 from pointsam_model.errors import PromptError
 
@@ -78,66 +78,9 @@ def segment(
             console.print(f"picture: {png}")
 
 
-@app.command()
-def scenes(
-    png: Annotated[Path, typer.Option(help="where to draw them")],
-    count: Annotated[int, typer.Option(min=1, max=100, help="how many")] = 12,
-    seed: Annotated[int, typer.Option(min=0, help="of the first; the others follow")] = 0,
-) -> None:
-    """Draws a sheet of generated scenes with their instance labels."""
-    from pointsam_model.pictures import draw_sheet
-    from pointsam_model.readers import SensorCloud
-    from pointsam_model.scenes import SceneConfig, generate_scene
-
-    with refusals(), progress() as bar:
-        clouds = []
-        for number in bar.track(range(seed, seed + count), description="scenes"):
-            scene = generate_scene(number, SceneConfig(width=320, height=240))
-            size = scene.height, scene.width
-            name = f"seed {number}"
-            clouds.append(SensorCloud(scene.xyz, scene.rgb, *size, name, labels=scene.instance))
-        draw_sheet(png, clouds)
-    console.print(f"picture: {png}")
-
-
-@app.command()
-def pool(
-    folder: Annotated[Path, typer.Argument(help="where the scenes are kept")],
-    shards: Annotated[int, typer.Option(min=1, help="how many shards of 128 scenes")] = 160,
-    jobs: Annotated[int, typer.Option(min=1, help="processes that make scenes")] = 1,
-    device: Annotated[str, typer.Option(help="cpu or cuda, where scenes are made")] = "cpu",
-) -> None:
-    """Generates the scenes that training draws from; shards that are there are kept."""
-    import multiprocessing
-
-    from pointsam_model.training.pool import make_pool
-
-    with refusals(), progress() as bar:
-        task = bar.add_task("shards of scenes", total=shards)
-        if jobs == 1:
-            for _ in make_pool(folder, range(shards), device=device):
-                bar.advance(task)
-            return
-        with multiprocessing.get_context("spawn").Pool(jobs) as workers:
-            for _ in workers.imap_unordered(
-                _make_shard, [(folder, shard, device) for shard in range(shards)]
-            ):
-                bar.advance(task)
-
-
+app.command()(scenes)
+app.command()(pool)
 app.command()(train)
-
-
-def _make_shard(work: tuple[Path, int, str]) -> None:
-    """One shard, in a process of its own that leaves the other cores to the others."""
-    import torch
-
-    from pointsam_model.training.pool import make_pool
-
-    torch.set_num_threads(1)
-    folder, shard, device = work
-    for _ in make_pool(folder, range(shard, shard + 1), device=device):
-        pass
 
 
 def _point(text: str) -> tuple[float, float, float]:

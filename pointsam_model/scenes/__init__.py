@@ -1,6 +1,21 @@
-"""Generated tabletop scenes with instance and part labels, seen by a simulated depth camera."""
+"""Generated scenes with instance and part labels, as simulated sensors see them."""
 
 from pointsam_model.scenes.config import SceneConfig
+from pointsam_model.scenes.mixture import KINDS, MIXTURE, MixtureConfig, generate, kind_of
+from pointsam_model.scenes.rooms import RoomConfig
 from pointsam_model.scenes.scene import Scene, generate_scene, generate_scenes
+from pointsam_model.scenes.street import StreetConfig
 
-__all__ = ["Scene", "SceneConfig", "generate_scene", "generate_scenes"]
+__all__ = [
+    "KINDS",
+    "MIXTURE",
+    "MixtureConfig",
+    "RoomConfig",
+    "Scene",
+    "SceneConfig",
+    "StreetConfig",
+    "generate",
+    "generate_scene",
+    "generate_scenes",
+    "kind_of",
+]

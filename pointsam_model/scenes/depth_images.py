@@ -10,9 +10,9 @@ from torch import Tensor
 
 from pointsam_model.scenes.appearance import photograph, shade
 from pointsam_model.scenes.camera import Camera, degrade, focal_lengths, pixel_rays
-from pointsam_model.scenes.casting import nearest_hits
 from pointsam_model.scenes.config import SceneConfig
 from pointsam_model.scenes.primitives import Primitives, local_direction, local_normals, rotate
+from pointsam_model.scenes.returns import first_returns
 from pointsam_model.scenes.streams import generator
 from pointsam_model.scenes.world import World
 
@@ -58,7 +58,9 @@ def see(
     )
     rays = pixel_rays(focal, config, normal_noise[:, 1:3] * lateral[:, None, None, None])
     rectangles = _rectangles(seen, focal[world.scene], config)
-    depth, row = nearest_hits(seen, world.scene, rectangles, rays)
+    every = torch.arange(len(seen), device=device)
+    draws = _leaf_draws(world, streams, config)
+    depth, row = first_returns(seen, world.scene, world.leaves, every, rectangles, rays, draws)
 
     colour, cosine, shiny = _surfaces(world, seen, row, depth, rays, rotation)
     pixel = config.width / 640
@@ -157,3 +159,14 @@ def _pixel_noise(
         uniform.append(torch.rand(3, h, w, generator=own, device=device))
         coarse.append(torch.randn(2, 12, 16, generator=own, device=device))
     return torch.stack(normal), torch.stack(uniform), torch.stack(coarse)
+
+
+def _leaf_draws(world: World, streams: list[Random], config: SceneConfig) -> Tensor | None:
+    """Uniform (b,2,h,w) for rays among leaves; None where nothing has any."""
+    device = world.leaves.device
+    if not bool((world.leaves > 0).any()):
+        return None
+    shape = (2, config.height, config.width)
+    return torch.stack(
+        [torch.rand(shape, generator=generator(rng, device), device=device) for rng in streams]
+    )

@@ -13,7 +13,10 @@ from torch import Tensor
 from pointsam_model.errors import ConfigError
 from pointsam_model.scenes.config import SceneConfig
 from pointsam_model.scenes.depth_images import View
+from pointsam_model.scenes.lidar import Sweep
 from pointsam_model.scenes.rendering import render
+
+MID_GREY = 127  # what a sensor without colour says of every point
 
 
 @dataclass(frozen=True)
@@ -61,10 +64,11 @@ def generate_scenes(
         raise ConfigError(f"seed {min(seeds)} is negative, seeds are 0 or more")
     config = config or SceneConfig()
     view = render(seeds, config, torch.device(device))
-    return _split(view, seeds, config)
+    return split(view, seeds, config)
 
 
-def _split(view: View, seeds: Sequence[int], config: SceneConfig) -> list[Scene]:
+def split(view: View, seeds: Sequence[int], config: SceneConfig) -> list[Scene]:
+    """A rendered batch as scenes."""
     instance, part = labels(view)
     arrays = (view.xyz.flatten(1, 2), view.rgb.flatten(1, 2), instance.flatten(1), part.flatten(1))
     xyz, rgb, instances, parts = (array.cpu().numpy() for array in arrays)
@@ -92,6 +96,27 @@ def labels(view: View) -> tuple[Tensor, Tensor]:
     instance = torch.where(known, view.instance[row], -1)
     part = torch.where(known, view.part[row], -1)
     return instance.int(), part.int()
+
+
+def swept_scene(sweep: Sweep, kept: Tensor, seed: int) -> Scene:
+    """A LiDAR's turn as a scene; returns outside of `kept` (h,w) are dropped."""
+    xyz = torch.where(kept[..., None], sweep.xyz, torch.nan)
+    known = torch.isfinite(xyz[..., 2]) & ~sweep.mixed & (sweep.row >= 0)
+    row = sweep.row.clamp_min(0)
+    instance = torch.where(known, sweep.world.instance[row], -1).int().flatten()
+    part = torch.where(known, sweep.world.part[row], -1).int().flatten()
+    height, width = sweep.row.shape
+    return Scene(
+        xyz.reshape(-1, 3).cpu().numpy(),
+        np.full((height * width, 3), MID_GREY, np.uint8),
+        renumbered(instance.cpu().numpy()),
+        renumbered(part.cpu().numpy()),
+        height,
+        width,
+        sweep.rotation[:, 2].cpu().numpy(),
+        seed,
+        colored=False,
+    )
 
 
 def renumbered(labels: NDArray[np.int32]) -> NDArray[np.int32]:

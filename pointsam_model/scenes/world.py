@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from random import Random
 
 import torch
 from torch import Tensor
 
-from pointsam_model.scenes.appearance import Light, Look
+from pointsam_model.scenes.appearance import Light, Look, draw_looks
+from pointsam_model.scenes.config import SceneConfig
 from pointsam_model.scenes.objects import Piece, Vector
 from pointsam_model.scenes.primitives import Primitives, rotate
 from pointsam_model.scenes.settling import rotation_about
@@ -113,6 +115,23 @@ class World:
         )
 
 
+def dress(rng: Random, things: Sequence[Thing], config: SceneConfig) -> list[list[Look]]:
+    """Looks of each thing's parts; the first background is the floor, the others are walls."""
+    counts = [len(thing.part_numbers()) for thing in things if not thing.background]
+    looks, background = draw_looks(rng, counts, config)
+    dressed: list[list[Look]] = []
+    walls = 0
+    for thing in things:
+        count = len(thing.part_numbers())
+        if thing.background:
+            dressed.append([background[min(1 + walls, 2)]] * count)
+            walls += 1
+        else:
+            dressed.append(looks[:count])
+            looks = looks[count:]
+    return dressed
+
+
 def build_world(things: Sequence[Thing], looks: Sequence[Sequence[Look]], light: Light) -> World:
     """A world of one scene.
 
@@ -155,3 +174,25 @@ def build_world(things: Sequence[Thing], looks: Sequence[Sequence[Look]], light:
         torch.tensor(leaves),
         torch.tensor(relief),
     )
+
+
+def bounds(
+    objects: Sequence[Sequence[Piece]],
+) -> list[tuple[Vector, Vector]]:
+    """Lowest and highest coordinates of each object's pieces, in its own frame [m]."""
+    pieces = [piece for own in objects for piece in own]
+    owner = torch.tensor([k for k, own in enumerate(objects) for _ in own])
+    corners = Primitives(
+        torch.tensor([piece.kind for piece in pieces]),
+        torch.tensor([piece.size for piece in pieces]),
+        torch.tensor([piece.rotation for piece in pieces]),
+        torch.tensor([piece.centre for piece in pieces]),
+    ).corners()
+    low, high = torch.full((len(objects), 3), torch.inf), torch.full((len(objects), 3), -torch.inf)
+    index = owner[:, None].expand(-1, 3)
+    low.scatter_reduce_(0, index, corners.amin(1), "amin")
+    high.scatter_reduce_(0, index, corners.amax(1), "amax")
+    return [
+        (tuple(a), tuple(b))  # type: ignore[misc]
+        for a, b in zip(low.tolist(), high.tolist(), strict=True)
+    ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain, islice
 from pathlib import Path
 
 import numpy as np
@@ -13,18 +14,21 @@ from safetensors.numpy import load_file, save_file
 
 from pointsam_model import ops
 from pointsam_model.errors import ConfigError
-from pointsam_model.scenes import Scene, SceneConfig, generate_scenes
+from pointsam_model.scenes import MixtureConfig, Scene, SceneConfig, generate
 
 POINTS = 4_096  # kept of each scene, more than any training step sees
 SCENES_AT_ONCE = 8
+FIRST_SPARE_SEED = 2**40
+MOST_SPARE = 8  # other scenes tried for each that a shard lacks
 
 
 def make_pool(
     folder: str | Path,
     shards: range,
     *,
+    kind: str = "tabletop",
     scenes: int = 128,
-    config: SceneConfig | None = None,
+    config: SceneConfig | MixtureConfig | None = None,
     device: str = "cpu",
 ) -> Iterator[Path]:
     """Generates the shards that are not there yet; shard i always holds the same scenes.
@@ -32,30 +36,47 @@ def make_pool(
     Args:
         folder: where; made if absent.
         shards: numbers of the shards to make.
+        kind: of `scenes.KINDS`, or "mixture" for all of them.
         scenes: in each shard.
+        config: how scenes look; a SceneConfig says it of tabletops alone.
 
     Yields:
         Each shard's path, when it is complete.
+
+    Raises:
+        ConfigError: no such kind, or scenes that hardly ever have POINTS points.
     """
+    if config is None or isinstance(config, SceneConfig):
+        config = MixtureConfig(tabletop=config or SceneConfig())
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     for shard in shards:
         path = folder / f"shard_{shard:05d}.safetensors"
         if not path.exists():
             partial = path.with_suffix(f".partial{os.getpid()}")
-            save_file(_make_shard(shard * scenes, scenes, config or SceneConfig(), device), partial)
+            shown = _make_shard(shard, scenes, kind, config, device)
+            save_file(shown, partial)
             partial.replace(path)
         yield path
 
 
-def _make_shard(first: int, count: int, config: SceneConfig, device: str) -> dict[str, np.ndarray]:
+def _make_shard(
+    shard: int, count: int, kind: str, config: MixtureConfig, device: str
+) -> dict[str, np.ndarray]:
+    # Scenes with too few points are made up for by others, from seeds that no shard begins with.
+    first, spare = shard * count, FIRST_SPARE_SEED + shard * count * MOST_SPARE
+    seeds = chain(range(first, first + count), range(spare, spare + count * MOST_SPARE))
     kept: list[dict[str, np.ndarray]] = []
-    for start in range(first, first + count, SCENES_AT_ONCE):
-        seeds = range(start, min(start + SCENES_AT_ONCE, first + count))
-        kept += [
-            points for scene in generate_scenes(seeds, config, device) if (points := _keep(scene))
-        ]
-    return {name: np.stack([scene[name] for scene in kept]) for name in kept[0]}
+    while len(kept) < count:
+        chosen = list(islice(seeds, min(SCENES_AT_ONCE, max(count - len(kept), 2))))
+        if not chosen:
+            raise ConfigError(
+                f"only {len(kept)} of {count * (1 + MOST_SPARE)} {kind} scenes have {POINTS} "
+                "points: make them larger"
+            )
+        shown = [_keep(scene) for scene in generate(kind, chosen, config, device)]
+        kept += [points for points in shown if points]
+    return {name: np.stack([scene[name] for scene in kept[:count]]) for name in kept[0]}
 
 
 def _keep(scene: Scene) -> dict[str, np.ndarray]:
@@ -70,6 +91,7 @@ def _keep(scene: Scene) -> dict[str, np.ndarray]:
         "instance": scene.instance[rows].astype(np.int16),
         "part": scene.part[rows].astype(np.int16),
         "up": np.asarray(scene.up, np.float32),
+        "colored": np.bool_(scene.colored),
     }
 
 
@@ -82,6 +104,7 @@ class PooledScene:
     instance: np.ndarray
     part: np.ndarray
     up: np.ndarray
+    colored: bool = True  # whether rgb means anything; shards from before all have colour
 
 
 class Pool:

@@ -1,0 +1,92 @@
+"""Several depth images of one world as one unorganised cloud."""
+
+from __future__ import annotations
+
+import math
+from random import Random
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from pointsam_model.scenes.camera import Camera
+from pointsam_model.scenes.config import SceneConfig
+from pointsam_model.scenes.depth_images import View, see
+from pointsam_model.scenes.primitives import rotate
+from pointsam_model.scenes.scene import Scene, labels, renumbered
+from pointsam_model.scenes.world import World
+
+_FEWEST = 6_000  # points that a voxel grid leaves
+_SHIFT, _TURN = 0.004, 0.002  # largest standard deviation of a view's pose error [m], [rad]
+
+
+def fuse(
+    world: World,
+    cameras: list[Camera],
+    rotation: Tensor,
+    position: Tensor,
+    rng: Random,
+    config: SceneConfig,
+    device: torch.device,
+    seed: int,
+    farthest: float = math.inf,
+) -> Scene:
+    """One cloud of what several cameras see of a world of one scene.
+
+    rotation (v,3,3) world to camera and position (v,3) [m]: true poses. The cloud's frame has z
+    up and stands below the first camera. What is farther than `farthest` [m] from its camera is
+    left out, and of most clouds only a point a voxel is kept.
+    """
+    views = len(cameras)
+    streams = [Random(rng.getrandbits(64)) for _ in range(views)]
+    view = see(world.repeated(views), cameras, rotation, position, streams, config, device)
+    near = view.xyz[..., 2] < farthest
+    instance, part = labels(view)
+    kept = near & torch.isfinite(view.xyz[..., 2])
+    xyz = _in_common_frame(view, rng, config.noise)[kept].cpu().numpy()
+    arrays = (view.rgb[kept], instance[kept], part[kept])
+    rgb, instances, parts = (array.cpu().numpy() for array in arrays)
+    rows = _voxel_rows(xyz, rng) if rng.random() < 0.75 else np.arange(len(xyz))
+    return Scene(
+        xyz[rows],
+        rgb[rows],
+        renumbered(instances[rows]),
+        renumbered(parts[rows]),
+        1,
+        len(rows),
+        np.array([0, 0, 1], np.float32),
+        seed,
+    )
+
+
+def _in_common_frame(view: View, rng: Random, noise: bool) -> Tensor:
+    """Points (v,h,w,3) of all views, each moved by the error of its pose."""
+    turn, shift = rng.uniform(0, _TURN) * noise, rng.uniform(0, _SHIFT) * noise
+    error = torch.tensor(
+        [[rng.gauss(0, 1) for _ in range(6)] for _ in range(len(view.row))],
+        device=view.xyz.device,
+        dtype=torch.float32,
+    )
+    small = error[:, :3] * turn
+    zero = torch.zeros(len(small), device=small.device)
+    x, y, z = small.unbind(1)
+    # To first order in angles of a tenth of a degree.
+    skew = torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], 1).view(-1, 3, 3)
+    back = view.rotation.transpose(1, 2)[:, None, None]
+    turned = view.xyz + rotate(skew[:, None, None], view.xyz) + error[:, None, None, 3:] * shift
+    world = rotate(back, turned) + view.position[:, None, None]
+    origin = view.position[0] * torch.tensor([1.0, 1.0, 0.0], device=view.xyz.device)
+    return world - origin
+
+
+def _voxel_rows(xyz: NDArray[np.float32], rng: Random) -> NDArray[np.int64]:
+    """A point of each voxel, as large a voxel as leaves enough points."""
+    size = math.exp(rng.uniform(math.log(0.004), math.log(0.04)))
+    while True:
+        cell = np.floor(xyz / size).astype(np.int64)
+        key = (cell[:, 0] << 42) ^ (cell[:, 1] << 21) ^ cell[:, 2]
+        rows = np.sort(np.unique(key, return_index=True)[1])
+        if len(rows) >= min(_FEWEST, len(xyz)) or size < 1e-3:
+            return rows
+        size /= 1.5

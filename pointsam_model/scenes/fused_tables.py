@@ -1,0 +1,61 @@
+"""Tabletops that a robot looked at from several sides, as one cloud."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+
+from pointsam_model.scenes.camera import poses
+from pointsam_model.scenes.config import SceneConfig
+from pointsam_model.scenes.fused import fuse
+from pointsam_model.scenes.rendering import set_tables
+from pointsam_model.scenes.scene import Scene
+from pointsam_model.scenes.streams import stream
+
+_VIEWS = (2, 4)
+
+
+def generate_fused_tables(
+    seeds: Sequence[int], config: SceneConfig | None = None, device: str | torch.device = "cpu"
+) -> list[Scene]:
+    """Tabletop scenes fused from 2 to 4 views; only its own seed decides on a scene."""
+    if not len(seeds):
+        return []
+    config = config or SceneConfig()
+    tables = set_tables(seeds, config)
+    scenes = []
+    for row, seed in enumerate(seeds):
+        rng = stream("fused views", seed)
+        views = rng.randint(*_VIEWS)
+        span = rng.uniform(0.5, 2 * math.pi * (views - 1) / views)
+        first = tables.cameras[row]
+        cameras = [
+            replace(
+                first,
+                azimuth=first.azimuth + span * k / (views - 1) + rng.gauss(0, 0.1),
+                elevation=min(1.35, max(0.2, first.elevation + rng.gauss(0, 0.2))),
+            )
+            for k in range(views)
+        ]
+        small = math.sqrt(1.6 / views)
+        image = replace(
+            config, width=round(config.width * small), height=round(config.height * small)
+        )
+        target = tables.target[row].expand(views, -1)
+        radius = tables.radius[row].expand(views)
+        rotation, position = poses(cameras, target, radius, image)
+        scene = fuse(
+            tables.world.only(row),
+            cameras,
+            rotation,
+            position,
+            rng,
+            image,
+            torch.device(device),
+            seed,
+        )
+        scenes.append(scene)
+    return scenes

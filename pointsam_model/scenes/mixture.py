@@ -1,0 +1,82 @@
+"""Kinds of scenes, and a mixture of them in which a seed alone decides the kind."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+
+from pointsam_model.errors import ConfigError
+from pointsam_model.scenes.config import SceneConfig
+from pointsam_model.scenes.fused_tables import generate_fused_tables
+from pointsam_model.scenes.rooms import RoomConfig, generate_rooms
+from pointsam_model.scenes.scene import Scene, generate_scenes
+from pointsam_model.scenes.streams import stream
+from pointsam_model.scenes.street import StreetConfig, generate_streets
+
+KINDS = ("tabletop", "fused", "room", "street")
+MIXTURE = "mixture"
+
+
+@dataclass(frozen=True)
+class MixtureConfig:
+    """What each kind looks like and how many of the scenes it has; shares sum to 1."""
+
+    tabletop_share: float = 0.58
+    fused_share: float = 0.08  # tabletops fused from several views
+    room_share: float = 0.20
+    street_share: float = 0.14
+    tabletop: SceneConfig = field(default_factory=SceneConfig)
+    room: RoomConfig = field(default_factory=RoomConfig)
+    street: StreetConfig = field(default_factory=StreetConfig)
+
+    def __post_init__(self) -> None:
+        if min(self.shares()) < 0 or abs(sum(self.shares()) - 1) > 1e-6:
+            raise ConfigError(f"the shares of {', '.join(KINDS)} are {self.shares()}: not sum 1")
+
+    def shares(self) -> tuple[float, ...]:
+        """In the order of KINDS."""
+        return tuple(float(getattr(self, f"{kind}_share")) for kind in KINDS)
+
+
+def kind_of(seed: int, config: MixtureConfig) -> str:
+    """The kind of a seed's scene in a mixture."""
+    return stream("kind", seed).choices(KINDS, config.shares())[0]
+
+
+def generate(
+    kind: str,
+    seeds: Sequence[int],
+    config: MixtureConfig | None = None,
+    device: str | torch.device = "cpu",
+) -> list[Scene]:
+    """One scene for each seed, of one kind of KINDS, or MIXTURE for all of them in their shares.
+
+    Raises:
+        ConfigError: no such kind, or a negative seed.
+    """
+    config = config or MixtureConfig()
+    if kind not in (*KINDS, MIXTURE):
+        raise ConfigError(f"no scenes of kind {kind!r}: choose of {', '.join((MIXTURE, *KINDS))}")
+    if len(seeds) and min(seeds) < 0:
+        raise ConfigError(f"seed {min(seeds)} is negative, seeds are 0 or more")
+    kinds = [kind_of(seed, config) if kind == MIXTURE else kind for seed in seeds]
+    made: dict[int, Scene] = {}
+    for own in KINDS:
+        rows = [row for row, wanted in enumerate(kinds) if wanted == own]
+        chosen = [int(seeds[row]) for row in rows]
+        made.update(zip(rows, _generate(own, chosen, config, device), strict=True))
+    return [made[row] for row in range(len(seeds))]
+
+
+def _generate(
+    kind: str, seeds: list[int], config: MixtureConfig, device: str | torch.device
+) -> list[Scene]:
+    if kind == "tabletop":
+        return generate_scenes(seeds, config.tabletop, device)
+    if kind == "fused":
+        return generate_fused_tables(seeds, config.tabletop, device)
+    if kind == "room":
+        return generate_rooms(seeds, config.room, device)
+    return generate_streets(seeds, config.street, device)
