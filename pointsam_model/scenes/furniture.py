@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from random import Random
 
 from pointsam_model.scenes.objects import Piece
-from pointsam_model.scenes.pieces import ALONG_X, ball, between, box, rod, round_, slab
+from pointsam_model.scenes.pieces import ALONG_X, ball, between, box, drum, rod, slab
 from pointsam_model.scenes.world import GLASS, Surface
 
 
@@ -43,9 +43,9 @@ def table(rng: Random) -> Furniture:
     if kind < 0.25:
         radius, tall = rng.uniform(0.35, 0.75), rng.uniform(0.68, 0.78)
         pieces = [
-            round_(radius, radius, 0.03, (0, 0, tall - 0.015)),
-            round_(0.05, 0.04, tall - 0.03, (0, 0, tall / 2), 1),
-            round_(radius * 0.6, 0.08, 0.05, (0, 0, 0.025), 1),
+            drum(radius, radius, 0.03, (0, 0, tall - 0.015)),
+            drum(0.05, 0.04, tall - 0.03, (0, 0, tall / 2), 1),
+            drum(radius * 0.6, 0.08, 0.05, (0, 0, 0.025), 1),
         ]
         reach = radius * 0.65
         return Furniture(
@@ -64,7 +64,7 @@ def table(rng: Random) -> Furniture:
             if style < 0.6:
                 pieces.append(box([leg, leg, tall - thick], at, 1))
             elif style < 0.85:
-                pieces.append(round_(leg * 0.35, leg * 0.6, tall - thick, at, 1))
+                pieces.append(drum(leg * 0.35, leg * 0.6, tall - thick, at, 1))
         if style >= 0.85:
             pieces.append(box([deep * 0.9, 0.03, tall - thick], (0, u * (y - 0.08), tall / 2), 1))
     if style < 0.6 and rng.random() < 0.5:
@@ -82,7 +82,7 @@ def chair(rng: Random) -> Furniture:
     tall, half = rng.uniform(0.42, 0.5), rng.uniform(0.19, 0.25)
     kind = rng.random()
     if kind < 0.15:
-        pieces = [round_(half * 0.8, half * 0.8, 0.04, (0, 0, tall + 0.1))]
+        pieces = [drum(half * 0.8, half * 0.8, 0.04, (0, 0, tall + 0.1))]
         for turn in range(4):
             a = turn * math.pi / 2 + 0.7
             foot = (half * math.cos(a), half * math.sin(a), 0.02)
@@ -106,7 +106,7 @@ def chair(rng: Random) -> Furniture:
             z = tall + (back - tall) * (0.35 + 0.3 * k)
             pieces.append(box([0.02, 2 * half * 0.9, 0.06], (-half - 0.02, 0, z), 2))
     if kind > 0.7:  # on castors
-        pieces.append(round_(0.03, 0.03, tall - 0.1, (0, 0, tall / 2 + 0.03), 1))
+        pieces.append(drum(0.03, 0.03, tall - 0.1, (0, 0, tall / 2 + 0.03), 1))
         for turn in range(5):
             a = turn * 2 * math.pi / 5
             foot = (0.3 * math.cos(a), 0.3 * math.sin(a), 0.06)
@@ -127,6 +127,7 @@ def chair(rng: Random) -> Furniture:
 def sofa(rng: Random) -> Furniture:
     """Sofa or armchair with cushions."""
     seats = rng.choice((1, 2, 2, 3))
+    soft = rng.choice((0.0, 0.25, 0.4))
     width = rng.uniform(0.55, 0.7)
     arm, deep = rng.uniform(0.1, 0.22), rng.uniform(0.75, 0.98)
     wide = seats * width + 2 * arm
@@ -150,14 +151,13 @@ def sofa(rng: Random) -> Furniture:
         pieces.append(
             between(
                 (-x + thick, middle - width * 0.49, tall - 0.12),
-                (x - 0.01, middle + width * 0.49, tall),
+                (x - 0.01, middle + width * 0.49, tall + 0.02),
                 2,
+                soft,
             )
         )
-        lean = slab((-x + thick + 0.12, tall), (-x + thick + 0.02, back), width * 0.92, 0.13, 3)
-        pieces.append(
-            Piece(lean.kind, lean.size, (lean.centre[0], middle, lean.centre[2]), 3, lean.rotation)
-        )
+        start, end = (-x + thick + 0.12, tall), (-x + thick + 0.02, back)
+        pieces.append(slab(start, end, width * 0.92, 0.13, 3, middle))
     place = Board((-x + thick + 0.2, -y + arm), (x, y - arm), tall, 0.5)
     return Furniture(pieces, (x, y), [place] if rng.random() < 0.4 else [])
 
@@ -217,14 +217,16 @@ def bed(rng: Random) -> Furniture:
     mattress = tall + rng.uniform(0.14, 0.25)
     pieces = [
         between((-x, -y, 0.08), (x, y, tall)),
-        between((-x + 0.03, -y + 0.02, tall), (x - 0.03, y - 0.02, mattress), 1),
+        between((-x + 0.03, -y + 0.02, tall), (x - 0.03, y - 0.02, mattress), 1, 0.1),
     ]
     if rng.random() < 0.8:
         head = mattress + rng.uniform(0.1, 0.6)
         pieces.append(between((-x - 0.06, -y, 0.0), (-x, y, head)))
     for side in (-1, 1) if wide > 1.2 else (0,):
         at = (-x + 0.3, side * wide * 0.24, mattress + 0.05)
-        pieces.append(ball((0.2, 0.32, 0.09), at, 2 + (side > 0)))
+        low = (at[0] - 0.2, at[1] - 0.32, at[2] - 0.09)
+        high = (at[0] + 0.2, at[1] + 0.32, at[2] + 0.09)
+        pieces.append(between(low, high, part=2 + (side > 0), soft=0.6))
     if rng.random() < 0.75:
         edge = rng.uniform(-x + 0.6, x - 0.8)
         hem = rng.uniform(tall - 0.15, tall + 0.05)
@@ -240,9 +242,9 @@ def lamp(rng: Random) -> Furniture:
     tall, radius = rng.uniform(1.3, 1.8), rng.uniform(0.12, 0.25)
     shade = rng.uniform(0.2, 0.35)
     pieces = [
-        round_(radius, radius, 0.03, (0, 0, 0.015)),
+        drum(radius, radius, 0.03, (0, 0, 0.015)),
         rod((0, 0, 0.03), (0, 0, tall), 0.015),
-        round_(radius, radius * rng.uniform(0.5, 0.9), shade, (0, 0, tall), 1, caps=0.0),
+        drum(radius, radius * rng.uniform(0.5, 0.9), shade, (0, 0, tall), 1, caps=0.0),
     ]
     return Furniture(pieces, (radius, radius))
 
@@ -252,7 +254,7 @@ def carton(rng: Random) -> Furniture:
     kind = rng.random()
     if kind < 0.25:
         radius, tall = rng.uniform(0.1, 0.2), rng.uniform(0.25, 0.5)
-        pieces = [round_(radius * 0.85, radius, tall, (0, 0, tall / 2), caps=1.0)]
+        pieces = [drum(radius * 0.85, radius, tall, (0, 0, tall / 2), caps=1.0)]
         return Furniture(pieces, (radius, radius))
     sides = [rng.uniform(0.2, 0.55), rng.uniform(0.2, 0.6), rng.uniform(0.15, 0.55)]
     pieces = [box(sides, (0, 0, sides[2] / 2))]
@@ -275,7 +277,7 @@ def carton(rng: Random) -> Furniture:
 def plant(rng: Random) -> Furniture:
     """Pot with leaves."""
     radius, pot = rng.uniform(0.1, 0.22), rng.uniform(0.15, 0.4)
-    pieces = [round_(radius * 0.7, radius, pot, (0, 0, pot / 2))]
+    pieces = [drum(radius * 0.7, radius, pot, (0, 0, pot / 2))]
     tall = rng.uniform(0.4, 1.4)
     for _ in range(rng.randint(2, 5)):
         size = rng.uniform(0.12, 0.3)
@@ -330,7 +332,7 @@ def picture(rng: Random) -> Furniture:
     z = rng.uniform(1.2, 1.7)
     if rng.random() < 0.2:
         radius = rng.uniform(0.12, 0.2)
-        return Furniture([round_(radius, radius, 0.04, (0.02, 0, z), 0, ALONG_X)], (0.03, radius))
+        return Furniture([drum(radius, radius, 0.04, (0.02, 0, z), 0, ALONG_X)], (0.03, radius))
     wide, high = rng.uniform(0.3, 1.6), rng.uniform(0.3, 0.9)
     return Furniture([box([0.03, wide, high], (0.015, 0, z))], (0.03, wide / 2))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from random import Random
 
 import numpy as np
@@ -30,22 +31,24 @@ def fuse(
     config: SceneConfig,
     device: torch.device,
     seed: int,
-    farthest: float = math.inf,
+    kept: Callable[[Tensor, Tensor], Tensor],
 ) -> Scene:
     """One cloud of what several cameras see of a world of one scene.
 
     rotation (v,3,3) world to camera and position (v,3) [m]: true poses. The cloud's frame has z
-    up and stands below the first camera. What is farther than `farthest` [m] from its camera is
-    left out, and of most clouds only a point a voxel is kept.
+    up and stands below the first camera. kept: which points (v,h,w)
+    the user lets in, from depths (v,h,w) [m] and points in the world (v,h,w,3) [m]. Of most clouds
+    only a point a voxel is left.
     """
     views = len(cameras)
     streams = [Random(rng.getrandbits(64)) for _ in range(views)]
     view = see(world.repeated(views), cameras, rotation, position, streams, config, device)
-    near = view.xyz[..., 2] < farthest
     instance, part = labels(view)
-    kept = near & torch.isfinite(view.xyz[..., 2])
-    xyz = _in_common_frame(view, rng, config.noise)[kept].cpu().numpy()
-    arrays = (view.rgb[kept], instance[kept], part[kept])
+    world_xyz = _in_world(view, rng, config.noise)
+    shown = torch.isfinite(view.xyz[..., 2]) & kept(view.xyz[..., 2], world_xyz)
+    origin = view.position[0] * torch.tensor([1.0, 1.0, 0.0], device=device)
+    xyz = (world_xyz - origin)[shown].cpu().numpy()
+    arrays = (view.rgb[shown], instance[shown], part[shown])
     rgb, instances, parts = (array.cpu().numpy() for array in arrays)
     rows = _voxel_rows(xyz, rng) if rng.random() < 0.75 else np.arange(len(xyz))
     return Scene(
@@ -60,7 +63,7 @@ def fuse(
     )
 
 
-def _in_common_frame(view: View, rng: Random, noise: bool) -> Tensor:
+def _in_world(view: View, rng: Random, noise: bool) -> Tensor:
     """Points (v,h,w,3) of all views, each moved by the error of its pose."""
     turn, shift = rng.uniform(0, _TURN) * noise, rng.uniform(0, _SHIFT) * noise
     error = torch.tensor(
@@ -75,9 +78,7 @@ def _in_common_frame(view: View, rng: Random, noise: bool) -> Tensor:
     skew = torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], 1).view(-1, 3, 3)
     back = view.rotation.transpose(1, 2)[:, None, None]
     turned = view.xyz + rotate(skew[:, None, None], view.xyz) + error[:, None, None, 3:] * shift
-    world = rotate(back, turned) + view.position[:, None, None]
-    origin = view.position[0] * torch.tensor([1.0, 1.0, 0.0], device=view.xyz.device)
-    return world - origin
+    return rotate(back, turned) + view.position[:, None, None]
 
 
 def _voxel_rows(xyz: NDArray[np.float32], rng: Random) -> NDArray[np.int64]:

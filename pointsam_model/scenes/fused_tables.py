@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from random import Random
 
 import torch
+from torch import Tensor
 
 from pointsam_model.scenes.camera import poses
 from pointsam_model.scenes.config import SceneConfig
 from pointsam_model.scenes.fused import fuse
-from pointsam_model.scenes.rendering import set_tables
+from pointsam_model.scenes.rendering import Tabletops, set_tables
 from pointsam_model.scenes.scene import Scene
 from pointsam_model.scenes.streams import stream
 
@@ -47,6 +49,7 @@ def generate_fused_tables(
         target = tables.target[row].expand(views, -1)
         radius = tables.radius[row].expand(views)
         rotation, position = poses(cameras, target, radius, image)
+        kept = _crop(rng, tables, row, config)
         scene = fuse(
             tables.world.only(row),
             cameras,
@@ -55,7 +58,28 @@ def generate_fused_tables(
             rng,
             image,
             torch.device(device),
-            seed,
+            int(seed),
+            kept,
         )
         scenes.append(scene)
     return scenes
+
+
+def _crop(
+    rng: Random, tables: Tabletops, row: int, config: SceneConfig
+) -> Callable[[Tensor, Tensor], Tensor]:
+    """What the user keeps: all within reach, the table and what is on it, or a circle."""
+    draw = rng.random()
+    middle, radius = tables.target[row, :2], float(tables.radius[row]) + 0.05
+    half_x, half_y = tables.layouts[row].table_half
+    wide = radius * rng.uniform(1.0, 2.5)
+
+    def kept(depth: Tensor, world: Tensor) -> Tensor:
+        x, y, z = world.unbind(-1)
+        if draw < config.crop_to_table_share:
+            return (x.abs() < half_x) & (y.abs() < half_y) & (z > -0.025)
+        if draw < config.crop_to_table_share + config.crop_to_objects_share:
+            return ((world[..., :2] - middle.to(world.device)).norm(dim=-1) < wide) & (z > -0.1)
+        return depth < 3.0
+
+    return kept

@@ -111,19 +111,19 @@ def draw_plan(rng: Random) -> Plan:
         if rng.random() < 0.7:
             _on_wall(rng, plan, make)
     area = 4 * half[0] * half[1]
-    for _ in range(rng.randint(2, 3 + round(area / 5))):
+    for _ in range(rng.randint(3, 5 + round(area / 4))):
         make = rng.choices(list(_WALL_FURNITURE), list(_WALL_FURNITURE.values()))[0]
         furniture = make(rng)
-        for _ in range(4):
+        for _ in range(6):
             if put(furniture, *_along_wall(rng, half, furniture)):
                 break
-    for _ in range(rng.randint(0, 1 + round(area / 10))):
+    for _ in range(rng.randint(1, 2 + round(area / 9))):
         furniture = rng.choices((table(rng), sofa(rng), chair(rng)), (0.6, 0.2, 0.2))[0]
         x, y = rng.uniform(-half[0], half[0]), rng.uniform(-half[1], half[1])
         yaw = rng.choice((0, 1, 2, 3)) * math.pi / 2 + rng.choice((0.0, rng.gauss(0, 0.3)))
         put(furniture, x, y, yaw)
     _chairs(rng, plan, standing, put)
-    for _ in range(rng.randint(0, 5)):
+    for _ in range(rng.randint(0, 6)):
         x, y = rng.uniform(-half[0], half[0]), rng.uniform(-half[1], half[1])
         put(carton(rng), x, y, rng.uniform(0, 6.3))
     for _ in range(rng.choices((0, 1, 2, 3), (0.6, 0.2, 0.12, 0.08))[0]):
@@ -233,8 +233,6 @@ def _clutter(rng: Random, standing: list[tuple[Furniture, Thing]]) -> list[Thing
                 big = rng.random() < 0.08 and board.headroom > 0.5
                 drawn.append(screen(rng).pieces if big else draw_object(rng, rng.uniform(0.9, 1.5)))
                 wishes.append((thing, board))
-    if not drawn:
-        return []
     things: list[Thing] = []
     used: dict[tuple[int, float], list[tuple[float, float, float]]] = {}
     for pieces, (low, high), (thing, board) in zip(drawn, bounds(drawn), wishes, strict=True):

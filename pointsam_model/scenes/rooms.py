@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from random import Random
 
 import torch
 from torch import Tensor
@@ -16,6 +17,7 @@ from pointsam_model.scenes.config import Range, SceneConfig
 from pointsam_model.scenes.depth_images import see
 from pointsam_model.scenes.fused import fuse
 from pointsam_model.scenes.lidar import draw_lidar, sweep
+from pointsam_model.scenes.objects import Vector
 from pointsam_model.scenes.room_plan import Plan, draw_plan
 from pointsam_model.scenes.scene import Scene, split, swept_scene
 from pointsam_model.scenes.streams import stream
@@ -73,7 +75,7 @@ def _room(seed: int, config: RoomConfig, device: torch.device) -> Scene:
         return _fused(plan, world, seed, config, farthest, device)
     low = rng.random() < config.floor_robot_share
     camera = draw_camera(rng, config.camera)
-    rotation, position = _pose(plan, camera, low, seed)
+    rotation, position = _pose(plan, rng, camera, low)
     pixels = [stream("room pixels", seed)]
     view = see(world, [camera], rotation[None], position[None], pixels, config.camera, device)
     xyz = torch.where(view.xyz[..., 2:] < farthest, view.xyz, torch.nan)
@@ -105,32 +107,39 @@ def _fused(
         height=max(8, round(config.camera.height * small)),
     )
     camera = draw_camera(rng, image)
-    turning = rng.random() < 0.35
-    rotations, positions = [], []
-    first: tuple[Tensor, Tensor] | None = None
-    for k in range(views):
-        rotation, position = _pose(plan, camera, False, seed + 7919 * k)
-        if first and turning:
+    target = plan.interest(rng, (math.inf, 0.0))
+    turning = rng.random() < 0.3
+    rotation, position = _pose(plan, rng, camera, low=False, target=target)
+    rotations, positions = [rotation], [position]
+    for k in range(1, views):
+        if turning:
             angle = k * camera.fov * 0.7
             cos, sin = math.cos(angle), math.sin(angle)
             turn = torch.tensor([[cos, -sin, 0.0], [sin, cos, 0.0], [0.0, 0.0, 1.0]])
-            rotation, position = first[0] @ turn.t(), first[1]
-        first = first or (rotation, position)
+            rotation = rotations[0] @ turn.t()
+        else:
+            other = None if rng.random() < 0.25 else target
+            rotation, position = _pose(plan, rng, camera, low=False, target=other)
         rotations.append(rotation)
         positions.append(position)
     poses = torch.stack(rotations), torch.stack(positions)
-    return fuse(world, [camera] * views, *poses, rng, image, device, seed, farthest)
+
+    def near(depth: Tensor, _: Tensor) -> Tensor:
+        return depth < farthest
+
+    return fuse(world, [camera] * views, *poses, rng, image, device, seed, near)
 
 
-def _pose(plan: Plan, camera: Camera, low: bool, seed: int) -> tuple[Tensor, Tensor]:
-    """World to camera (3,3) and position (3,) [m]: from a free place toward some furniture."""
-    rng = stream("room pose", seed)
+def _pose(
+    plan: Plan, rng: Random, camera: Camera, low: bool, target: Vector | None = None
+) -> tuple[Tensor, Tensor]:
+    """World to camera (3,3) and position (3,) [m]: from a free place toward `target` or a thing."""
     x, y = plan.free_place(rng)
     tall = rng.uniform(0.2, 0.5) if low else rng.uniform(0.3, 1.6)
-    u, v, w = plan.interest(rng, (x, y))
+    u, v, w = target or plan.interest(rng, (x, y))
     heading = math.atan2(v - y, u - x) + rng.gauss(0, 0.15)
     drop = math.atan2(tall - w, math.hypot(u - x, v - y))
-    pitch = rng.gauss(0.0, 0.06) if low else min(max(drop + rng.gauss(0, 0.1), -0.2), 0.7)
+    pitch = rng.gauss(0.0, 0.06) if low else min(max(drop + rng.gauss(0.08, 0.1), -0.1), 0.8)
     forward = torch.tensor(
         [
             math.cos(heading) * math.cos(pitch),

@@ -118,7 +118,7 @@ def draw_street(rng: Random, reach: float, sensor_height: float) -> Street:
     street.taken.append((0.0, aside, 2.2 if sensor_height > 1.2 else 0.7))
     flat = style in ("car park", "park")
     street.things.extend(ground(rng, reach + 5, 1e3 if flat else road, walk, style == "park"))
-    busy = rng.uniform(0.25, 1.0)
+    busy = rng.uniform(0.4, 1.0)
     fill = {"street": _line, "suburb": _line, "car park": _car_park, "park": _park}[style]
     fill(rng, street, road, walk, busy)
     _people(rng, street, road, walk, busy)
@@ -146,7 +146,7 @@ def _line(rng: Random, street: Street, road: float, walk: float, busy: float) ->
     """Cars at the kerbs and in the lanes; posts, trees and the like on the pavements."""
     end = street.reach + 3
     for side in (-1, 1):
-        parked = rng.random() * busy
+        parked = rng.uniform(0.2, 1.0) * busy
         across = rng.random() < 0.15 and road > 4.5  # nose to the kerb
         x = -end + rng.uniform(0, 4)
         while x < end:
@@ -173,7 +173,7 @@ def _line(rng: Random, street: Street, road: float, walk: float, busy: float) ->
                 yaw = rng.choice((0.0, math.pi)) + rng.gauss(0, 0.1)
                 street.add(lambda at=at, yaw=yaw: pole(rng, at, yaw), [(*at, 0.2)])  # type: ignore[misc]
             x += gap
-        for _ in range(rng.randint(1, 2 + round(5 * busy))):
+        for _ in range(rng.randint(2, 3 + round(6 * busy))):
             at = (rng.uniform(-end, end), side * (road + walk * rng.uniform(0.25, 0.9)))
             _small(rng, street, at, side * math.pi / 2)
 
@@ -197,7 +197,7 @@ def _car_park(rng: Random, street: Street, road: float, walk: float, busy: float
                     _vehicle(rng, street, at, yaw, small=rng.random() < 0.8)
                 x += pitch
         y += row
-    for _ in range(rng.randint(2, 8)):
+    for _ in range(rng.randint(4, 12)):
         at = (rng.uniform(-end, end), rng.uniform(-end, end))
         _small(rng, street, at, turn)
 
@@ -235,7 +235,7 @@ def _small(rng: Random, street: Street, at: Place, yaw: float) -> None:
 def _people(rng: Random, street: Street, road: float, walk: float, busy: float) -> None:
     """On the pavements mostly, alone or in small groups; some ride."""
     near = min(street.reach, 25.0)
-    for _ in range(rng.randint(0, 1 + round(7 * busy))):
+    for _ in range(rng.randint(1, 2 + round(8 * busy))):
         side = rng.choice((-1, 1))
         on_walk = rng.random() < 0.75
         y = side * (road + walk * rng.random() if on_walk else road * rng.random())

@@ -6,7 +6,7 @@ import math
 from random import Random
 
 from pointsam_model.scenes.objects import Piece
-from pointsam_model.scenes.pieces import ALONG_Y, ball, between, box, rod, round_, slab
+from pointsam_model.scenes.pieces import ALONG_X, ALONG_Y, ball, between, box, drum, rod, slab
 from pointsam_model.scenes.world import GLASS, Surface, Thing
 
 Place = tuple[float, float]
@@ -28,10 +28,10 @@ def car(rng: Random, at: Place, yaw: float) -> Thing:
     inner = wide - 0.16
     thick = 0.06
     # The flanks stand out below the belt; bonnet and boot slope.
+    soft = rng.choice((0.0, 0.15, 0.3))
     pieces = [
-        between((rear + 0.05, -wide / 2, ground), (front - 0.12, wide / 2, nose * 0.95)),
-        between((rear, -wide / 2 + 0.06, ground + 0.1), (front, wide / 2 - 0.06, nose * 0.8)),
-        between((rear + 0.06, -wide / 2 + 0.02, ground), (bonnet, wide / 2 - 0.02, belt)),
+        between((rear, -wide / 2, ground), (front, wide / 2, nose), soft=soft),
+        between((rear + 0.04, 0.02 - wide / 2, ground), (bonnet, wide / 2 - 0.02, belt), soft=soft),
         slab((bonnet, belt), (front - 0.08, nose * 0.92), wide - 0.12, 0.12),
         slab((bonnet + 0.05, belt - 0.02), (roof_front, tall), inner, thick, part=1),
         slab((roof_front + 0.05, tall), (roof_rear, tall - 0.03), inner - 0.08, thick, part=2),
@@ -103,8 +103,7 @@ def truck(rng: Random, at: Place, yaw: float) -> Thing:
         pieces.append(between((rear, -wide / 2, 0.95), (rear + length, wide / 2, tall), part=3))
     elif load < 0.75:
         radius = wide / 2 - 0.1
-        axis = ((0.0, 0.0, 1.0), (0.0, 1.0, 0.0), (-1.0, 0.0, 0.0))
-        pieces.append(round_(radius, radius, length, (middle, 0.0, 0.95 + radius), 3, axis))
+        pieces.append(drum(radius, radius, length, (middle, 0.0, 0.95 + radius), 3, ALONG_X))
     else:
         pieces.append(between((rear, -wide / 2, 0.95), (rear + length, wide / 2, 1.1), part=3))
         for side in (-1, 1):
@@ -181,7 +180,7 @@ def bicycle(rng: Random, at: Place, yaw: float, ridden: bool) -> Thing:
         ]
     pieces.append(rod((0.32, -0.28, 1.0), (0.32, 0.28, 1.0), 0.018))
     for x in (-base / 2, base / 2):
-        pieces.append(round_(radius, radius, 0.05, (x, 0, radius), 1, ALONG_Y))
+        pieces.append(drum(radius, radius, 0.05, (x, 0, radius), 1, ALONG_Y))
     if ridden:
         own = body(rng, 0.0, hips=0.95)
         pieces += [Piece(p.kind, p.size, _shifted(p, -0.15), p.part + 2, p.rotation) for p in own]
@@ -195,24 +194,23 @@ def pole(rng: Random, at: Place, yaw: float) -> Thing:
     radius = rng.uniform(0.03, 0.1)
     if kind == "bollard":
         tall = rng.uniform(0.6, 1.1)
-        return Thing([round_(radius, radius, tall, (0, 0, tall / 2))], (*at, 0.0), yaw)
+        return Thing([drum(radius, radius, tall, (0, 0, tall / 2))], (*at, 0.0), yaw)
     if kind == "lamp":
         tall = rng.uniform(4.0, 9.0)
         arm = rng.uniform(0.3, 2.0)
         pieces = [
-            round_(radius * 1.2, radius * 0.7, tall, (0, 0, tall / 2)),
+            drum(radius * 1.2, radius * 0.7, tall, (0, 0, tall / 2)),
             rod((0, 0, tall), (0, arm, tall + 0.3), radius * 0.6),
             ball((0.15, 0.35, 0.1), (0, arm, tall + 0.28), part=1),
         ]
         return Thing(pieces, (*at, 0.0), yaw)
     tall = rng.uniform(2.1, 3.6)
-    pieces = [round_(radius, radius, tall, (0, 0, tall / 2))]
+    pieces = [drum(radius, radius, tall, (0, 0, tall / 2))]
     if kind == "light":
         pieces.append(box([0.25, 0.3, rng.uniform(0.7, 1.0)], (radius + 0.1, 0, tall - 0.3), 1))
     elif rng.random() < 0.6:
         size = rng.uniform(0.3, 0.45)
-        disc = ((0.0, 0.0, 1.0), (0.0, 1.0, 0.0), (-1.0, 0.0, 0.0))
-        pieces.append(round_(size, size, 0.03, (radius + 0.02, 0, tall - size), 1, disc))
+        pieces.append(drum(size, size, 0.03, (radius + 0.02, 0, tall - size), 1, ALONG_X))
     else:
         wide, high = rng.uniform(0.4, 1.6), rng.uniform(0.4, 1.0)
         pieces.append(box([0.04, wide, high], (radius + 0.02, 0, tall - high / 2), 1))
@@ -223,12 +221,12 @@ def tree(rng: Random, at: Place) -> Thing:
     """Trunk, a few boughs and a crown of clumps of leaves; some are conifers, some bare."""
     radius, fork = rng.uniform(0.07, 0.28), rng.uniform(1.6, 3.2)
     tall = fork + rng.uniform(1.5, 6.0)
-    pieces = [round_(radius * 1.2, radius * 0.8, fork, (0, 0, fork / 2))]
+    pieces = [drum(radius * 1.2, radius * 0.8, fork, (0, 0, fork / 2))]
     shape = rng.random()
     if shape < 0.15:
         low = rng.uniform(0.3, 1.2)
         wide = rng.uniform(0.9, 1.8)
-        pieces.append(round_(wide, 0.1, tall - low, (0, 0, (tall + low) / 2), 1))
+        pieces.append(drum(wide, 0.1, tall - low, (0, 0, (tall + low) / 2), 1))
         return Thing(pieces, (*at, 0.0), surfaces={1: _LEAVES})
     spread = rng.uniform(0.8, 2.6)
     middle = (fork + tall) / 2
@@ -298,7 +296,7 @@ def bin_(rng: Random, at: Place, yaw: float) -> Thing:
     kind = rng.random()
     if kind < 0.4:
         radius, tall = rng.uniform(0.18, 0.3), rng.uniform(0.7, 1.1)
-        return Thing([round_(radius * 0.9, radius, tall, (0, 0, tall / 2))], (*at, 0.0), yaw)
+        return Thing([drum(radius * 0.9, radius, tall, (0, 0, tall / 2))], (*at, 0.0), yaw)
     wide = rng.uniform(0.5, 0.7) if kind < 0.8 else rng.uniform(1.2, 1.9)
     deep, tall = rng.uniform(0.5, 1.0), rng.uniform(0.9, 1.4)
     pieces = [
@@ -311,7 +309,7 @@ def bin_(rng: Random, at: Place, yaw: float) -> Thing:
 def _wheels(rng: Random, long: float, wide: float, base: float, radius: float = 0.0) -> list[Piece]:
     radius = radius or rng.uniform(0.29, 0.37)
     return [
-        round_(radius, radius, 0.2, (x * long * base / 2, y * (wide / 2 - 0.1), radius), 4, ALONG_Y)
+        drum(radius, radius, 0.2, (x * long * base / 2, y * (wide / 2 - 0.1), radius), 4, ALONG_Y)
         for x in (-1, 1)
         for y in (-1, 1)
     ]

@@ -180,6 +180,8 @@ def bounds(
     objects: Sequence[Sequence[Piece]],
 ) -> list[tuple[Vector, Vector]]:
     """Lowest and highest coordinates of each object's pieces, in its own frame [m]."""
+    if not objects:
+        return []
     pieces = [piece for own in objects for piece in own]
     owner = torch.tensor([k for k, own in enumerate(objects) for _ in own])
     corners = Primitives(
