@@ -60,8 +60,7 @@ def coloured(
     scene: PooledScene, rows: np.ndarray, config: TrainingConfig, rng: np.random.Generator
 ) -> np.ndarray:
     """(n, 3) float32 features in [-1, 1] under another light; 0 without colour."""
-    # Shards that say nothing of it have colour.
-    if rng.random() < config.no_colour or not getattr(scene, "colored", True):
+    if rng.random() < config.no_colour or not scene.colored:
         return np.zeros((len(rows), 3), np.float32)
     colours = scene.rgb[rows].astype(np.float32) / 127.5 - 1
     colours = colours * rng.uniform(0.7, 1.3) + rng.normal(0, 0.1, 3)

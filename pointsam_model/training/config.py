@@ -86,7 +86,8 @@ class TrainingConfig:
         crops: share of clouds cut to the surroundings of one object.
         validate_every: steps between validations; 0: never.
         validation: folder of labelled clouds to validate on; empty: generated scenes that no pool
-            holds.
+            holds, of the kind
+        validation_kind: as of `pointsam pool`.
         validation_scenes: clouds looked at in a validation.
         save_every_s: seconds between states a run can go on from.
     """
@@ -119,6 +120,7 @@ class TrainingConfig:
     crops: float = 0.0
     validate_every: int = 0
     validation: str = ""
+    validation_kind: str = "tabletop"
     validation_scenes: int = 64
     save_every_s: float = 120.0
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -14,22 +13,19 @@ from pointsam_model.errors import ConfigError
 from pointsam_model.evaluation.data import LabelledCloud, find_labelled, read_labelled
 from pointsam_model.training.pool import PooledScene
 
+KEPT = 2
 FEWEST_POINTS = 20  # that an object must keep for a cloud to teach anything
-
-
-@dataclass(frozen=True)
-class LabelledScene(PooledScene):
-    """One cloud; `part` is `instance`, `up` is zeros where it is not known."""
-
-    colored: bool = True
 
 
 class LabelledClouds:
     """The clouds of a folder (.npz: xyz [m], label, perhaps rgb), each with an object or more.
 
+    Their objects have no parts, and an `up` of zeros is one that is not known.
+
     Args:
         folder: where they are; folders in it are searched too.
-        most_points: kept of each cloud, chosen farthest from each other; batches draw from them.
+        shown: most points that a batch shows of a cloud; KEPT times as many are kept, chosen
+            farthest from each other, and batches draw from them.
         up: direction against gravity in all of them; empty: not known.
 
     Raises:
@@ -37,8 +33,9 @@ class LabelledClouds:
         ConfigError: no cloud with an object.
     """
 
-    def __init__(self, folder: str | Path, most_points: int, up: Sequence[float] = ()) -> None:
+    def __init__(self, folder: str | Path, shown: int, up: Sequence[float] = ()) -> None:
         self.up = np.array(up or (0, 0, 0), np.float32)
+        most_points = KEPT * shown
         clouds = (self._reduced(read_labelled(path), most_points) for path in find_labelled(folder))
         self.scenes = [scene for scene in clouds if _teaches(scene)]
         if not self.scenes:
@@ -50,20 +47,20 @@ class LabelledClouds:
     def __len__(self) -> int:
         return len(self.scenes)
 
-    def __getitem__(self, row: int) -> LabelledScene:
+    def __getitem__(self, row: int) -> PooledScene:
         return self.scenes[row]
 
     def refresh(self) -> None:
         """A folder of labelled clouds is read once."""
 
-    def _reduced(self, cloud: LabelledCloud, most_points: int) -> LabelledScene:
+    def _reduced(self, cloud: LabelledCloud, most_points: int) -> PooledScene:
         kept = Cloud(cloud.xyz, cloud.rgb).reduce(ReductionConfig(), most_points)
         label = np.maximum(cloud.label[kept.rows], -1)
         colored = kept.colors is not None
         rgb = kept.colors if kept.colors is not None else np.zeros((len(label), 3), np.uint8)
-        return LabelledScene(kept.points, rgb, label, label, self.up, colored)
+        return PooledScene(kept.points, rgb, label, label, self.up, colored)
 
 
-def _teaches(scene: LabelledScene) -> bool:
+def _teaches(scene: PooledScene) -> bool:
     counts = np.bincount(np.maximum(scene.instance, 0))
     return bool((counts[1:] >= FEWEST_POINTS).any())

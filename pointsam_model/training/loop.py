@@ -30,7 +30,6 @@ from pointsam_model.weights.loading import find_device, read_weights
 from pointsam_model.weights.saving import save_checkpoint
 
 REFRESH_EVERY = 100  # steps between looks for new scenes in the pool
-OWN_CLOUD_POINTS = 2  # times the most points of a stage: what is kept of a user's cloud
 MEASURES = [field.name for field in dataclasses.fields(StepReport)]
 
 
@@ -99,7 +98,7 @@ def train(
 def _scenes(config: TrainingConfig) -> Scenes:
     most_points = max(stage.points for stage in config.stages)
     if config.data:
-        return LabelledClouds(config.data, OWN_CLOUD_POINTS * most_points, config.up)
+        return LabelledClouds(config.data, most_points, config.up)
     pool = Pool(config.pool)
     if most_points > len(pool[0].xyz):
         raise ConfigError(

@@ -40,7 +40,13 @@ class Validation:
             most_points = max(stage.points for stage in config.stages)
             return LabelledClouds(config.validation, most_points, config.up)
         folder = Path(config.output) / "validation"
-        for _ in make_pool(folder, HELD_OUT, scenes=config.validation_scenes, device=str(device)):
+        for _ in make_pool(
+            folder,
+            HELD_OUT,
+            kind=config.validation_kind,
+            scenes=config.validation_scenes,
+            device=str(device),
+        ):
             pass
         return Pool(folder)
 
