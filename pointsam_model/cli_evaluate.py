@@ -45,7 +45,7 @@ def evaluate(
     ] = None,
 ) -> None:
     """Measures masks after k clicks (IoU@k) and proposals (AR) on labelled clouds."""
-    from pointsam_model.evaluation import find_labelled, read_labelled, table, write_json
+    from pointsam_model.evaluation import find_labelled, losses, read_labelled, table, write_json
     from pointsam_model.evaluation.examples import Examples
 
     with refusals():
@@ -75,6 +75,9 @@ def evaluate(
         size = summaries[ours.name]
         title = f"{data.resolve().name}: {size.clouds} clouds, {size.objects} objects"
         console.print(table(summaries, title if color else f"{title}, without colour"))
+        if baseline is not None:
+            behind = losses(size, summaries[baseline.name])
+            console.print(f"{baseline.name} is better in: {', '.join(behind) or 'nothing'}")
         if json is not None:
             about = {"data": data.resolve().name, "clicks": clicks, "color": color}
             about |= _about(predictor, model, checkpoint, dtype)

@@ -21,6 +21,7 @@ from pointsam_model.evaluation import (
     evaluate_cloud,
     evaluate_proposals,
     iou,
+    losses,
     summarise,
     table,
 )
@@ -140,18 +141,21 @@ def test_the_summary_has_recall_at_a_half_and_a_quarter_over_all_objects() -> No
     assert (recall.ar50, recall.ar25, recall.proposals) == (0.5, 0.75, 7)
 
 
-def test_the_table_makes_the_better_figure_of_each_column_bold() -> None:
+def test_the_table_shows_which_method_is_better() -> None:
     def method(first: float, ious: int, covered: float) -> Any:
         found = ObjectResult("a", 1, 60, (first,) * ious, first, (first,), ((3, 1),))
         return summarise([found], [ProposalResult("a", 4, {1: covered})])
 
-    shown = table({"ours": method(0.5, 3, 0.9), "classical": method(0.625, 1, 0.4)}, "data")
+    ours, classical = method(0.5, 3, 0.9), method(0.625, 1, 0.4)
+    shown = table({"ours": ours, "classical": classical}, "data")
     cells = {str(column.header): list(column.cells) for column in shown.columns}
     assert cells["IoU@1"] == ["50.0", "[bold]62.5[/]"]
     assert cells["IoU@3"] == ["[bold]50.0[/]", "–"], "the classical pipeline has one click"
     assert cells["AR50"] == ["[bold]100.0[/]", "0.0"]
     assert cells["proposals"] == ["4", "4"]
     assert "IoU@5" not in cells
+    assert losses(ours, classical) == ["IoU@1", "best of click 1"]
+    assert losses(ours, ours) == []
 
 
 # --- the classical pipeline

@@ -58,6 +58,7 @@ def test_the_table_has_masks_and_proposals_of_both_methods(report: dict[str, Any
         assert heading in output
     assert "│ config " in output and "│ classical " in output
     assert "2 clouds" in output
+    assert "classical is better in: IoU@1" in output, "its opponent has random weights"
 
 
 def test_clouds_of_one_name_in_several_folders_stay_apart(report: dict[str, Any]) -> None:

@@ -11,7 +11,7 @@ from pointsam_model.evaluation.proposals import (
 )
 from pointsam_model.evaluation.protocol import ObjectResult, evaluate_cloud, iou
 from pointsam_model.evaluation.report import write_json
-from pointsam_model.evaluation.summary import Recall, Summary, summarise, table
+from pointsam_model.evaluation.summary import Recall, Summary, losses, summarise, table
 
 __all__ = [
     "LabelledCloud",
@@ -27,6 +27,7 @@ __all__ = [
     "find_labelled",
     "first_click",
     "iou",
+    "losses",
     "next_click",
     "read_labelled",
     "summarise",

@@ -90,6 +90,15 @@ def table(summaries: Mapping[str, Summary], title: str) -> Table:
     return shown
 
 
+def losses(ours: Summary, other: Summary) -> list[str]:
+    """The columns of the table in which the other method is better."""
+    return [
+        heading
+        for heading, (own, others) in _figures([ours, other]).items()
+        if own is not None and others is not None and own < others
+    ]
+
+
 def _figures(methods: Sequence[Summary]) -> dict[str, list[float | None]]:
     """The columns of the table: each method's figure, 0 to 1, or None where it has none."""
     columns = {
