@@ -373,7 +373,7 @@ def test_shares_decide_what_scenes_look_like() -> None:
         3, SceneConfig(width=64, height=48, gray_share=1.0, colour_noise=(0.0, 0.0))
     )
     assert int(np.ptp(gray.rgb.astype(int), axis=1).max()) <= 1
-    one = SceneConfig(width=64, height=48, objects=(1, 1), crowded_share=0.0)
+    one = replace(SMALL, objects=(1, 1), crowded_share=0.0, crate_share=0.0, shelf_share=0.0)
     assert all(scene.instance.max() <= 1 for scene in generate_scenes(range(6), one))
 
 
@@ -384,6 +384,8 @@ def test_shares_decide_what_scenes_look_like() -> None:
         ({"objects": (5, 2)}, r"objects is \(5, 2\)"),
         ({"gray_share": 1.5}, "gray_share is 1.5"),
         ({"distance": (2.0, 1.0)}, "distance"),
+        ({"stereo_share": 0.6, "time_of_flight_share": 0.6}, "must not exceed 1"),
+        ({"crate_share": 0.6, "shelf_share": 0.6}, "must not exceed 1"),
         ({"crop_to_table_share": 0.9, "crop_to_objects_share": 0.9}, "must not exceed 1"),
     ],
 )

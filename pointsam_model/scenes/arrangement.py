@@ -1,8 +1,9 @@
-"""What a scene holds and where: its objects, its table, and wishes where each object lies."""
+"""What a scene holds and where: its table, what stands on it to hold things, and the objects."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
 
@@ -11,30 +12,45 @@ from torch import Tensor
 
 from pointsam_model.scenes.catalogue import draw_object
 from pointsam_model.scenes.config import SceneConfig
-from pointsam_model.scenes.objects import Piece
-from pointsam_model.scenes.primitives import Primitives, areas, compose, sample_surface
-from pointsam_model.scenes.settling import (
-    REACH,
-    bare_table,
-    raise_heights,
-    rotation_about,
-    settle,
-)
+from pointsam_model.scenes.objects import Piece, moved
+from pointsam_model.scenes.primitives import Primitives
+from pointsam_model.scenes.settling import REACH, bare_table, raise_heights, settle
+from pointsam_model.scenes.shapes_holders import Holder, crate, shelf
+from pointsam_model.scenes.things import Things, primitives_of
+from pointsam_model.scenes.wishes import CANDIDATES, STYLES, Wishes, candidates
 
-_POINTS = 384  # surface points of an object
-_CANDIDATES = 7  # poses tried for an object
+_PARTS = 64  # more than an object has
+
+
+@dataclass(frozen=True)
+class Surface:
+    """A level plane with objects: the table, a board of a shelf, the floor of a crate."""
+
+    style: str  # one of STYLES
+    half: tuple[float, float]  # half sides [m] of what is there
+    round_: bool
+    room: tuple[float, float]  # half sides [m] of the rectangle in which objects' middles stay
+    spread: float  # radius [m] of the area that objects aim at
+    objects: list[list[Piece]]
+    tilts: list[bool]  # which objects may come to rest tilted
+    height: float = 0.0  # m above the table
+    headroom: float = 2.0  # m to what is above
+    walls: tuple[Piece, ...] = ()  # what else stands on it
 
 
 @dataclass(frozen=True)
 class Layout:
     """What one scene holds before anything is placed."""
 
-    style: str  # scattered, pile, stack or row
     table_half: tuple[float, float]  # m
     round_table: bool
-    spread: float  # radius [m] of the area that objects aim at
-    objects: list[list[Piece]]
-    tilts: list[bool]  # which objects may come to rest tilted
+    surfaces: list[Surface]
+    holder: list[Piece]  # crate or shelf on the table, an object itself; mostly none
+
+    @property
+    def objects(self) -> list[list[Piece]]:
+        """Of all surfaces, without the holder."""
+        return [thing for surface in self.surfaces for thing in surface.objects]
 
 
 @dataclass(frozen=True)
@@ -48,7 +64,7 @@ class Placed:
 
 
 def draw_layout(rng: Random, config: SceneConfig) -> Layout:
-    """Style, table and objects of one scene."""
+    """Table, holder, style and objects of one scene."""
     low, high = config.objects
     crowded = rng.random() < config.crowded_share and high >= config.crowded_objects
     edge = min(max(low, config.crowded_objects), high)
@@ -60,199 +76,172 @@ def draw_layout(rng: Random, config: SceneConfig) -> Layout:
     flat = rng.uniform(*config.table_half_size)
     table = (flat, rng.uniform(*config.table_half_size))
     round_table = rng.random() < config.round_table_share
-    spread = 0.07 * math.sqrt(count) * rng.uniform(0.5, 1.3)
-    if style == "scattered":
-        spread *= 1.7
-    spread = min(spread, REACH, 0.9 * min(table))
+    draw = rng.random()
+    if draw < config.crate_share:
+        holder = crate(rng)
+    elif draw < config.crate_share + config.shelf_share:
+        holder = shelf(rng)
+    else:
+        spread = 0.07 * math.sqrt(count) * rng.uniform(0.5, 1.3)
+        if style == "scattered":
+            spread *= 1.7
+        spread = min(spread, REACH, 0.9 * min(table))
+        room = min(table[0] - 0.02, REACH), min(table[1] - 0.02, REACH)
+        objects, tilts = _draw_objects(rng, count, scale, style, config)
+        on_table = Surface(style, table, round_table, room, spread, objects, tilts)
+        return Layout(table, round_table, [on_table], [])
+    half_x, half_y = holder.half
+    table = (max(table[0], half_x + 0.1), max(table[1], half_y + 0.1))
+    surfaces = [_on_board(rng, holder, k, count, scale, style, config) for k in holder.boards]
+    return Layout(table, False, surfaces, holder.pieces)
+
+
+def _on_board(
+    rng: Random,
+    holder: Holder,
+    board: float,
+    count: int,
+    scale: float,
+    style: str,
+    config: SceneConfig,
+) -> Surface:
+    """A board of a shelf or the floor of a crate, with its share of the objects."""
+    shelf = len(holder.boards) > 1
+    own = max(1 if shelf else 3, round(count / len(holder.boards)))
+    # Shelves are tidy, crates are not.
+    style = rng.choice(("row", "row", "scattered", "stack")) if shelf else style
+    objects, tilts = _draw_objects(rng, own, scale * rng.uniform(0.5, 0.85), style, config)
+    half_x, half_y = holder.half
+    inset = 0.03
+    room = max(half_x - inset, 0.02), max(half_y - inset, 0.02)
+    # What stands on the board: sides and posts, or a crate's walls.
+    walls = [moved(p, (0.0, 0.0, -board)) for p in holder.pieces if p.part > 0]
+    top = board == holder.boards[-1]
+    return Surface(
+        style,
+        (half_x, half_y),
+        False,
+        room,
+        max(room) if shelf else math.hypot(*room) * rng.uniform(0.4, 0.9),
+        objects,
+        tilts,
+        board,
+        2.0 if top else holder.headroom,
+        tuple(walls),
+    )
+
+
+def _draw_objects(
+    rng: Random, count: int, scale: float, style: str, config: SceneConfig
+) -> tuple[list[list[Piece]], list[bool]]:
     objects = [draw_object(rng, scale) for _ in range(count)]
     if rng.random() < 0.12:  # the same thing many times
         objects = [objects[0] if rng.random() < 0.7 else thing for thing in objects]
     share = 0.0 if style == "scattered" else config.tilted_share
-    tilts = [rng.random() < share for _ in objects]
-    return Layout(style, table, round_table, spread, objects, tilts)
+    return objects, [rng.random() < share for _ in objects]
 
 
 def arrange(layouts: list[Layout], generators: list[torch.Generator]) -> Placed:
-    """Places the objects of each layout one after the other, all scenes side by side.
+    """Places the objects of each surface one after the other, all surfaces side by side.
 
     generators: one per scene, on the CPU, where this runs (it is small). Objects that find no
     stable place are left out.
     """
-    things = _Things(layouts)
-    heights = torch.stack([bare_table(layout.table_half, layout.round_table) for layout in layouts])
-    longest = max(len(layout.objects) for layout in layouts)
-    uniforms = torch.zeros(len(layouts), longest, _CANDIDATES, 8)
-    for i, (layout, generator) in enumerate(zip(layouts, generators, strict=True)):
-        count = len(layout.objects)
-        uniforms[i, :count] = torch.rand(count, _CANDIDATES, 8, generator=generator)
+    surfaces = [surface for layout in layouts for surface in layout.surfaces]
+    scene_of = torch.tensor([i for i, layout in enumerate(layouts) for _ in layout.surfaces])
+    things = Things([surface.objects for surface in surfaces])
+    longest = max(len(surface.objects) for surface in surfaces)
+    wishes = _wishes(surfaces, longest)
+    uniforms = torch.zeros(len(surfaces), longest, CANDIDATES, 8)
+    for i, surface in enumerate(surfaces):
+        count = len(surface.objects)
+        drawn = torch.rand(count, CANDIDATES, 8, generator=generators[int(scene_of[i])])
+        uniforms[i, :count] = drawn
+    heights = torch.stack([bare_table(surface.half, surface.round_) for surface in surfaces])
+    walls = [piece for surface in surfaces for piece in surface.walls]
+    counts = torch.tensor([len(surface.walls) for surface in surfaces])
+    of_wall = torch.arange(len(surfaces)).repeat_interleave(counts)
+    raise_heights(heights, of_wall, primitives_of(walls))
 
-    rotation = torch.eye(3).repeat(len(layouts), longest, 1, 1)
-    position = torch.zeros(len(layouts), longest, 3)
-    placed = torch.zeros(len(layouts), longest, dtype=torch.bool)
+    headroom = torch.tensor([surface.headroom for surface in surfaces])
+    rotation = torch.eye(3).repeat(len(surfaces), longest, 1, 1)
+    position = torch.zeros(len(surfaces), longest, 3)
+    placed = torch.zeros(len(surfaces), longest, dtype=torch.bool)
     for step in range(longest):
-        scenes = torch.tensor([i for i, lay in enumerate(layouts) if len(lay.objects) > step])
-        points = things.points[scenes, step]
-        start_rotation, start_xy, tilted = _candidates(
-            things, scenes, step, uniforms[scenes, step], rotation, position, placed
+        rows = torch.tensor([i for i, s in enumerate(surfaces) if len(s.objects) > step])
+        points = things.points[rows, step]
+        start_rotation, start_xy, tilted = candidates(
+            things, wishes, rows, step, uniforms[rows, step], rotation, position, placed
         )
-        found = settle(
-            heights, scenes, points, start_rotation, start_xy, things.tilts[scenes, step], tilted
+        may_tilt = wishes.tilts[rows, step]
+        turn, place, found = settle(
+            heights, rows, points, start_rotation, start_xy, may_tilt, tilted
         )
-        rotation[scenes, step], position[scenes, step], placed[scenes, step] = found
-        row = ((things.order == step) & placed[things.scene, step]).nonzero().squeeze(1)
-        scene = things.scene[row]
-        poses = rotation[scene, step], position[scene, step]
-        raise_heights(heights, scene, things.primitives.rows(row).moved(*poses))
-
-    object_row = things.scene * longest + things.order
-    keep = placed.view(-1)[object_row]
-    moved = things.primitives.moved(
-        rotation.view(-1, 3, 3)[object_row], position.view(-1, 3)[object_row]
-    ).rows(keep)
-    instance = placed.long().cumsum(1).view(-1)[object_row][keep]
-    scene = things.scene[keep]
-    return Placed(moved, scene, instance, _numbered_parts(scene, things.part_key[keep]))
+        upward = (turn[:, 2, None] * points).sum(-1).amax(1)
+        found = found & (place[:, 2] + upward < headroom[rows])
+        rotation[rows, step], position[rows, step], placed[rows, step] = turn, place, found
+        row = ((things.order == step) & placed[things.surface, step]).nonzero().squeeze(1)
+        surface_ = things.surface[row]
+        poses = rotation[surface_, step], position[surface_, step]
+        raise_heights(heights, surface_, things.primitives.rows(row).moved(*poses))
+    position[..., 2] += torch.tensor([surface.height for surface in surfaces])[:, None]
+    return _with_holders(layouts, scene_of, things, rotation, position, placed)
 
 
-class _Things:
-    """Objects of the batch: primitives about each one's centre of mass, and sampled points."""
-
-    def __init__(self, layouts: list[Layout]) -> None:
-        longest = max(len(layout.objects) for layout in layouts)
-        kind, size, turn, centre, scene, order, part = [], [], [], [], [], [], []
-        for i, layout in enumerate(layouts):
-            for j, pieces in enumerate(layout.objects):
-                for piece in pieces:
-                    kind.append(piece.kind)
-                    size.append(piece.size)
-                    turn.append(piece.rotation)
-                    centre.append(piece.centre)
-                    scene.append(i)
-                    order.append(j)
-                    part.append((i * longest + j) * 64 + piece.part)
-        self.scene, self.order = torch.tensor(scene), torch.tensor(order)
-        self.part_key = torch.tensor(part)
-        raw = Primitives(
-            torch.tensor(kind),
-            torch.tensor(size, dtype=torch.float32),
-            torch.tensor(turn, dtype=torch.float32),
-            torch.tensor(centre, dtype=torch.float32),
-        )
-        owner = self.scene * longest + self.order
-        slots = len(layouts) * longest
-        area = areas(raw).double()
-        # Shells and solids alike: weight by surface.
-        total = torch.zeros(slots, dtype=torch.float64).index_add_(0, owner, area)
-        mass_centre = (
-            torch.zeros(slots, 3, dtype=torch.float64).index_add_(
-                0, owner, area[:, None] * raw.centre.double()
-            )
-            / total.clamp_min(1e-12)[:, None]
-        )
-        self.primitives = Primitives(
-            raw.kind, raw.size, raw.rotation, (raw.centre - mass_centre.float()[owner])
-        )
-        points = torch.zeros(slots, _POINTS, 3)
-        points[torch.unique(owner)] = self._sample(owner, area)
-        self.points = points.view(len(layouts), longest, _POINTS, 3)
-        self.extent = self.points.abs().amax(2)
-        self.spread = torch.tensor([layout.spread for layout in layouts])
-        self.table_half = torch.tensor([layout.table_half for layout in layouts])
-        self.style = torch.tensor(
-            [("scattered", "pile", "stack", "row").index(layout.style) for layout in layouts]
-        )
-        self.tilts = torch.zeros(len(layouts), longest, dtype=torch.bool)
-        for i, layout in enumerate(layouts):
-            self.tilts[i, : len(layout.tilts)] = torch.tensor(layout.tilts)
-
-    def _sample(self, owner: Tensor, area: Tensor) -> Tensor:
-        """Surface points (objects,_POINTS,3), on each primitive by its area; `owner` ascends."""
-        _, number = torch.unique(owner, return_inverse=True)
-        objects = int(number[-1]) + 1
-        total = torch.zeros(objects, dtype=torch.float64).index_add_(0, number, area)
-        # Each object's shares sum to one, so in the running sum object k ends at k + 1.
-        ends = (area / total[number]).cumsum(0)
-        fraction = (torch.arange(_POINTS, dtype=torch.float64) + 0.5) / _POINTS
-        wanted = (torch.arange(objects, dtype=torch.float64)[:, None] + fraction).flatten()
-        row = torch.searchsorted(ends, wanted).clamp(max=len(ends) - 1)
-        # A low-discrepancy sequence (R3): evenly spread in any run of its indices.
-        index = torch.arange(_POINTS, dtype=torch.float64)[:, None]
-        steps = torch.tensor([0.8191725134, 0.6710436067, 0.5497004779], dtype=torch.float64)
-        uniform = ((0.5 + index * steps) % 1.0).float().repeat(objects, 1)
-        return sample_surface(self.primitives, row, uniform).view(objects, _POINTS, 3)
+def _wishes(surfaces: Sequence[Surface], longest: int) -> Wishes:
+    tilts = torch.zeros(len(surfaces), longest, dtype=torch.bool)
+    for i, surface in enumerate(surfaces):
+        tilts[i, : len(surface.tilts)] = torch.tensor(surface.tilts)
+    return Wishes(
+        torch.tensor([STYLES.index(surface.style) for surface in surfaces]),
+        torch.tensor([surface.spread for surface in surfaces]),
+        torch.tensor([surface.room for surface in surfaces]),
+        tilts,
+    )
 
 
-def _candidates(
-    things: _Things,
-    scenes: Tensor,
-    step: int,
-    uniform: Tensor,
+def _with_holders(
+    layouts: Sequence[Layout],
+    scene_of: Tensor,
+    things: Things,
     rotation: Tensor,
     position: Tensor,
     placed: Tensor,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Starting poses: rotation (s,c,3,3), xy (s,c,2), and which of them start tilted (s,c)."""
-    s, c = uniform.shape[:2]
-    style = things.style[scenes][:, None]
-    half = things.table_half[scenes][:, None]
-    angle = 2 * torch.pi * uniform[..., 0]
-    # Uniform in a disc, or denser in its middle.
-    radius = things.spread[scenes][:, None] * torch.where(
-        style == 1, uniform[..., 1], uniform[..., 1].sqrt()
-    )
-    # The last two look for a free place, farther out.
-    last_resort = torch.arange(c) >= c - 2
-    radius = torch.where(last_resort, radius * 1.3 + 0.1 * uniform[..., 6], radius)
-    free = torch.stack([torch.cos(angle), torch.sin(angle)], -1) * radius[..., None]
-    yaw = 2 * torch.pi * uniform[..., 2]
+) -> Placed:
+    """All that was placed, each scene's holder as its first object."""
+    longest = placed.shape[1]
+    slot = things.surface * longest + things.order
+    keep = placed.view(-1)[slot]
+    own = things.primitives.moved(rotation.view(-1, 3, 3)[slot], position.view(-1, 3)[slot])
+    own, slot = own.rows(keep), slot[keep]
+    scene = scene_of[things.surface[keep]]
+    held = [(i, piece) for i, layout in enumerate(layouts) for piece in layout.holder]
+    holders = primitives_of([piece for _, piece in held])
+    holder_scene = torch.tensor([i for i, _ in held], dtype=torch.int64)
+    holder_part = torch.tensor([piece.part for _, piece in held], dtype=torch.int64)
 
-    # An earlier object to lie on or beside: in rows and stacks mostly the last one.
-    earlier = (uniform[..., 3] * step).long().clamp(max=max(step - 1, 0))
-    last = torch.where((style >= 2) & (uniform[..., 4] < 0.7), max(step - 1, 0), earlier)
-    at = scenes[:, None], last
-    there = placed[at] if step else torch.zeros(s, c, dtype=torch.bool)
-    other_xy, other_extent, other_rotation = position[at][..., :2], things.extent[at], rotation[at]
-    other_yaw = torch.atan2(other_rotation[..., 1, 0], other_rotation[..., 0, 0])
-    own_extent = things.extent[scenes, step][:, None]
-
-    # Beside, with parallel sides and a gap of at most 3 mm.
-    side = (uniform[..., 5] * 4).long()
-    axis = side % 2
-    reach = other_extent[..., :2].gather(-1, axis[..., None])[..., 0]
-    reach = (
-        reach
-        + own_extent.expand(s, c, 3).gather(-1, axis[..., None])[..., 0]
-        + 0.003 * uniform[..., 6]
+    # Objects are numbered through their scene's surfaces, after the holder if there is one.
+    first = torch.searchsorted(scene_of, torch.arange(len(layouts))) * longest
+    number = placed.view(-1).long().cumsum(0)
+    before = number[first] - placed.view(-1)[first].long()
+    has_holder = torch.tensor([len(layout.holder) > 0 for layout in layouts]).long()
+    instance = number[slot] - before[scene] + has_holder[scene]
+    # The holder's parts come before those of the objects in the first slot.
+    part = torch.cat(
+        [
+            (2 * slot + 1) * _PARTS + things.part[keep],
+            2 * first[holder_scene] * _PARTS + holder_part,
+        ]
     )
-    heading = other_yaw + axis * (torch.pi / 2) + torch.where(side < 2, 0.0, torch.pi)
-    toward = torch.stack([torch.cos(heading), torch.sin(heading)], -1)
-    beside = other_xy + toward * reach[..., None]
-    # On top, off the middle.
-    on = other_xy + (uniform[..., 5:7] - 0.5) * other_extent[..., :2]
-
-    wish = torch.where(last_resort, 1.0, uniform[..., 7])
-    beside_share = torch.tensor([0.10, 0.20, 0.15, 0.80])[style]
-    on_share = torch.tensor([0.03, 0.20, 0.70, 0.05])[style]
-    is_beside = there & (wish < beside_share)
-    is_on = there & (wish >= beside_share) & (wish < beside_share + on_share)
-    xy = torch.where(is_beside[..., None], beside, torch.where(is_on[..., None], on, free))
-    yaw = torch.where(is_beside, other_yaw, yaw)
-    aligned = is_on & (uniform[..., 2] < 0.5)
-    yaw = torch.where(aligned, other_yaw + 0.3 * (uniform[..., 2] - 0.25), yaw)
-    # Each fifth object of a loose candidate stands parallel to the table.
-    yaw = torch.where(
-        ~is_beside & ~is_on & (uniform[..., 2] < 0.2), torch.pi / 2 * (uniform[..., 2] < 0.1), yaw
+    joined = Primitives(
+        torch.cat([own.kind, holders.kind]),
+        torch.cat([own.size, holders.size]),
+        torch.cat([own.rotation, holders.rotation]),
+        torch.cat([own.centre, holders.centre]),
     )
-
-    tilted = (
-        things.tilts[scenes, step][:, None] & ~is_beside & ~last_resort & (uniform[..., 4] < 0.7)
-    )
-    tilt = torch.where(tilted, 0.15 + 1.1 * uniform[..., 6], 0.0)
-    about = angle + torch.pi / 2
-    limit = torch.minimum(half - 0.02, torch.tensor(REACH))
-    xy = torch.maximum(torch.minimum(xy, limit), -limit)
-    upright = rotation_about(torch.zeros_like(yaw), yaw, vertical=True)
-    return compose(rotation_about(about, tilt), upright), xy, tilted
+    scene = torch.cat([scene, holder_scene])
+    instance = torch.cat([instance, torch.ones_like(holder_scene)])
+    return Placed(joined, scene, instance, _numbered_parts(scene, part))
 
 
 def _numbered_parts(scene: Tensor, key: Tensor) -> Tensor:

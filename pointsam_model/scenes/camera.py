@@ -23,6 +23,7 @@ from pointsam_model.scenes.depth_sensors import (
 )
 
 _KINECT_FOV = 57.3
+_TALL = 0.4  # m
 _REFERENCE_WIDTH = 640  # widths named _px are given for this
 
 
@@ -75,7 +76,7 @@ def draw_camera(rng: Random, config: SceneConfig) -> Camera:
         azimuth=rng.uniform(0, 2 * math.pi),
         elevation=math.radians(rng.triangular(*config.elevation, 38.0)),
         roll=math.radians(rng.uniform(*config.roll)) if rng.random() < 0.5 else 0.0,
-        zoom=rng.uniform(0.65, 1.6),
+        zoom=rng.uniform(0.6, 1.6),
         offset=(rng.uniform(-0.2, 0.2), rng.uniform(-0.2, 0.2)),
         fov=math.radians(fov),
         kind=kind,
@@ -158,13 +159,21 @@ def poses(
     """
     rotations, positions = [], []
     for camera, middle, reach in zip(cameras, target.tolist(), radius.tolist(), strict=True):
-        distance = max(reach, 0.08) / (math.tan(camera.fov / 2) * camera.zoom)
+        # The target is at 0.4 of the height. Shelves and towers are looked at from the side.
+        height = middle[2] / 0.4
+        elevation = camera.elevation
+        if height > _TALL:
+            lowest = math.radians(config.elevation[0])
+            elevation = max(lowest, elevation * min(1.0, reach / height))
+        distance = max(math.hypot(reach, height / 2), 0.08) / (
+            math.tan(camera.fov / 2) * camera.zoom
+        )
         distance = min(max(distance, config.distance[0]), config.distance[1])
-        flat = math.cos(camera.elevation)
+        flat = math.cos(elevation)
         back = (
             flat * math.cos(camera.azimuth),
             flat * math.sin(camera.azimuth),
-            math.sin(camera.elevation),
+            math.sin(elevation),
         )
         forward = torch.tensor([-x for x in back], dtype=torch.float64)
         right = torch.tensor(

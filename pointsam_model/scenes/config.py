@@ -31,6 +31,8 @@ class SceneConfig:
     pile_share: float = 0.40
     stack_share: float = 0.18
     row_share: float = 0.17
+    crate_share: float = 0.06  # of all scenes: objects lie in a crate or bin on the table
+    shelf_share: float = 0.05  # of all scenes: objects stand on the boards of a shelf on it
     tilted_share: float = 0.35  # objects that may come to rest tilted, outside of scattered scenes
 
     # Table: half sides; the top is z = 0 of the world.
@@ -100,5 +102,7 @@ class SceneConfig:
             raise ConfigError("crop_to_table_share + crop_to_objects_share must not exceed 1")
         if self.pile_share + self.stack_share + self.row_share > 1.0:
             raise ConfigError("pile_share + stack_share + row_share must not exceed 1")
+        if self.crate_share + self.shelf_share > 1.0:
+            raise ConfigError("crate_share + shelf_share must not exceed 1")
         if self.stereo_share + self.time_of_flight_share > 1.0:
             raise ConfigError("stereo_share + time_of_flight_share must not exceed 1")

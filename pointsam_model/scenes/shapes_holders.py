@@ -82,9 +82,9 @@ def crate(rng: Random) -> Holder:
 
 
 def shelf(rng: Random) -> Holder:
-    """Boards over each other between sides or posts, open in front and mostly behind."""
-    wide, deep = rng.uniform(0.4, 0.9), rng.uniform(0.18, 0.32)
-    count, gap = rng.randint(2, 3), rng.uniform(0.18, 0.32)
+    """Boards over each other between sides or posts, open in front and behind."""
+    wide, deep = rng.uniform(0.35, 0.8), rng.uniform(0.18, 0.32)
+    count, gap = rng.randint(2, 3), rng.uniform(0.15, 0.28)
     board = rng.uniform(0.012, 0.025)
     high = (count - 1) * gap + board
     boards, pieces = [], []
@@ -103,8 +103,6 @@ def shelf(rng: Random) -> Holder:
             for y in (-1.0, 1.0):
                 place = (x * (wide / 2 - post), y * (deep / 2 - post), high / 2)
                 pieces.append(box((2 * post, 2 * post, high), place, part=1))
-    if rng.random() < 0.25:
-        pieces.append(box((wide, 0.006, high), (0, deep / 2, high / 2), part=2))
     return Holder(pieces, boards, (wide / 2 - 0.02, deep / 2 - 0.01), gap - board)
 
 

@@ -65,8 +65,12 @@ def normal(local: Tensor, size: Tensor) -> Tensor:
 
 
 def area(size: Tensor) -> Tensor:
-    """By squares of an octant's surface, as seen through the faces of its box."""
-    edge = torch.linspace(0, 1, _GRID + 1, device=size.device)
+    """By squares of an octant's surface, as seen through the faces of its box.
+
+    In float64: another batch may add in another order, which float32 would show.
+    """
+    size = size.double()
+    edge = torch.linspace(0, 1, _GRID + 1, dtype=size.dtype, device=size.device)
     u, v = (x.flatten() for x in torch.meshgrid(edge, edge, indexing="ij"))
     one = torch.ones_like(u)
     total = torch.zeros_like(size[0])
@@ -77,7 +81,7 @@ def area(size: Tensor) -> Tensor:
         across = p[:, 1:, 1:] - p[:, :-1, :-1]
         along = p[:, 1:, :-1] - p[:, :-1, 1:]
         total = total + torch.linalg.cross(across, along, dim=0).norm(dim=0).sum((0, 1)) / 2
-    return 8 * total
+    return (8 * total).float()
 
 
 def sample(uniform: Tensor, size: Tensor, even: bool) -> Tensor:

@@ -1,0 +1,118 @@
+"""What stands on generated tables: shapes of every family, crates and shelves that hold them."""
+
+from __future__ import annotations
+
+from random import Random
+
+import numpy as np
+import pytest
+import torch
+
+from pointsam_model.scenes import SceneConfig
+from pointsam_model.scenes.arrangement import Placed, arrange, draw_layout
+from pointsam_model.scenes.catalogue import TABLETOP, draw_object
+from pointsam_model.scenes.primitives import SUPERQUADRIC, TORUS, sample_surface
+from pointsam_model.scenes.superquadric import packed
+from pointsam_model.scenes.things import primitives_of
+
+
+def test_all_kinds_of_shapes_are_drawn_and_most_are_plain_boxes_and_the_like() -> None:
+    drawn = [draw_object(Random(seed), 1.0) for seed in range(600)]
+    kinds = [{piece.kind for piece in pieces} for pieces in drawn]
+    rounded = np.mean([SUPERQUADRIC in kind for kind in kinds])
+    assert 0.1 < rounded < 0.4
+    assert np.mean([TORUS in kind for kind in kinds]) > 0.05
+    parts = [len({piece.part for piece in pieces}) for pieces in drawn]
+    assert np.mean(np.array(parts) > 1) > 0.35
+
+
+@pytest.mark.parametrize("shape", TABLETOP, ids=lambda shape: shape.__name__)
+def test_the_pieces_of_an_object_hang_together(shape) -> None:  # type: ignore[no-untyped-def]
+    """Bounding boxes of its pieces, a little grown, form one connected group."""
+    for seed in range(12):
+        pieces = shape(Random(seed))
+        corners = primitives_of(pieces).corners()
+        low, high = corners.amin(1) - 0.004, corners.amax(1) + 0.004
+        touch = ((low[:, None] <= high) & (high[:, None] >= low)).all(-1)
+        reached = touch[0]
+        for _ in pieces:
+            reached = touch[reached].any(0)
+        assert bool(reached.all()), (shape.__name__, seed)
+
+
+def test_exponents_survive_packing() -> None:
+    for vertical in (0.1, 0.37, 1.0, 2.0):
+        for horizontal in (0.1, 0.5, 1.99, 2.0):
+            number = float(torch.tensor(packed(vertical, horizontal), dtype=torch.float32))
+            assert np.floor(number) / 100 == pytest.approx(vertical)
+            assert (number % 1) * 4 == pytest.approx(horizontal, abs=1e-4)
+
+
+def test_objects_of_a_crate_lie_in_it_or_on_its_rim() -> None:
+    placed, layouts = _arranged(SceneConfig(crate_share=1.0, shelf_share=0.0), 8)
+    inside = total = 0
+    for scene, layout in enumerate(layouts):
+        (surface,) = layout.surfaces
+        for points in _middles(placed, scene):
+            total += 1
+            inside += bool((points[:2].abs() < torch.tensor(surface.half)).all())
+            assert points[2] > surface.height
+    assert total > 30 and inside > 0.9 * total
+
+
+def test_objects_of_a_shelf_stay_between_its_boards() -> None:
+    placed, layouts = _arranged(SceneConfig(crate_share=0.0, shelf_share=1.0), 8)
+    levels = total = 0
+    for scene, layout in enumerate(layouts):
+        boards = [surface.height for surface in layout.surfaces]
+        assert len(boards) >= 2
+        lowest, highest = _heights(placed, scene)
+        seen = set()
+        for low, high in zip(lowest, highest, strict=True):
+            # Its lowest point is on a board or on another object of that board.
+            level = int(np.searchsorted(boards, low + 0.012)) - 1
+            seen.add(level)
+            total += 1
+            assert level >= 0
+            if level + 1 < len(boards):
+                assert high < boards[level + 1] + 0.005
+        levels += len(seen) > 1
+    assert total > 30 and levels >= 6
+
+
+def test_a_holder_is_the_first_object_with_parts_of_its_own() -> None:
+    placed, layouts = _arranged(SceneConfig(crate_share=0.5, shelf_share=0.5), 6)
+    for scene, layout in enumerate(layouts):
+        own = placed.scene == scene
+        holder = own & (placed.instance == 1)
+        assert int(holder.sum()) == len(layout.holder)
+        numbers = placed.instance[own].unique().tolist()
+        assert numbers == list(range(1, len(numbers) + 1))
+        parts = placed.part[own].unique().tolist()
+        assert parts == list(range(1, len(parts) + 1))
+        assert not set(placed.part[holder].tolist()) & set(placed.part[own & ~holder].tolist())
+
+
+def _arranged(config: SceneConfig, scenes: int) -> tuple[Placed, list]:  # type: ignore[type-arg]
+    layouts = [draw_layout(Random(seed), config) for seed in range(scenes)]
+    return arrange(layouts, [torch.Generator().manual_seed(k) for k in range(scenes)]), layouts
+
+
+def _middles(placed: Placed, scene: int) -> list[torch.Tensor]:
+    """Middles (3,) of the objects of a scene but the holder."""
+    own = (placed.scene == scene) & (placed.instance > 1)
+    numbers = placed.instance[own].unique()
+    return [placed.primitives.centre[own & (placed.instance == k)].mean(0) for k in numbers]
+
+
+def _heights(placed: Placed, scene: int) -> tuple[list[float], list[float]]:
+    """Lowest and highest sampled point of the objects of a scene but the holder."""
+    own = (placed.scene == scene) & (placed.instance > 1)
+    lowest, highest = [], []
+    for number in placed.instance[own].unique():
+        rows = (own & (placed.instance == number)).nonzero().squeeze(1).repeat_interleave(200)
+        uniform = torch.rand(len(rows), 3, generator=torch.Generator().manual_seed(0))
+        z = sample_surface(placed.primitives, rows, uniform)[:, 2]
+        lowest.append(float(z.min()))
+        highest.append(float(z.max()))
+    return lowest, highest
