@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from plain_tabletop import plain_tabletop
 
 from pointsam_model.evaluation import (
     LabelledCloud,
@@ -161,18 +162,6 @@ def test_the_table_shows_which_method_is_better() -> None:
 # --- the classical pipeline
 
 
-def table_with_boxes() -> LabelledCloud:
-    """A plane 0.8 m below the camera and two boxes' tops 8 cm above it, 10 cm apart."""
-    axis = np.arange(-0.3, 0.3, 0.004)
-    x, y = (grid.ravel() for grid in np.meshgrid(axis, axis))
-    label = np.zeros(len(x), dtype=np.int32)
-    for number, center in ((1, -0.1), (2, 0.1)):
-        label[(np.abs(x - center) < 0.05) & (np.abs(y) < 0.05)] = number
-    xyz = np.stack([x, y, np.where(label > 0, 0.72, 0.8)], axis=1).astype(np.float32)
-    xyz[5] = np.nan
-    return LabelledCloud(xyz, None, label, "boxes", 1, len(x))
-
-
 @pytest.fixture(scope="module")
 def pipeline() -> ClassicalPipeline:
     pytest.importorskip("open3d", reason="open3d has no wheel for this Python")
@@ -180,7 +169,7 @@ def pipeline() -> ClassicalPipeline:
 
 
 def test_a_cluster_is_the_mask_of_a_click_and_a_proposal(pipeline: ClassicalPipeline) -> None:
-    cloud = table_with_boxes()
+    cloud = plain_tabletop()
     masks = evaluate_cloud(pipeline, cloud, clicks=1)
     assert [result.ious[0] for result in masks] == pytest.approx([1.0, 1.0], abs=0.02)
     proposals = evaluate_proposals(pipeline, cloud)
@@ -191,13 +180,13 @@ def test_a_cluster_is_the_mask_of_a_click_and_a_proposal(pipeline: ClassicalPipe
 def test_a_click_on_the_plane_gives_an_empty_mask(pipeline: ClassicalPipeline) -> None:
     from pointsam_model import Prompt
 
-    clusters = pipeline.embed(table_with_boxes().as_seen())
+    clusters = pipeline.embed(plain_tabletop().as_seen())
     (mask,) = pipeline.segment(clusters, [Prompt(np.array([[0.0, 0.25, 0.8]]))])
     assert mask.masks.shape == (1, len(clusters.xyz)) and not mask.masks.any()
 
 
 def test_a_cloud_of_a_plane_alone_gives_no_proposal(pipeline: ClassicalPipeline) -> None:
-    cloud = table_with_boxes()
+    cloud = plain_tabletop()
     flat = np.where(np.isnan(cloud.xyz), np.nan, cloud.xyz * [1, 1, 0] + [0, 0, 0.8])
     empty = LabelledCloud(flat, None, cloud.label, "flat", 1, len(flat))
     assert pipeline.generate(empty.as_seen()) == []
