@@ -19,7 +19,9 @@ from pointsam_model.scenes import SceneConfig
 from pointsam_model.training import TrainingConfig, train
 from pointsam_model.training.augmentation import coloured, moved, shown_points
 from pointsam_model.training.batches import Batch, draw_batch
+from pointsam_model.training.clicks import Clicks
 from pointsam_model.training.config import Stage
+from pointsam_model.training.device_clicks import DeviceClicks
 from pointsam_model.training.initialise import initialise
 from pointsam_model.training.losses import dice_loss, focal_loss, iteration_loss
 from pointsam_model.training.pool import Pool, PooledScene, make_pool
@@ -184,6 +186,38 @@ def scene(colored: bool = True, up: tuple[float, float, float] = (0.6, 0, 0.8)) 
     labels = np.repeat([1, 0], [60, 900])
     rgb = np.full((960, 3), 200, np.uint8)
     return PooledScene(xyz.astype(np.float32), rgb, labels, labels, np.array(up), colored)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_clicks_made_on_the_device_are_those_made_by_trees(batch: Batch, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    counted = rng.random(batch.counted.shape) > 0.1
+    arrays = batch.coords, batch.truth, counted
+    trees = Clicks(*arrays, rng, 1.0)
+    device = DeviceClicks(*map(torch.from_numpy, arrays), rng, 1.0)
+    assert torch.equal(device.first(), trees.first())
+    for share in (0.05, 0.5):
+        predicted = torch.from_numpy(batch.truth ^ (rng.random(batch.truth.shape) < share))
+        for ours, theirs in zip(device.next(predicted), trees.next(predicted), strict=True):
+            assert torch.equal(ours, theirs)
+
+
+@pytest.mark.parametrize("clicker", [Clicks, DeviceClicks])
+def test_clicks_lie_in_their_region_whatever_it_is(batch: Batch, clicker: Any) -> None:
+    """Masks that are right, wrong everywhere, empty or full; objects that are all of a cloud."""
+    truth = batch.truth.copy()
+    truth[0, 0] = True
+    counted = batch.counted
+    arrays = [batch.coords, truth, counted]
+    if clicker is DeviceClicks:
+        arrays = [torch.from_numpy(array) for array in arrays]
+    for centered in (0.0, 1.0):
+        clicks = clicker(*arrays, np.random.default_rng(0), centered)
+        known = torch.from_numpy(truth & counted[:, None])
+        assert known.gather(-1, clicks.first()[..., None]).all()
+        for predicted in (known, ~known, torch.zeros_like(known), torch.ones_like(known)):
+            rows, labels = clicks.next(predicted)
+            assert torch.equal(known.gather(-1, rows[..., None])[..., 0], labels == 1)
 
 
 def with_choices(config: TrainingConfig, **choices: Any) -> TrainingConfig:

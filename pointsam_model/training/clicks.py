@@ -3,8 +3,47 @@
 from __future__ import annotations
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from pointsam_model.evaluation.clicks import innermost
+
+
+class Clicks:
+    """Simulated clicks on b clouds of n points with m objects each, one after the other.
+
+    Args:
+        coords: (b, n, 3).
+        truth: (b, m, n) bool, each with a counted point.
+        counted: (b, n) bool, points whose label is known.
+        rng: draws which clicks are not in the middle, and where they are.
+        centered: share of clicks on the point farthest from the complement.
+    """
+
+    def __init__(
+        self,
+        coords: np.ndarray,
+        truth: np.ndarray,
+        counted: np.ndarray,
+        rng: np.random.Generator,
+        centered: float,
+    ) -> None:
+        self.clouds = list(zip(coords, truth, counted, strict=True))
+        self.rng, self.centered = rng, centered
+
+    def first(self) -> Tensor:
+        """A click on each object: rows (b, m)."""
+        rows = [first_clicks(*cloud, self.rng, self.centered) for cloud in self.clouds]
+        return torch.from_numpy(np.stack(rows))
+
+    def next(self, predicted: Tensor) -> tuple[Tensor, Tensor]:
+        """A click on the deeper mistake of each mask (b, m, n): rows (b, m) and labels (b, m)."""
+        made = [
+            next_clicks(xyz, truth, masks, counted, self.rng, self.centered)
+            for (xyz, truth, counted), masks in zip(self.clouds, predicted.numpy(), strict=True)
+        ]
+        rows, labels = (torch.from_numpy(np.stack(arrays)) for arrays in zip(*made, strict=True))
+        return rows, labels
 
 
 def first_clicks(

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from pointsam_model.nn import CloudEncoding, PointSAM
 from pointsam_model.training.batches import Batch
-from pointsam_model.training.clicks import first_clicks, next_clicks
+from pointsam_model.training.clicks import Clicks
+from pointsam_model.training.device_clicks import DeviceClicks
 
 
 def rollout(
@@ -41,25 +42,23 @@ def rollout(
         click, then 1.
     """
     without_click = _without_click(iterations, rng) if repeats else ()
-    clouds = list(zip(batch.coords, batch.truth, batch.counted, strict=True))
-    rows = np.stack([first_clicks(*cloud, rng, centered) for cloud in clouds])[..., None]
-    labels = np.ones_like(rows)
+    device = network.device
+    coords = torch.from_numpy(batch.coords).to(device)
+    clicker = _clicker(batch, coords, rng, centered)
+    rows = clicker.first()[..., None]
+    labels = torch.ones_like(rows)
     mask_logits: Tensor | None = None
     for iteration in range(iterations):
         if mask_logits is not None and iteration not in without_click:
-            masks = (mask_logits > 0).cpu().numpy()
-            new = [
-                next_clicks(xyz, truth, mask, counted, rng, centered)
-                for (xyz, truth, counted), mask in zip(clouds, masks, strict=True)
-            ]
-            rows = np.concatenate([rows, np.stack([row for row, _ in new])[..., None]], -1)
-            labels = np.concatenate([labels, np.stack([kind for _, kind in new])[..., None]], -1)
-        clicks = np.stack([xyz[chosen] for xyz, chosen in zip(batch.coords, rows, strict=True)])
-        with torch.autocast(network.device.type, torch.bfloat16, enabled=bfloat16):
+            new, kinds = clicker.next(mask_logits > 0)
+            rows = torch.cat([rows, new[..., None]], -1)
+            labels = torch.cat([labels, kinds[..., None]], -1)
+        clicks = coords[torch.arange(len(rows), device=device)[:, None, None], rows]
+        with torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
             logits, predicted = network.decode(
                 encoding,
-                torch.from_numpy(clicks).to(network.device),
-                torch.from_numpy(labels).to(network.device),
+                clicks,
+                labels,
                 mask_logits=mask_logits,
                 multimask=mask_logits is None,
             )
@@ -71,6 +70,17 @@ def chosen_mask(logits: Tensor, predicted: Tensor) -> Tensor:
     """Of logits (b, m, c, n) those of highest predicted IoU (b, m, c): (b, m, n)."""
     best = predicted.argmax(-1)[..., None, None]
     return logits.take_along_dim(best, 2)[:, :, 0]
+
+
+def _clicker(
+    batch: Batch, coords: Tensor, rng: np.random.Generator, centered: float
+) -> Clicks | DeviceClicks:
+    if coords.device.type == "cpu":
+        return Clicks(batch.coords, batch.truth, batch.counted, rng, centered)
+    truth, counted = (
+        torch.from_numpy(values).to(coords.device) for values in (batch.truth, batch.counted)
+    )
+    return DeviceClicks(coords, truth, counted, rng, centered)
 
 
 def _without_click(iterations: int, rng: np.random.Generator) -> tuple[int, ...]:
