@@ -32,7 +32,7 @@ from pointsam_model.scenes.appearance import draw_light
 from pointsam_model.scenes.camera import draw_camera
 from pointsam_model.scenes.fused import fuse
 from pointsam_model.scenes.lidar import Lidar, Sweep, draw_lidar, lidar_rays, mount, sweep
-from pointsam_model.scenes.objects import Piece, Vector
+from pointsam_model.scenes.objects import Piece
 from pointsam_model.scenes.pieces import between, drum
 from pointsam_model.scenes.primitives import depths, intersect
 from pointsam_model.scenes.room_plan import draw_plan

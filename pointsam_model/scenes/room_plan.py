@@ -11,23 +11,19 @@ from pointsam_model.scenes.catalogue import draw_object
 from pointsam_model.scenes.furniture import (
     Board,
     Furniture,
-    bed,
-    cabinet,
     carton,
-    chair,
     door,
     lamp,
     picture,
     plant,
     screen,
-    shelf,
-    sofa,
-    table,
     window,
 )
 from pointsam_model.scenes.objects import Piece
+from pointsam_model.scenes.people import body
 from pointsam_model.scenes.pieces import between, box
-from pointsam_model.scenes.street_objects import body
+from pointsam_model.scenes.seating import bed, chair, sofa, table
+from pointsam_model.scenes.storage import cabinet, shelf
 from pointsam_model.scenes.world import Thing, bounds
 
 _CLEAR = 0.45  # radius that a sensor needs to itself [m]

@@ -16,21 +16,8 @@ from pointsam_model.scenes.config import Range, SceneConfig
 from pointsam_model.scenes.lidar import draw_lidar, sweep
 from pointsam_model.scenes.scene import Scene, swept_scene
 from pointsam_model.scenes.streams import stream
-from pointsam_model.scenes.street_objects import (
-    Place,
-    bench,
-    bicycle,
-    bin_,
-    bush,
-    car,
-    fence,
-    hedge,
-    person,
-    pole,
-    tree,
-    truck,
-    van,
-)
+from pointsam_model.scenes.street_objects import bench, bin_, bush, fence, hedge, person, pole, tree
+from pointsam_model.scenes.vehicles import Place, bicycle, car, truck, van
 from pointsam_model.scenes.world import Thing, build_world, dress
 
 STYLES = ("street", "suburb", "car park", "park")
