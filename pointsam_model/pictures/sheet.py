@@ -24,7 +24,11 @@ PANEL, HIGH = 3.2, 2.4  # width and height of one picture [inch]
 PIXELS = (360, 480)  # rows and columns of a perspective
 
 
-def draw_sheet(path: str | Path, clouds: Sequence[SensorCloud]) -> Path:
+def draw_sheet(
+    path: str | Path,
+    clouds: Sequence[SensorCloud],
+    ups: Sequence[NDArray[np.floating]] | None = None,
+) -> Path:
     """Writes a PNG of labelled clouds, colours to the left and objects to the right of each.
 
     A camera's cloud is drawn as its image; any other in perspective from above.
@@ -32,6 +36,7 @@ def draw_sheet(path: str | Path, clouds: Sequence[SensorCloud]) -> Path:
     Args:
         path: where to.
         clouds: of any sizes.
+        ups: (3,) of each cloud, what is up in a perspective; None: as its coordinate frame says.
 
     Returns:
         `path`.
@@ -46,9 +51,10 @@ def draw_sheet(path: str | Path, clouds: Sequence[SensorCloud]) -> Path:
             line, column = divmod(index, COLUMNS)
             left = column * (2 * PANEL + 0.15) + 0.05
             bottom = height - line * (HIGH + 0.3) - HIGH - 0.25
+            up = up_axis(cloud) if ups is None else ups[index].astype(np.float64)
             labels = np.zeros(cloud.size) if cloud.labels is None else cloud.labels
             number = np.maximum(labels.astype(np.int64) - 1, -1)
-            for side, picture in enumerate(_pictures(cloud, number)):
+            for side, picture in enumerate(_pictures(cloud, number, up)):
                 frame = (left + side * PANEL, bottom, PANEL - 0.03, HIGH)
                 axes = figure.add_axes(
                     (frame[0] / width, frame[1] / height, frame[2] / width, frame[3] / height)
@@ -64,7 +70,7 @@ def draw_sheet(path: str | Path, clouds: Sequence[SensorCloud]) -> Path:
 
 
 def _pictures(
-    cloud: SensorCloud, number: NDArray[np.int64]
+    cloud: SensorCloud, number: NDArray[np.int64], up: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """The plain cloud and the one with objects in colour; number (n,) is -1 off all objects."""
     if is_image(cloud):
@@ -75,7 +81,7 @@ def _pictures(
     marked = 0.75 * colors.mean(axis=1, keepdims=True) * np.ones(3)
     for index in np.unique(number[number >= 0]):
         marked[number == index] = color_of(int(index))
-    view = _from_above(xyz, up_axis(cloud))
+    view = _from_above(xyz, up)
     return splat(xyz, colors, view)[0], splat(xyz, marked, view)[0]
 
 
@@ -84,4 +90,5 @@ def _from_above(xyz: NDArray[np.floating], up: NDArray[np.float64]) -> View:
     centre = np.median(xyz, axis=0).astype(np.float64)
     radius = float(np.quantile(np.linalg.norm(xyz - centre, axis=1), 0.75))
     level = np.roll(up, 1)
+    level -= up * (level @ up)
     return View(centre, radius, level - 1.1 * up, up, PIXELS)

@@ -15,7 +15,7 @@ def ground(rng: Random, reach: float, road: float, walk: float, lawn: bool) -> l
 
     A road wider than that is all there is: a car park, or a lawn.
     """
-    rough = rng.uniform(0.02, 0.06) if lawn else rng.uniform(0.002, 0.012)
+    rough = rng.uniform(0.01, 0.035) if lawn else rng.uniform(0.002, 0.012)
     base = Thing(
         [between((-reach - 9, -reach - 9, -1.0), (reach + 9, reach + 9, 0.0))],
         (0.0, 0.0, 0.0),
@@ -53,7 +53,7 @@ def ground(rng: Random, reach: float, road: float, walk: float, lawn: bool) -> l
                 [bank],
                 (0.0, 0.0, 0.0),
                 background=True,
-                surfaces={0: Surface(relief=rng.uniform(0.005, 0.05))},
+                surfaces={0: Surface(relief=rng.uniform(0.005, 0.03))},
             )
         )
     return things

@@ -14,6 +14,7 @@ from pointsam_model.scenes.config import SceneConfig
 from pointsam_model.scenes.objects import Piece, Vector
 from pointsam_model.scenes.primitives import Primitives, rotate
 from pointsam_model.scenes.settling import rotation_about
+from pointsam_model.scenes.things import primitives_of
 
 
 @dataclass(frozen=True)
@@ -137,7 +138,8 @@ def build_world(things: Sequence[Thing], looks: Sequence[Sequence[Look]], light:
 
     looks: of each thing, one for each of its parts in ascending order.
     """
-    kind, size, turn, centre, owner = [], [], [], [], []
+    pieces: list[Piece] = []
+    owner: list[int] = []
     instance, part, look_rows, leaves, relief = [], [], [], [], []
     instances = parts = 0
     for number, (thing, own) in enumerate(zip(things, looks, strict=True)):
@@ -145,10 +147,7 @@ def build_world(things: Sequence[Thing], looks: Sequence[Sequence[Look]], light:
         instances += not thing.background
         rows = [look.row() for look in own]
         for piece in thing.pieces:
-            kind.append(piece.kind)
-            size.append(piece.size)
-            turn.append(piece.rotation)
-            centre.append(piece.centre)
+            pieces.append(piece)
             owner.append(number)
             instance.append(0 if thing.background else instances)
             part.append(0 if thing.background else parts + order[piece.part] + 1)
@@ -158,15 +157,12 @@ def build_world(things: Sequence[Thing], looks: Sequence[Sequence[Look]], light:
             leaves.append(surface.leaves)
             relief.append(surface.relief)
         parts += 0 if thing.background else len(order)
-    own_frame = Primitives(
-        torch.tensor(kind), torch.tensor(size), torch.tensor(turn), torch.tensor(centre)
-    )
     yaw = torch.tensor([thing.yaw for thing in things])[owner]
     position = torch.tensor([thing.position for thing in things])[owner]
     stand = rotation_about(torch.zeros_like(yaw), yaw, vertical=True)
     return World(
-        own_frame.moved(stand, position),
-        torch.zeros(len(kind), dtype=torch.int64),
+        primitives_of(pieces).moved(stand, position),
+        torch.zeros(len(pieces), dtype=torch.int64),
         torch.tensor(instance),
         torch.tensor(part),
         torch.tensor(look_rows),
@@ -184,12 +180,7 @@ def bounds(
         return []
     pieces = [piece for own in objects for piece in own]
     owner = torch.tensor([k for k, own in enumerate(objects) for _ in own])
-    corners = Primitives(
-        torch.tensor([piece.kind for piece in pieces]),
-        torch.tensor([piece.size for piece in pieces]),
-        torch.tensor([piece.rotation for piece in pieces]),
-        torch.tensor([piece.centre for piece in pieces]),
-    ).corners()
+    corners = primitives_of(pieces).corners()
     low, high = torch.full((len(objects), 3), torch.inf), torch.full((len(objects), 3), -torch.inf)
     index = owner[:, None].expand(-1, 3)
     low.scatter_reduce_(0, index, corners.amin(1), "amin")
