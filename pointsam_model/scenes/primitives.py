@@ -88,6 +88,15 @@ class Primitives:
             self.kind[index], self.size[index], self.rotation[index], self.centre[index]
         )
 
+    def to(self, device: torch.device) -> Primitives:
+        """The same on another device."""
+        return Primitives(
+            self.kind.to(device),
+            self.size.to(device),
+            self.rotation.to(device),
+            self.centre.to(device),
+        )
+
     def moved(self, rotation: Tensor, translation: Tensor) -> Primitives:
         """All in an outer frame: rotation (n,3,3) or (3,3), translation (n,3) or (3,) [m]."""
         return Primitives(

@@ -35,7 +35,9 @@ class Things:
 
     def __init__(self, surfaces: Sequence[Sequence[Sequence[Piece]]]) -> None:
         longest = max(len(objects) for objects in surfaces)
-        surface, order, pieces = [], [], []
+        surface: list[int] = []
+        order: list[int] = []
+        pieces: list[Piece] = []
         for i, objects in enumerate(surfaces):
             for j, thing in enumerate(objects):
                 surface += [i] * len(thing)
