@@ -17,6 +17,7 @@ class Kind(str, Enum):
     mixture = "mixture"
     tabletop = "tabletop"
     fused = "fused"
+    single = "single"
     room = "room"
     street = "street"
 
@@ -36,7 +37,7 @@ def scenes(
     from pointsam_model.scenes import MixtureConfig, SceneConfig, generate
 
     with refusals(), progress() as bar:
-        clouds = []
+        clouds, ups = [], []
         config = MixtureConfig(tabletop=SceneConfig(width=320, height=240))
         for number in bar.track(range(seed, seed + count), description="scenes"):
             scene = generate(kind.value, [number], config)[0]
@@ -44,7 +45,8 @@ def scenes(
             colors = scene.rgb if scene.colored else None
             name = f"seed {number}"
             clouds.append(SensorCloud(scene.xyz, colors, *size, name, labels=scene.instance))
-        draw_sheet(png, clouds)
+            ups.append(scene.up)
+        draw_sheet(png, clouds, ups)
     console.print(f"picture: {png}")
 
 

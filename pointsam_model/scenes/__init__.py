@@ -4,6 +4,7 @@ from pointsam_model.scenes.config import SceneConfig
 from pointsam_model.scenes.mixture import KINDS, MIXTURE, MixtureConfig, generate, kind_of
 from pointsam_model.scenes.rooms import RoomConfig
 from pointsam_model.scenes.scene import Scene, generate_scene, generate_scenes
+from pointsam_model.scenes.single import SingleConfig
 from pointsam_model.scenes.street import StreetConfig
 
 __all__ = [
@@ -13,6 +14,7 @@ __all__ = [
     "RoomConfig",
     "Scene",
     "SceneConfig",
+    "SingleConfig",
     "StreetConfig",
     "generate",
     "generate_scene",

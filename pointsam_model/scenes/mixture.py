@@ -12,10 +12,11 @@ from pointsam_model.scenes.config import SceneConfig
 from pointsam_model.scenes.fused_tables import generate_fused_tables
 from pointsam_model.scenes.rooms import RoomConfig, generate_rooms
 from pointsam_model.scenes.scene import Scene, generate_scenes
+from pointsam_model.scenes.single import SingleConfig, generate_single
 from pointsam_model.scenes.streams import stream
 from pointsam_model.scenes.street import StreetConfig, generate_streets
 
-KINDS = ("tabletop", "fused", "room", "street")
+KINDS = ("tabletop", "fused", "single", "room", "street")
 MIXTURE = "mixture"
 
 
@@ -23,11 +24,13 @@ MIXTURE = "mixture"
 class MixtureConfig:
     """What each kind looks like and how many of the scenes it has; shares sum to 1."""
 
-    tabletop_share: float = 0.58
+    tabletop_share: float = 0.52
     fused_share: float = 0.08  # tabletops fused from several views
+    single_share: float = 0.08
     room_share: float = 0.20
-    street_share: float = 0.14
+    street_share: float = 0.12
     tabletop: SceneConfig = field(default_factory=SceneConfig)
+    single: SingleConfig = field(default_factory=SingleConfig)
     room: RoomConfig = field(default_factory=RoomConfig)
     street: StreetConfig = field(default_factory=StreetConfig)
 
@@ -77,6 +80,8 @@ def _generate(
         return generate_scenes(seeds, config.tabletop, device)
     if kind == "fused":
         return generate_fused_tables(seeds, config.tabletop, device)
+    if kind == "single":
+        return [generate_single(seed, config.single, device) for seed in seeds]
     if kind == "room":
         return generate_rooms(seeds, config.room, device)
     return generate_streets(seeds, config.street, device)

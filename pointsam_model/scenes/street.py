@@ -27,7 +27,7 @@ STYLES = ("street", "suburb", "car park", "park")
 class StreetConfig:
     """Ranges (low, high) from which every street draws its own values."""
 
-    reach: Range = (9.0, 50.0)  # radius that the user keeps of the cloud [m]
+    reach: Range = (9.0, 75.0)  # radius that the user keeps of the cloud [m]
     sensor_height: Range = (0.4, 2.2)  # above the ground [m]
     noise: bool = True
 
