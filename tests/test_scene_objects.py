@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from random import Random
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 import torch
 
 from pointsam_model.scenes import SceneConfig
+from pointsam_model.scenes.appearance import draw_light, draw_looks, shade
 from pointsam_model.scenes.arrangement import Placed, arrange, draw_layout
 from pointsam_model.scenes.catalogue import TABLETOP, draw_object
 from pointsam_model.scenes.primitives import SUPERQUADRIC, TORUS, sample_surface
@@ -116,3 +118,32 @@ def _heights(placed: Placed, scene: int) -> tuple[list[float], list[float]]:
         lowest.append(float(z.min()))
         highest.append(float(z.max()))
     return lowest, highest
+
+
+def test_neighbours_share_looks_and_parts_differ_as_shares_say() -> None:
+    plain = SceneConfig(uniform_share=0.0, same_colour_share=0.0, table_colour_share=0.0)
+    twins = draw_looks(Random(0), [1] * 12, replace(plain, twin_share=1.0))[0]
+    assert len({look.colours for look in twins}) == 1
+    apart = draw_looks(Random(0), [1] * 12, replace(plain, twin_share=0.0))[0]
+    assert len({look.colours for look in apart}) > 8
+    colours = np.array([look.colours[0] for look in draw_looks(Random(1), [4] * 40, plain)[0]])
+    many = [len(np.unique(colours[k : k + 4], axis=0)) > 1 for k in range(0, 160, 4)]
+    assert 0.5 < np.mean(many) < 1.0
+    shades = replace(plain, shades_share=1.0, twin_share=0.0)
+    for seed in range(6):
+        own = np.array([look.colours[0] for look in draw_looks(Random(seed), [1] * 9, shades)[0]])
+        assert np.ptp(own, axis=0).max() <= 0.24 + 1e-9
+
+
+def test_a_miscalibrated_camera_changes_colours_beyond_the_light() -> None:
+    off = [draw_light(Random(s), SceneConfig(miscalibrated_share=1.0)) for s in range(40)]
+    right = [draw_light(Random(s), SceneConfig(miscalibrated_share=0.0)) for s in range(40)]
+    assert all(light.black == (0.0, 0.0, 0.0) for light in right)
+    assert max(max(map(abs, light.black)) for light in off) > 0.08
+    assert min(min(light.balance) for light in off) < 0.6
+    local = torch.zeros(3, 1)
+    normal = torch.tensor([[0.0], [0.0], [1.0]])
+    look = torch.tensor([draw_looks(Random(2), [1], SceneConfig())[0][0].row()]).t()
+    rows = [torch.tensor([replace(right[0], black=b).row()]).t() for b in ((0.0,) * 3, (0.1,) * 3)]
+    dark, raised = (shade(look, row, local, normal) for row in rows)
+    assert torch.allclose(raised - dark, torch.tensor(0.1), atol=1e-5)

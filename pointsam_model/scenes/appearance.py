@@ -72,12 +72,18 @@ def draw_looks(
     elif draw < config.uniform_share + config.same_colour_share:
         shared = _object_colour(rng)
     palette = [_object_colour(rng) for _ in range(rng.randint(3, 12))]
-    looks = []
+    stray = 0.2
+    if rng.random() < config.shades_share:
+        stray = 0.0
+        palette = [_varied(rng, palette[0], 0.12) for _ in palette]
+    looks: list[Look] = []
+    whole = _plain(table_colour)
     for parts in parts_of_objects:
-        base = shared or (rng.choice(palette) if rng.random() < 0.8 else _object_colour(rng))
+        base = shared or (_object_colour(rng) if rng.random() < stray else rng.choice(palette))
         if rng.random() < config.table_colour_share:
             base = table_colour
-        whole = _look(rng, base, config)
+        if not looks or rng.random() >= config.twin_share:
+            whole = _look(rng, base, config)
         if shared and draw < config.uniform_share:
             whole = _plain(base)
         for part in range(parts):

@@ -76,7 +76,7 @@ def draw_camera(rng: Random, config: SceneConfig) -> Camera:
         azimuth=rng.uniform(0, 2 * math.pi),
         elevation=math.radians(rng.triangular(*config.elevation, 38.0)),
         roll=math.radians(rng.uniform(*config.roll)) if rng.random() < 0.5 else 0.0,
-        zoom=rng.uniform(0.6, 1.6),
+        zoom=rng.uniform(0.5, 1.45),
         offset=(rng.uniform(-0.2, 0.2), rng.uniform(-0.2, 0.2)),
         fov=math.radians(fov),
         kind=kind,

@@ -81,6 +81,8 @@ class SceneConfig:
     gray_share: float = 0.06  # whole scene in gray
     uniform_share: float = 0.06  # one colour for everything
     same_colour_share: float = 0.15  # all objects share a colour
+    twin_share: float = 0.12  # objects that look like the one before, often their neighbour
+    shades_share: float = 0.08  # scenes whose objects are in shades of one colour
     table_colour_share: float = 0.10  # objects have the table's colour
     colour_noise: Range = (0.005, 0.04)  # of full scale
     colour_shift_px: Range = (0.0, 3.0)  # colour image against depth
