@@ -147,6 +147,11 @@ def test_far_dark_and_slanting_surfaces_are_lost_first() -> None:
     assert answers(sensor, 20.0) > answers(sensor, 20.0, dark=0.95) > 0
     grazing = dataclasses.replace(sensor, grazing_cosine=0.5)
     assert answers(grazing, 5.0) < answers(sensor, 5.0)
+    blind = dataclasses.replace(CALM_LIDAR, blind=(20, 60))
+    seen = torch.isfinite(swept(world_of(FLOOR), blind).xyz[..., 0])
+    everything = torch.isfinite(swept(world_of(FLOOR)).xyz[..., 0])
+    everything[:, 20:60] = False
+    assert bool((seen == everything).all()) and 0 < int(seen.sum())
     dropping = dataclasses.replace(sensor, dropout=0.3)
     assert answers(dropping, 5.0) / answers(sensor, 5.0) == pytest.approx(0.7, abs=0.03)
 

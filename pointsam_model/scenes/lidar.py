@@ -61,6 +61,7 @@ class Lidar:
     dropout: float  # share of rays lost anywhere
     grazing_cosine: float
     mixed: float  # share of returns at edges with a range between both sides
+    blind: tuple[int, int]  # columns, first and past the last, in which its carrier stands
 
 
 def draw_lidar(rng: Random, reach: float, noise: bool) -> Lidar:
@@ -101,7 +102,15 @@ def draw_lidar(rng: Random, reach: float, noise: bool) -> Lidar:
         on * rng.choice((0.0, rng.uniform(0, 0.05), rng.uniform(0, 0.15))),
         on * rng.uniform(0.01, 0.1),
         on * rng.choice((0.0, rng.uniform(0.0, 0.5))),
+        _blind_columns(rng, wide) if noise and rng.random() < 0.2 else (0, 0),
     )
+
+
+def _blind_columns(rng: Random, columns: int) -> tuple[int, int]:
+    """A mast or the robot itself hides up to a third of the view."""
+    width = rng.uniform(0.02, 0.33) * columns
+    first = rng.uniform(0, columns - width)
+    return round(first), round(first + width)
 
 
 @dataclass(frozen=True)
@@ -265,5 +274,6 @@ def _degrade(
     strength = (1 - 0.85 * dark) * cosine.clamp_min(0.02) * (lidar.farthest / distance).square()
     lost |= (strength < 1 + uniform[2]) | (distance < lidar.nearest) | (distance > lidar.farthest)
     lost |= cosine < lidar.grazing_cosine * uniform[2]
+    lost[:, slice(*lidar.blind)] = True
     lost |= uniform[3] < 1 - (1 - lidar.dropout) * (1 - lost_share)
     return torch.where(lost, torch.nan, measured), mixed & ~lost
