@@ -52,7 +52,7 @@ def scenes(
 
 def pool(
     folder: Annotated[Path, typer.Argument(help="where the scenes are kept")],
-    kind: KindName = Kind.mixture,
+    kind: KindName = Kind.tabletop,
     shards: Annotated[int, typer.Option(min=1, help="how many shards of 128 scenes")] = 160,
     jobs: Annotated[int, typer.Option(min=1, help="processes that make scenes")] = 1,
     device: Annotated[str, typer.Option(help="cpu or cuda, where scenes are made")] = "cpu",
