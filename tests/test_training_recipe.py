@@ -26,6 +26,7 @@ from pointsam_model.training.initialise import initialise
 from pointsam_model.training.losses import dice_loss, focal_loss, iteration_loss
 from pointsam_model.training.pool import Pool, PooledScene, make_pool
 from pointsam_model.training.rollout import chosen_mask, rollout
+from pointsam_model.training.state import TrainingState
 from pointsam_model.training.step import encode, learn
 
 TINY = Path(__file__).parent / "fixtures" / "tiny" / "config.json"
@@ -165,6 +166,22 @@ def test_refinements_are_drawn_or_fixed(
     assert counts == ({2, 3, 4} if drawn else {4})
 
 
+def test_few_batches_and_objects_go_on_after_the_first_click(
+    network: PointSAM, batch: Batch, config: TrainingConfig
+) -> None:
+    objects: list[int] = []
+    network.mask_decoder.register_forward_hook(lambda *seen: objects.append(seen[2][0].shape[1]))
+    choices = with_choices(config, refine_share=0.5, refine_masks=1)
+    kinds = []
+    for seed in range(12):
+        objects.clear()
+        report = learn(network, batch, STAGE, choices, np.random.default_rng(seed))
+        assert objects[0] == 2 and set(objects[1:]) <= {1}
+        assert len(objects) > 1 or report.last == report.chosen
+        kinds.append(len(objects) > 1)
+    assert 0 < sum(kinds) < 12
+
+
 def test_accumulated_gradients_are_the_mean_of_the_batches(
     network: PointSAM, batch: Batch, config: TrainingConfig
 ) -> None:
@@ -177,6 +194,19 @@ def test_accumulated_gradients_are_the_mean_of_the_batches(
         gradients.append([p.grad.clone() for p in network.parameters() if p.grad is not None])
     for once, twice in zip(*gradients, strict=True):
         torch.testing.assert_close(once, twice, atol=1e-5, rtol=1e-4)
+
+
+def test_gradients_are_clipped_and_matrices_alone_decay(
+    network: PointSAM, batch: Batch, config: TrainingConfig, tmp_path: Path
+) -> None:
+    choices = with_choices(config, clip_norm=0.0, weight_decay=0.5)
+    state = TrainingState.resume(network, choices, tmp_path / "state.safetensors")
+    before = {name: value.detach().clone() for name, value in network.named_parameters()}
+    learn(network, batch, STAGE, choices, np.random.default_rng(0))
+    state.update(0.1)
+    for name, value in network.named_parameters():
+        learned = before[name] * (0.95 if value.ndim > 1 else 1.0)
+        torch.testing.assert_close(value.detach(), learned, msg=name)
 
 
 def scene(colored: bool = True, up: tuple[float, float, float] = (0.6, 0, 0.8)) -> PooledScene:
@@ -198,8 +228,9 @@ def test_clicks_made_on_the_device_are_those_made_by_trees(batch: Batch, seed: i
     assert torch.equal(device.first(), trees.first())
     for share in (0.05, 0.5):
         predicted = torch.from_numpy(batch.truth ^ (rng.random(batch.truth.shape) < share))
-        for ours, theirs in zip(device.next(predicted), trees.next(predicted), strict=True):
-            assert torch.equal(ours, theirs)
+        for some in (predicted, predicted[:, :1]):
+            for ours, theirs in zip(device.next(some), trees.next(some), strict=True):
+                assert torch.equal(ours, theirs)
 
 
 @pytest.mark.parametrize("clicker", [Clicks, DeviceClicks])

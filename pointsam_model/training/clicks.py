@@ -37,9 +37,13 @@ class Clicks:
         return torch.from_numpy(np.stack(rows))
 
     def next(self, predicted: Tensor) -> tuple[Tensor, Tensor]:
-        """A click on the deeper mistake of each mask (b, m, n): rows (b, m) and labels (b, m)."""
+        """A click on the deeper mistake of each mask: rows (b, f) and labels (b, f).
+
+        Args:
+            predicted: (b, f, n) bool, of the first f objects of each cloud.
+        """
         made = [
-            next_clicks(xyz, truth, masks, counted, self.rng, self.centered)
+            next_clicks(xyz, truth[: len(masks)], masks, counted, self.rng, self.centered)
             for (xyz, truth, counted), masks in zip(self.clouds, predicted.numpy(), strict=True)
         ]
         rows, labels = (torch.from_numpy(np.stack(arrays)) for arrays in zip(*made, strict=True))

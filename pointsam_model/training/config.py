@@ -14,7 +14,16 @@ import yaml
 from pointsam_model.errors import ConfigError
 
 DECAYS = ((0.9, 0.01), (0.6, 0.1))  # from this part of a stage on, the rate times this (paper, A)
-SHARES = ("center_clicks", "no_colour", "upright", "y_up", "mirror", "crops", "ema_decay")
+SHARES = (
+    "refine_share",
+    "center_clicks",
+    "no_colour",
+    "upright",
+    "y_up",
+    "mirror",
+    "crops",
+    "ema_decay",
+)
 
 
 @dataclass(frozen=True)
@@ -77,6 +86,8 @@ class TrainingConfig:
         other_masks: weight of all three of them.
         all_ious: the IoUs of all the first click's masks are learned; False: of the best alone.
         repeats: one iteration drawn at random and the last show the mask again without a new click.
+        refine_share: share of batches that go on after the first click, which is what costs most.
+        refine_masks: objects of each cloud that do; 0: all.
         center_clicks: share of clicks put in the middle of their region, the rest anywhere in it.
         no_colour: share of clouds that are shown without colour.
         upright: share of clouds turned to stand upright and about the up axis by any angle; the
@@ -112,6 +123,8 @@ class TrainingConfig:
     other_masks: float = 0.05
     all_ious: bool = True
     repeats: bool = False
+    refine_share: float = 1.0
+    refine_masks: int = 0
     center_clicks: float = 0.7
     no_colour: float = 0.15
     upright: float = 0.35

@@ -38,13 +38,17 @@ class DeviceClicks:
         return self._click(self.truth)[0]
 
     def next(self, predicted: Tensor) -> tuple[Tensor, Tensor]:
-        """A click on the deeper mistake of each mask (b, m, n): rows (b, m) and labels (b, m).
+        """A click on the deeper mistake of each mask: rows (b, f) and labels (b, f).
 
         A mask without mistakes is confirmed by a click on the object.
+
+        Args:
+            predicted: (b, f, n) bool, of the first f objects of each cloud.
         """
-        missed, miss_depth = self._click(self.truth & ~predicted)
-        leaked, leak_depth = self._click(predicted & ~self.truth & self.counted[:, None])
-        confirmed = self._anywhere(self.truth)
+        truth = self.truth[:, : predicted.shape[1]]
+        missed, miss_depth = self._click(truth & ~predicted)
+        leaked, leak_depth = self._click(predicted & ~truth & self.counted[:, None])
+        confirmed = self._anywhere(truth)
         right = (miss_depth < 0) & (leak_depth < 0)
         leaks = leak_depth > miss_depth
         rows = torch.where(leaks, leaked, torch.where(right, confirmed, missed))

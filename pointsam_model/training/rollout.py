@@ -23,6 +23,7 @@ def rollout(
     *,
     centered: float,
     repeats: bool = False,
+    refine_masks: int = 0,
     bfloat16: bool = False,
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Masks of the batch's objects after each iteration.
@@ -35,6 +36,8 @@ def rollout(
         iterations: how many, the first click's among them.
         centered: share of clicks in the middle of their region.
         repeats: one iteration at random and the last show the mask again without a new click.
+        refine_masks: how many objects of each cloud go on after the first click, the first ones; 0:
+            all.
         bfloat16: matrix products in bfloat16.
 
     Yields:
@@ -63,7 +66,9 @@ def rollout(
                 multimask=mask_logits is None,
             )
         yield logits, predicted
-        mask_logits = chosen_mask(logits.detach(), predicted)
+        few = slice(refine_masks or None)
+        rows, labels = rows[:, few], labels[:, few]
+        mask_logits = chosen_mask(logits.detach(), predicted)[:, few]
 
 
 def chosen_mask(logits: Tensor, predicted: Tensor) -> Tensor:

@@ -96,19 +96,22 @@ class TrainingState:
         partial.replace(self.path)
 
     def _load(self) -> None:
+        device = self.network.device
         with safe_open(self.path, framework="pt") as file:
             metadata = file.metadata()
-            stored = {name: file.get_tensor(name).to(self.network.device) for name in file.keys()}  # noqa: SIM118
+            stored = {name: file.get_tensor(name).to(device) for name in file.keys()}  # noqa: SIM118
         self.step = int(metadata["step"])
-        about = json.loads(metadata.get("about", "{}"))  # runs of 0.1.0 began without
+        about = json.loads(metadata.get("about", "{}"))
         self.seconds = about.get("seconds", 0.0)
         self.validation = about.get("validation", {})
         self.average = {name: stored[f"average.{name}"] for name in self.average}
         self.network.load_state_dict({name: stored[f"network.{name}"] for name in self.average})
+        # The first runs wrote neither `about` nor each tensor's own count of steps.
+        done = torch.tensor(float(self.step), device=device)
         for name, parameter in self.network.named_parameters():
             if f"first.{name}" in stored:
                 self.optimizer.state[parameter] = {
-                    "step": stored.get(f"steps.{name}", torch.tensor(float(self.step))),
+                    "step": stored.get(f"steps.{name}", done.clone()),
                     "exp_avg": stored[f"first.{name}"],
                     "exp_avg_sq": stored[f"second.{name}"],
                 }

@@ -58,10 +58,8 @@ def learn(
     whole = encode(network, batch, stage, config)
     embedding = whole.embedding.detach().requires_grad_(not stage.only_iou)
     encoding = CloudEncoding(whole.patches, embedding, whole.position)
-    refinements = stage.refinements
-    if stage.draw_refinements:
-        refinements = 1 + int(rng.integers(stage.refinements))
-    report = look(network, encoding, batch, 1 + refinements, config, rng, 1 / stage.accumulate)
+    iterations = _iterations(stage, config, rng)
+    report = look(network, encoding, batch, iterations, config, rng, 1 / stage.accumulate)
     if not stage.only_iou:
         whole.embedding.backward(embedding.grad)
     return report
@@ -101,20 +99,28 @@ def look(
         rng,
         centered=config.center_clicks,
         repeats=config.repeats,
+        refine_masks=config.refine_masks,
         bfloat16=config.bfloat16,
     ):
-        loss, ious = iteration_loss(logits, predicted, truth, counted, config)
+        objects = truth[:, : logits.shape[1]]
+        loss, ious = iteration_loss(logits, predicted, objects, counted, config)
         if loss.requires_grad:
             (loss * (weight / iterations)).backward()
         total += float(loss.detach()) / iterations
-        first = first or _first_click(predicted.detach(), ious)
-    return StepReport(loss=total, last=float(ious.mean()), **first)
+        chosen = float(ious.take_along_dim(predicted.argmax(-1, keepdim=True), -1).mean())
+        first = first or {"chosen": chosen, **_all_masks(predicted.detach(), ious)}
+    return StepReport(loss=total, last=chosen, **first)
 
 
-def _first_click(predicted: Tensor, ious: Tensor) -> dict[str, float]:
-    chosen = ious.take_along_dim(predicted.argmax(-1, keepdim=True), -1)
+def _iterations(stage: Stage, config: TrainingConfig, rng: np.random.Generator) -> int:
+    if rng.random() >= config.refine_share:
+        return 1
+    drawn = 1 + int(rng.integers(stage.refinements))
+    return 1 + (drawn if stage.draw_refinements else stage.refinements)
+
+
+def _all_masks(predicted: Tensor, ious: Tensor) -> dict[str, float]:
     return {
-        "chosen": float(chosen.mean()),
         "best": float(ious.amax(-1).mean()),
         "iou_error": float((predicted - ious).abs().mean()),
     }

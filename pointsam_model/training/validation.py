@@ -30,7 +30,7 @@ class Validation:
     def __init__(self, config: TrainingConfig, device: torch.device) -> None:
         # As the evaluation: clicks in the middle, colours where there are any, no crops.
         self.config = dataclasses.replace(
-            config, center_clicks=1.0, no_colour=0.0, crops=0.0, repeats=False
+            config, center_clicks=1.0, no_colour=0.0, crops=0.0, repeats=False, refine_masks=0
         )
         self.scenes = self._scenes(device)
 
