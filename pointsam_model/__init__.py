@@ -1,9 +1,15 @@
 """Point-SAM for point clouds without ROS: arrays in, masks out."""
 
 from pointsam_model.cloud import Cloud, CloudLayout, PointField, ReducedCloud
-from pointsam_model.config import ModelConfig, PredictorConfig, ReductionConfig
+from pointsam_model.config import (
+    ModelConfig,
+    PredictorConfig,
+    ProposalConfig,
+    ReductionConfig,
+)
 from pointsam_model.embedding import Embedding
 from pointsam_model.errors import (
+    CancelledError,
     CheckpointError,
     CloudError,
     ConfigError,
@@ -14,11 +20,13 @@ from pointsam_model.errors import (
 from pointsam_model.instances import Instance, OrientedBox, oriented_box
 from pointsam_model.predictor import Predictor
 from pointsam_model.prompt import Prediction, Prompt
+from pointsam_model.proposals import ProposalGenerator
 from pointsam_model.weights import load_model
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "CancelledError",
     "CheckpointError",
     "Cloud",
     "CloudError",
@@ -35,6 +43,8 @@ __all__ = [
     "PredictorConfig",
     "Prompt",
     "PromptError",
+    "ProposalConfig",
+    "ProposalGenerator",
     "ReducedCloud",
     "ReductionConfig",
     "TooFarError",

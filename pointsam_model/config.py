@@ -182,6 +182,47 @@ class PredictorConfig:
     )
 
 
+@dataclass(frozen=True)
+class ProposalConfig:
+    """How everything in a cloud is segmented, and which masks are proposed as objects."""
+
+    points: int = setting(
+        1024,
+        "clicks on a cloud; clouds of few kept points or patches get fewer",
+        low=1,
+        high=16_384,
+    )
+    min_score: float = setting(0.4, "masks of lower predicted IoU are dropped", low=0.0, high=1.0)
+    min_stability: float = setting(
+        0.6, "masks that change more between logits -1 and +1 (IoU) are dropped", low=0.0, high=1.0
+    )
+    nms_iou: float = setting(
+        0.3, "of masks that overlap more (IoU), the best stays", low=0.0, high=1.0
+    )
+    max_instances: int = setting(250, "most instances of a cloud", low=1, high=10_000)
+    min_points: int = setting(
+        30, "instances of fewer points of the source cloud are dropped", low=1, high=1_000_000
+    )
+    max_share: float = setting(
+        0.5, "masks of more than this share of the points are no objects", low=0.0, high=1.0
+    )
+    max_flat_share: float = setting(
+        0.1,
+        "flat masks of more than this share of the points are what objects stand on; 1: keep them",
+        low=0.0,
+        high=1.0,
+    )
+    piece_share: float = setting(
+        0.1,
+        "unconnected pieces and holes below this share of a mask's largest piece go; 0: keep them",
+        low=0.0,
+        high=1.0,
+    )
+    batch_mib: int = setting(
+        256, "memory for a decoder batch [MiB]: more objects at once", low=1, high=1_000_000
+    )
+
+
 LARGE_CLOUDS = (PatchRule(above_points=16_384, num_patches=2_048, patch_size=256),)
 LARGE = ModelConfig(large_clouds=LARGE_CLOUDS)
 GIANT = ModelConfig(

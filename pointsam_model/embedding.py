@@ -47,6 +47,14 @@ class Embedding:
         return np.bincount(nearest[nearest >= 0], minlength=len(self.kept.rows))
 
     @cached_property
+    def center_counts(self) -> np.ndarray:
+        """(l,) int64: how many source points are nearest to each patch centre."""
+        centers = self.encoding.patches.centers.shape[1]
+        nearest = self.encoding.patches.index[0, :, 0].cpu().numpy()
+        counts = np.bincount(nearest, self.source_counts, minlength=centers)
+        return counts.astype(np.int64)
+
+    @cached_property
     def reach(self) -> float:
         """The greatest normalised coordinate of a segmentable source point, at least 1.
 

@@ -23,3 +23,7 @@ class CheckpointError(PointSamError):
 
 class ConfigError(PointSamError):
     """A setting whose value is of the wrong type, out of range, or unknown."""
+
+
+class CancelledError(Exception):
+    """Work that its caller has called off; nothing is wrong."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["Instance", "OrientedBox", "instances_of", "oriented_box"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Instance:
     """One segmented object of a cloud.
 
@@ -24,15 +25,25 @@ class Instance:
         indices: (k,) uint32 rows of the source cloud, ascending, at least one.
         score: predicted IoU, as the head gives it.
         stability: IoU of the mask at logit +1 and at logit -1, 0 to 1.
-        centroid: (3,) float64 [m], mean of the points.
-        box: the tight oriented box around them.
+        points: (k, 3) float32 or float64 [m], the source points of those rows.
+        up: (3,) direction for a box that only yaws, or None.
     """
 
     indices: NDArray[np.uint32]
     score: float
     stability: float
-    centroid: NDArray[np.float64]
-    box: OrientedBox
+    points: NDArray[np.floating] = field(repr=False)
+    up: tuple[float, float, float] | None = None
+
+    @cached_property
+    def centroid(self) -> NDArray[np.float64]:
+        """(3,) [m], the mean of the points."""
+        return np.einsum("ij->j", self.points, dtype=np.float64) / len(self.points)
+
+    @cached_property
+    def box(self) -> OrientedBox:
+        """The tight oriented box around the points."""
+        return oriented_box(self.points, self.up)
 
 
 def instances_of(prediction: Prediction, up: ArrayLike | None = None) -> list[Instance]:
@@ -43,21 +54,15 @@ def instances_of(prediction: Prediction, up: ArrayLike | None = None) -> list[In
         up: (3,) direction for boxes that only yaw, or None.
     """
     xyz = prediction.embedding.cloud.xyz
+    axis = None if up is None else tuple(float(value) for value in np.asarray(up).reshape(3))
     found = []
     for mask, score, stability in zip(
         prediction.masks, prediction.scores, prediction.stability, strict=True
     ):
         rows = np.flatnonzero(mask)
-        if len(rows) == 0:
-            continue
-        points = np.take(xyz, rows, axis=0)
-        found.append(
-            Instance(
-                rows.astype(np.uint32),
-                float(score),
-                float(stability),
-                np.einsum("ij->j", points, dtype=np.float64) / len(points),
-                oriented_box(points, up),
+        if len(rows):
+            points = np.take(xyz, rows, axis=0)
+            found.append(
+                Instance(rows.astype(np.uint32), float(score), float(stability), points, axis)  # type: ignore[arg-type]
             )
-        )
     return found

@@ -240,7 +240,9 @@ def _answer(cloud: StoredCloud, masks: Mapping[int, Prediction], multimask: bool
     found = []
     for object_id, prediction in masks.items():
         chosen = prediction if multimask else prediction.best()
-        found += [Found(object_id, instance) for instance in instances_of(chosen)]
+        for instance in instances_of(chosen):
+            _ = instance.box  # takes milliseconds: computed here, not in the executor's thread
+            found.append(Found(object_id, instance))
     found.sort(key=lambda it: -it.instance.score)
     named = {it.object_id for it in found}
     return Answer(cloud, found, [object_id for object_id in masks if object_id not in named])

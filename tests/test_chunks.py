@@ -81,8 +81,8 @@ def test_masks_decoded_in_chunks_match_all_at_once(cores: int, objects: int) -> 
     points, heads = torch.randn(2, objects, 20, 32), torch.randn(2, objects, 3, 16)
     index, weight = torch.randint(20, (2, 9_001, 3)), torch.rand(2, 9_001, 3)
     weight = weight / weight.sum(-1, keepdim=True)
-    at_once = decoder.masks(points, heads, index, weight)
+    at_once = decoder.masks(points, heads, (index, weight))
     with torch.inference_mode():
-        in_chunks = decoder.masks(points, heads, index, weight)
+        in_chunks = decoder.masks(points, heads, (index, weight))
     assert at_once.shape == (2, objects, 3, 9_001)
     torch.testing.assert_close(in_chunks, at_once, atol=1e-5, rtol=0)

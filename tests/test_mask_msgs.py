@@ -12,7 +12,7 @@ from std_msgs.msg import Header
 from visualization_msgs.msg import Marker, MarkerArray
 
 from pointsam_interfaces.msg import InstanceArray
-from pointsam_model import Instance, oriented_box
+from pointsam_model import Instance
 from pointsam_ros import cloud_msgs, mask_msgs
 from pointsam_ros.mask_msgs import Found
 
@@ -21,9 +21,7 @@ HEADER = Header(frame_id="camera")
 
 
 def found(object_id: int, rows: list[int], score: float) -> Found:
-    points = XYZ[rows].astype(np.float64)
-    box = oriented_box(points)
-    instance = Instance(np.array(rows, np.uint32), score, 0.75, points.mean(0), box)
+    instance = Instance(np.array(rows, np.uint32), score, 0.75, XYZ[rows])
     return Found(object_id, instance)
 
 

@@ -41,8 +41,7 @@ class MaskDecoder(nn.Module):
         position: Tensor,
         clicks: Tensor,
         visible: Tensor | None,
-        index: Tensor,
-        weight: Tensor,
+        table: tuple[Tensor, Tensor] | None,
         multimask: bool,
         first_view: CloudView | None = None,
     ) -> tuple[Tensor, Tensor]:
@@ -53,7 +52,8 @@ class MaskDecoder(nn.Module):
             position: (b, l, d), positional encoding of the patch centres.
             clicks: (b, m, q, d), embedded clicks.
             visible: (b, m, q) bool, False for padding; None: no padding.
-            index, weight: (b, n, 3), the interpolation table of the clouds.
+            table: index and weight (b, n, 3), the interpolation table of the clouds; None: masks
+                at the l patch centres, in the place of the n points.
             multimask: all masks of mask tokens 1.., else the mask of token 0.
             first_view: the transformer's first view of `points`, if it was kept.
 
@@ -72,7 +72,7 @@ class MaskDecoder(nn.Module):
             1,
         )
         ious = self.iou_prediction_head(tokens[:, 0])[:, chosen]
-        logits = self.masks(points.unflatten(0, (b, m)), heads.unflatten(0, (b, m)), index, weight)
+        logits = self.masks(points.unflatten(0, (b, m)), heads.unflatten(0, (b, m)), table)
         return logits, ious.unflatten(0, (b, m)).float()
 
     def attend(
@@ -97,24 +97,30 @@ class MaskDecoder(nn.Module):
             position = position[:, None].expand(-1, m, -1, -1).flatten(0, 1)
         return self.transformer(points, position.to(points.dtype), tokens, visible, first_view)
 
-    def masks(self, points: Tensor, heads: Tensor, index: Tensor, weight: Tensor) -> Tensor:
+    def masks(self, points: Tensor, heads: Tensor, table: tuple[Tensor, Tensor] | None) -> Tensor:
         """Logits over points: heads (b, m, c, u) times upscaled points (b, m, l, d).
 
         The first linear layer of the upscaling commutes with the interpolation, whose weights sum
-        to 1, so it runs on l patches and not on n points.
+        to 1, so it runs on l patches and not on n points. At a patch centre the interpolation
+        gives the patch itself.
         """
         patches = self.output_upscaling[0](points).transpose(1, 2).flatten(2)  # (b, l, m · u)
-        if not chunked(patches):
-            return self._classify(patches, heads, index, weight)
 
         def classify(rows: slice) -> Tensor:
-            return self._classify(patches, heads, index[:, rows], weight[:, rows])
+            if table is None:
+                return self._classify(patches[:, rows], heads)
+            index, weight = table
+            return self._classify(ops.interpolate(patches, index[:, rows], weight[:, rows]), heads)
 
+        if not chunked(patches):
+            return classify(slice(None))
+        count = patches.shape[1] if table is None else table[0].shape[1]
         width = len(patches) * patches.shape[-1]
-        return map_chunks(classify, index.shape[1], width, patches.dtype, dim=-1)
+        return map_chunks(classify, count, width, patches.dtype, dim=-1)
 
-    def _classify(self, patches: Tensor, heads: Tensor, index: Tensor, weight: Tensor) -> Tensor:
-        features = ops.interpolate(patches, index, weight).unflatten(-1, (heads.shape[1], -1))
+    def _classify(self, features: Tensor, heads: Tensor) -> Tensor:
+        """features (b, n, m · u) and heads (b, m, c, u) to logits (b, m, c, n)."""
+        features = features.unflatten(-1, (heads.shape[1], -1))
         for layer in list(self.output_upscaling)[1:]:
             features = layer(features)
         logits = features.transpose(1, 2) @ heads.transpose(-1, -2)  # (b, m, n, c)

@@ -77,6 +77,7 @@ class PointSAM(nn.Module):
         visible: Tensor | None = None,
         mask_logits: Tensor | None = None,
         multimask: bool = False,
+        at_centers: bool = False,
     ) -> tuple[Tensor, Tensor]:
         """Masks of m objects in each of the b encoded clouds.
 
@@ -86,9 +87,10 @@ class PointSAM(nn.Module):
             visible: (b, m, q) bool, False where a click is padding; None: no padding.
             mask_logits: (b, m, n) float32, the mask prompts; None: none.
             multimask: three masks of an ambiguous click, else one.
+            at_centers: logits at the l patch centres alone, many times cheaper than at n points.
 
         Returns:
-            logits (b, m, c, n) float32, the mask is where they are above 0;
+            logits (b, m, c, n or l) float32, the mask is where they are above 0;
             predicted IoUs (b, m, c) float32, as the head gives them.
         """
         points = encoding.embedding[:, None]
@@ -103,8 +105,7 @@ class PointSAM(nn.Module):
             encoding.position,
             embedded.unflatten(0, (b, m)),
             visible,
-            encoding.patches.index,
-            encoding.patches.weight,
+            None if at_centers else (encoding.patches.index, encoding.patches.weight),
             multimask,
             encoding.first_view if mask_logits is None else None,
         )

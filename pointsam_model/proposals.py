@@ -1,0 +1,262 @@
+"""Proposals: every object of a cloud, asked for by nobody (paper, section 4).
+
+Clicks all over the cloud are decoded at the patch centres alone, which costs a fraction of whole
+masks. Many clicks fall on one object and give it masks that agree: together they tell more than the
+best of them. So each mask that non-maximum suppression leaves is put together with those that agree
+with it, and decoded once more, at every point, from their mean and a few of their clicks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, fields
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from pointsam_model import ops
+from pointsam_model.cloud import Cloud
+from pointsam_model.config import PredictorConfig, ProposalConfig, ReductionConfig
+from pointsam_model.connectivity import Surface
+from pointsam_model.embedding import Embedding
+from pointsam_model.errors import CancelledError
+from pointsam_model.instances import Instance, instances_of
+from pointsam_model.nn import PointSAM
+from pointsam_model.planes import is_flat
+from pointsam_model.predictor import Predictor
+from pointsam_model.prompt import STABILITY_OFFSET, Prediction
+from pointsam_model.suppression import overlaps, suppress
+
+AGREE = 0.6  # IoU from which two masks are of one object
+CLICKS = 3  # of those that agree, the leader's among them, spread over the object
+SURE = 8.0  # logits beyond it count as this in a mean: no mask decides alone
+POINTS_A_CLICK = 8  # kept points for each click, at least: small clouds get fewer
+TENSORS = 12  # as large as an object's point features, that a decoder batch holds at once
+
+
+class ProposalGenerator:
+    """Segments everything in a cloud (SAM's automatic mask generator, for clouds).
+
+    Deterministic, and holds no state: may be called from several threads.
+
+    Args:
+        model: a network in evaluation mode (`load_model`).
+        config: how many clicks, and which masks stay.
+        predictor: how clouds are embedded.
+        reduction: which points of a cloud the network sees.
+    """
+
+    def __init__(
+        self,
+        model: PointSAM,
+        config: ProposalConfig | None = None,
+        predictor: PredictorConfig | None = None,
+        reduction: ReductionConfig | None = None,
+    ) -> None:
+        self.model = model
+        self.config = config or ProposalConfig()
+        self.predictor = Predictor(model, predictor, reduction)
+
+    @torch.inference_mode()
+    def generate(
+        self,
+        cloud: Cloud | Embedding,
+        progress: Callable[[int, int], None] | None = None,
+        cancelled: Callable[[], bool] | None = None,
+    ) -> list[Instance]:
+        """Proposes the objects of a cloud.
+
+        Args:
+            cloud: a cloud, or one that `Predictor.embed` has embedded.
+            progress: told after each batch how many of how many clicks are decoded.
+            cancelled: asked before each batch; True ends the work.
+
+        Returns:
+            At most `config.max_instances` instances, best first.
+
+        Raises:
+            CloudError: too few points are left to embed.
+            CancelledError: `cancelled` said so.
+        """
+        embedding = cloud if isinstance(cloud, Embedding) else self.predictor.embed(cloud)
+        work = _Work(self.model, self.config, embedding, progress, cancelled)
+        rough = work.rough_masks()
+        if len(rough.rank) == 0:
+            return []
+        return work.instances(work.decoded_again(*work.leaders(rough)))
+
+
+@dataclass(frozen=True)
+class _RoughMasks:
+    """Masks at the l patch centres, on the model's device, best first.
+
+    Attributes:
+        logits: (c, l).
+        rank: (c,) predicted IoU times stability.
+        click: (c,) the patch whose centre was clicked.
+    """
+
+    logits: Tensor
+    rank: Tensor
+    click: Tensor
+
+    @classmethod
+    def joined(cls, parts: list[_RoughMasks]) -> _RoughMasks:
+        joined = cls(*(torch.cat([getattr(it, item.name) for it in parts]) for item in fields(cls)))
+        return joined.rows(torch.argsort(joined.rank, descending=True, stable=True))
+
+    def rows(self, which: Tensor) -> _RoughMasks:
+        return _RoughMasks(*(getattr(self, item.name)[which] for item in fields(self)))
+
+
+class _Work:
+    """One call of `generate`: the steps in their order."""
+
+    def __init__(
+        self,
+        model: PointSAM,
+        config: ProposalConfig,
+        embedding: Embedding,
+        progress: Callable[[int, int], None] | None,
+        cancelled: Callable[[], bool] | None,
+    ) -> None:
+        self.model, self.config, self.embedding = model, config, embedding
+        self.patches = embedding.encoding.patches
+        self.weight = torch.from_numpy(embedding.center_counts).to(model.device).float()
+        self.progress, self.cancelled = progress, cancelled
+
+    def rough_masks(self) -> _RoughMasks:
+        """All masks of clicks all over the cloud that are good enough, best first."""
+        centers = self.patches.centers[0]
+        few = max(1, len(self.embedding.kept.rows) // POINTS_A_CLICK)
+        count = min(self.config.points, len(centers), few)
+        clicks = torch.arange(count, device=centers.device)  # centres are in farthest point order
+        parts = []
+        for batch in self._batches(count, len(centers) * self.model.config.decoder.dim):
+            logits, scores = self._decode(clicks[batch, None], at_centers=True)
+            parts.append(self._good_enough(logits, scores, clicks[batch]))
+            if self.progress:
+                self.progress(batch.stop, count)
+        return _RoughMasks.joined(parts)
+
+    def leaders(self, rough: _RoughMasks) -> tuple[Tensor, Tensor]:
+        """Of masks of one object the best, with what the others say.
+
+        Returns:
+            logits (k, l), the mean of the masks that agree, and clicks (k, CLICKS) on them.
+        """
+        iou = overlaps(rough.logits > 0, self.weight)
+        rows = suppress(iou, rough.rank, self.config.nms_iou)[: self.config.max_instances]
+        agree = (iou[rows] >= AGREE) * rough.rank.clamp_min(1e-3)
+        logits = (agree / agree.sum(1, keepdim=True)) @ rough.logits.clamp(-SURE, SURE)
+        clicked = (agree > 0) & (logits[:, rough.click] > 0)
+        return logits, self._spread(rough.click, rough.click[rows], clicked)
+
+    def decoded_again(self, rough: Tensor, clicks: Tensor) -> Prediction:
+        """Masks (k, m) from rough ones (k, l) and clicks (k, q); without doubles, best first."""
+        kept = len(self.embedding.kept.rows)
+        index, weight = self.patches.index[0], self.patches.weight[0]
+        masks = ops.interpolate(rough.t().contiguous(), index, weight).t().contiguous()
+        logits, scores = rough.new_empty(len(rough), kept), rough.new_empty(len(rough))
+        widest = max(self.model.config.patch_hidden) * self._prompt_points()
+        for batch in self._batches(len(rough), widest):
+            decoded, score = self._decode(clicks[batch], mask_logits=masks[None, batch])
+            logits[batch], scores[batch] = decoded[:, 0], score[:, 0]
+        counts = torch.from_numpy(self.embedding.source_counts).to(logits.device).float()
+        rank = scores * _stability(logits, counts)
+        some = (logits > 0).any(1)
+        logits, scores, rank = logits[some], scores[some], rank[some]
+        stay = suppress(overlaps(logits > 0, counts), rank, self.config.nms_iou)
+        return Prediction(self.embedding, logits[stay].cpu().numpy(), scores[stay].cpu().numpy())
+
+    def instances(self, exact: Prediction) -> list[Instance]:
+        """Whole and connected, no plane that others stand on; best first."""
+        if len(exact.logits) == 0:
+            return []
+        found = instances_of(Prediction(self.embedding, self._cleaned(exact.logits), exact.scores))
+        valid = int(self.embedding.source_counts.sum())
+        return [
+            instance
+            for instance in found
+            if len(instance.indices) >= self.config.min_points
+            and not self._is_support(instance, len(instance.indices) / valid)
+        ]
+
+    def _decode(
+        self, clicks: Tensor, mask_logits: Tensor | None = None, *, at_centers: bool = False
+    ) -> tuple[Tensor, Tensor]:
+        """Logits (p, c, l or m) and predicted IoUs (p, c) of clicks (p, q) on patch centres."""
+        coords = self.patches.centers[:, clicks]
+        logits, scores = self.model.decode(
+            self.embedding.encoding,
+            coords,
+            torch.ones(coords.shape[:-1], dtype=torch.int64, device=coords.device),
+            mask_logits=mask_logits,
+            multimask=mask_logits is None,
+            at_centers=at_centers,
+        )
+        return logits[0], scores[0]
+
+    def _good_enough(self, logits: Tensor, scores: Tensor, clicks: Tensor) -> _RoughMasks:
+        """Of masks (p, 3, l) those that are neither too small nor too large, sure and stable."""
+        stability = _stability(logits, self.weight)
+        share = (logits > 0).float() @ self.weight / self.weight.sum()
+        good = (share > 0) & (share <= self.config.max_share)
+        good &= (scores >= self.config.min_score) & (stability >= self.config.min_stability)
+        clicks = clicks[:, None].expand_as(scores)
+        return _RoughMasks(logits[good], (scores * stability)[good], clicks[good])
+
+    def _prompt_points(self) -> int:
+        """Points of all patches that a mask prompt looks at."""
+        patches, size = self.patches.groups[0].shape
+        return patches * min(size, self.model.config.mask_patch_size or size)
+
+    def _spread(self, click: Tensor, first: Tensor, usable: Tensor) -> Tensor:
+        """(k, CLICKS) of the clicks (c,) that are usable (k, c), each far from those before."""
+        centers = self.patches.centers[0]
+        chosen = [first]
+        left = torch.where(usable, torch.inf, 0.0)
+        for _ in range(CLICKS - 1):
+            step = (centers[click] - centers[chosen[-1]][:, None]).square().sum(-1)
+            left = torch.minimum(left, step)
+            farthest, row = left.max(1)
+            chosen.append(torch.where(farthest > 0, click[row], chosen[-1]))
+        return torch.stack(chosen, 1)
+
+    def _cleaned(self, logits: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Logits (c, m) whose masks have neither holes nor specks."""
+        if self.config.piece_share == 0:
+            return logits
+        surface = Surface(self.embedding.kept.points)
+        cleaned = logits.copy()
+        for row in cleaned:
+            mask = row > 0
+            right = surface.cleaned(mask, self.config.piece_share)
+            row[right & ~mask] = STABILITY_OFFSET
+            row[mask & ~right] = -STABILITY_OFFSET
+        return cleaned
+
+    def _is_support(self, instance: Instance, share: float) -> bool:
+        return share > self.config.max_flat_share and is_flat(instance.points)
+
+    def _batches(self, count: int, values: int) -> Iterator[slice]:
+        """Slices of objects that hold so many values each, of bounded memory.
+
+        Raises:
+            CancelledError: the caller has lost interest.
+        """
+        itemsize = self.model.pc_encoder.out_proj.weight.element_size()
+        step = max(1, int(self.config.batch_mib * 2**20 / (values * itemsize * TENSORS)))
+        for start in range(0, count, step):
+            if self.cancelled and self.cancelled():
+                raise CancelledError("the proposals were cancelled")
+            yield slice(start, min(start + step, count))
+
+
+def _stability(logits: Tensor, weight: Tensor) -> Tensor:
+    """(...) IoU of masks (..., l) at logits +1 and -1; 0 for one that is empty at -1."""
+    inner = (logits > STABILITY_OFFSET).float() @ weight
+    outer = (logits > -STABILITY_OFFSET).float() @ weight
+    return inner / outer.clamp_min(1)
