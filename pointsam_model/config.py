@@ -94,6 +94,7 @@ class ModelConfig:
     decoder: DecoderConfig = DecoderConfig()
     num_multimask: int = 3
     mask_patch_size: int = 0  # most points of a patch that a mask prompt looks at; 0: all of them
+    first_click_votes: int = 0  # neighbours that are asked what a first click means; 0: published
     prompt_iterations: int = 7
     large_clouds: tuple[PatchRule, ...] = ()  # for more points than `num_patches` serves well
     max_points: int = 10_000  # kept points on a CPU
@@ -174,6 +175,13 @@ class PredictorConfig:
         True,
         "several clicks at once without a mask: decode the first alone and use its mask as prompt",
     )
+    first_click_votes: int = setting(
+        -1,
+        "patches around a first click that are clicked too, to tell its masks apart: fewer wrong "
+        "masks, a slower first click; 0: none; -1: the preset's",
+        low=-1,
+        high=256,
+    )
     snap_radius_m: float = setting(
         0.05, "a click may be this far from the nearest point [m]", low=0.0, high=1e6
     )
@@ -192,12 +200,15 @@ class ProposalConfig:
         low=1,
         high=16_384,
     )
-    min_score: float = setting(0.4, "masks of lower predicted IoU are dropped", low=0.0, high=1.0)
+    min_score: float = setting(0.2, "masks of lower predicted IoU are dropped", low=0.0, high=1.0)
     min_stability: float = setting(
-        0.6, "masks that change more between logits -1 and +1 (IoU) are dropped", low=0.0, high=1.0
+        0.3, "masks that change more between logits -1 and +1 (IoU) are dropped", low=0.0, high=1.0
     )
     nms_iou: float = setting(
-        0.3, "of masks that overlap more (IoU), the best stays", low=0.0, high=1.0
+        0.5,
+        "of masks that overlap more (IoU), the best stays; the paper has 0.3",
+        low=0.0,
+        high=1.0,
     )
     max_instances: int = setting(250, "most instances of a cloud", low=1, high=10_000)
     min_points: int = setting(

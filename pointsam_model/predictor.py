@@ -17,6 +17,7 @@ from pointsam_model.embedding import Embedding
 from pointsam_model.errors import PromptError
 from pointsam_model.nn import PointSAM, make_patches
 from pointsam_model.prompt import Prediction, Prompt
+from pointsam_model.voting import ask_around
 
 OBJECTS_AT_ONCE = 32  # objects in one decoder batch: bounds the memory
 
@@ -191,6 +192,12 @@ class Predictor:
             clicks[row, : len(question.labels)] = question.clicks
             labels[row, : len(question.labels)] = question.labels
         masks = [question.mask for question in questions if question.mask is not None]
+        votes = self.config.first_click_votes
+        votes = self.model.config.first_click_votes if votes < 0 else votes
+        if votes and most == 1 and not masks and questions[0].multimask:
+            asked = torch.from_numpy(clicks[:, 0]).to(device)
+            logits, scores = ask_around(self.model, embedding, asked, votes)
+            return logits.cpu().numpy(), scores.cpu().numpy()
         logits, scores = self.model.decode(
             embedding.encoding,
             torch.from_numpy(clicks).to(device)[None],

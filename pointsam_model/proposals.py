@@ -1,9 +1,10 @@
 """Proposals: every object of a cloud, asked for by nobody (paper, section 4).
 
 Clicks all over the cloud are decoded at the patch centres alone, which costs a fraction of whole
-masks. Many clicks fall on one object and give it masks that agree: together they tell more than the
-best of them. So each mask that non-maximum suppression leaves is put together with those that agree
-with it, and decoded once more, at every point, from their mean and a few of their clicks.
+masks. Many clicks fall on one object and give it masks that agree: how many do says more of a mask
+than its predicted IoU, and together they tell more than the best of them. So each mask that
+non-maximum suppression leaves is put together with those that agree with it, and decoded once more,
+at every point, from their mean and a few of their clicks.
 """
 
 from __future__ import annotations
@@ -28,10 +29,10 @@ from pointsam_model.planes import is_flat
 from pointsam_model.predictor import Predictor
 from pointsam_model.prompt import STABILITY_OFFSET, Prediction
 from pointsam_model.suppression import overlaps, suppress
+from pointsam_model.voting import AGREE, SURE
 
-AGREE = 0.6  # IoU from which two masks are of one object
 CLICKS = 3  # of those that agree, the leader's among them, spread over the object
-SURE = 8.0  # logits beyond it count as this in a mean: no mask decides alone
+LEAST = 1e-3  # rank of a mask that is no good: weights must be above 0
 POINTS_A_CLICK = 8  # kept points for each click, at least: small clouds get fewer
 TENSORS = 12  # as large as an object's point features, that a decoder batch holds at once
 
@@ -94,7 +95,7 @@ class _RoughMasks:
 
     Attributes:
         logits: (c, l).
-        rank: (c,) predicted IoU times stability.
+        rank: (c,) predicted IoU times stability, at least a little.
         click: (c,) the patch whose centre was clicked.
     """
 
@@ -147,12 +148,14 @@ class _Work:
         Returns:
             logits (k, l), the mean of the masks that agree, and clicks (k, CLICKS) on them.
         """
-        iou = overlaps(rough.logits > 0, self.weight)
-        rows = suppress(iou, rough.rank, self.config.nms_iou)[: self.config.max_instances]
-        agree = (iou[rows] >= AGREE) * rough.rank.clamp_min(1e-3)
-        logits = (agree / agree.sum(1, keepdim=True)) @ rough.logits.clamp(-SURE, SURE)
-        clicked = (agree > 0) & (logits[:, rough.click] > 0)
-        return logits, self._spread(rough.click, rough.click[rows], clicked)
+        masks = rough.logits > 0
+        overlap = overlaps(masks, masks, self.weight)
+        rank = rough.rank * self._consent(rough, overlap >= AGREE)
+        rows = suppress(overlap, rank, AGREE)[: self.config.max_instances]
+        votes = torch.where(overlap[rows] >= AGREE, rank, 0.0)
+        logits = (votes / votes.sum(1, keepdim=True)) @ rough.logits.clamp(-SURE, SURE)
+        usable = (votes > 0) & (logits[:, rough.click] > 0)
+        return logits, self._spread(rough.click, rough.click[rows], usable)
 
     def decoded_again(self, rough: Tensor, clicks: Tensor) -> Prediction:
         """Masks (k, m) from rough ones (k, l) and clicks (k, q); without doubles, best first."""
@@ -168,7 +171,8 @@ class _Work:
         rank = scores * _stability(logits, counts)
         some = (logits > 0).any(1)
         logits, scores, rank = logits[some], scores[some], rank[some]
-        stay = suppress(overlaps(logits > 0, counts), rank, self.config.nms_iou)
+        overlap = overlaps(logits > 0, logits > 0, counts)
+        stay = suppress(overlap, rank, self.config.nms_iou)
         return Prediction(self.embedding, logits[stay].cpu().numpy(), scores[stay].cpu().numpy())
 
     def instances(self, exact: Prediction) -> list[Instance]:
@@ -206,12 +210,21 @@ class _Work:
         good = (share > 0) & (share <= self.config.max_share)
         good &= (scores >= self.config.min_score) & (stability >= self.config.min_stability)
         clicks = clicks[:, None].expand_as(scores)
-        return _RoughMasks(logits[good], (scores * stability)[good], clicks[good])
+        rank = (scores * stability).clamp_min(LEAST)
+        return _RoughMasks(logits[good], rank[good], clicks[good])
 
     def _prompt_points(self) -> int:
         """Points of all patches that a mask prompt looks at."""
         patches, size = self.patches.groups[0].shape
         return patches * min(size, self.model.config.mask_patch_size or size)
+
+    def _consent(self, rough: _RoughMasks, agree: Tensor) -> Tensor:
+        """(c,) share of the clicks inside of a mask that have given a mask that agrees with it."""
+        made = torch.nn.functional.one_hot(rough.click, rough.logits.shape[1]).float()
+        inside = rough.logits > 0
+        consenting = ((agree.float() @ made) > 0) & inside
+        clicked = made.amax(0)
+        return consenting.sum(1) / (inside.float() @ clicked).clamp_min(1)
 
     def _spread(self, click: Tensor, first: Tensor, usable: Tensor) -> Tensor:
         """(k, CLICKS) of the clicks (c,) that are usable (k, c), each far from those before."""

@@ -7,20 +7,21 @@ import torch
 from torch import Tensor
 
 
-def overlaps(masks: Tensor, weight: Tensor) -> Tensor:
-    """IoU of each mask with each other one.
+def overlaps(masks: Tensor, others: Tensor, weight: Tensor) -> Tensor:
+    """IoU of each mask with each of the others; two empty masks have none.
 
     Args:
-        masks: (c, l) bool, over l cells, none of them empty.
+        masks: (.., a, l) bool, over l cells.
+        others: (.., b, l) bool.
         weight: (l,) float32, points in each cell.
 
     Returns:
-        (c, c) float32, 0 to 1.
+        (.., a, b) float32, 0 to 1.
     """
-    cells = masks.float()
-    shared = (cells * weight) @ cells.t()
-    size = shared.diagonal()
-    return shared / (size[:, None] + size - shared)
+    first, second = masks.float(), others.float()
+    shared = (first * weight) @ second.transpose(-1, -2)
+    sizes = (first @ weight)[..., :, None] + (second @ weight)[..., None, :]
+    return shared / (sizes - shared).clamp_min(1)
 
 
 def suppress(iou: Tensor, rank: Tensor, highest: float) -> Tensor:

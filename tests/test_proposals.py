@@ -195,7 +195,7 @@ def test_suppression_keeps_the_best_of_what_overlaps(data: st.DataObject) -> Non
     rank = data.draw(st.lists(st.integers(0, 4), min_size=len(masks), max_size=len(masks)))
     highest = data.draw(st.sampled_from([0.0, 0.3, 0.5, 0.9]))
     tensor = torch.tensor(masks, dtype=torch.bool).reshape(len(masks), cells)
-    iou = overlaps(tensor, torch.tensor(weight).float())
+    iou = overlaps(tensor, tensor, torch.tensor(weight).float())
     kept = suppress(iou, torch.tensor(rank).float(), highest).tolist()
 
     def overlap(a: int, b: int) -> float:
