@@ -196,3 +196,16 @@ def test_the_full_size_large_file_loads_with_bounded_memory(
     assert int(parameters) > 300_000_000
     weights_mib = int(parameters) * (4 if dtype == "float32" else 2) / 2**20
     assert weights_mib < float(peak) < most_mib  # the mapped file counts where it is read
+
+
+@pytest.mark.parametrize("start", [b"\x80", b"PK"])
+def test_a_checkpoint_whose_header_length_looks_like_a_pickle_loads(
+    weights: dict[str, torch.Tensor], tmp_path: Path, start: bytes
+) -> None:
+    path = tmp_path / "w.safetensors"
+    save_file(weights, path, {"about": ""})
+    length = int.from_bytes(path.read_bytes()[:8], "little")
+    turn = 256 ** len(start)
+    save_file(weights, path, {"about": "x" * ((int.from_bytes(start, "little") - length) % turn)})
+    assert path.read_bytes()[: len(start)] == start
+    load_model(CONFIG, path, device="cpu")

@@ -124,13 +124,14 @@ def _check_is_safetensors(path: Path) -> None:
             start = file.read(9)
     except OSError as error:
         raise CheckpointError(f"cannot read the checkpoint {path}: {error.strerror}") from error
+    if start[8:9] == b"{":  # after the length of the header, whose bytes may be any
+        return
     if start[:2] == b"PK" or start[:1] == b"\x80":
         raise CheckpointError(
             f"{path} is a pickle (a torch .pt/.pth file), which can run code when loaded; "
             "only safetensors files are read"
         )
-    if len(start) < 9 or start[8:9] != b"{":
-        raise CheckpointError(f"{path} is no safetensors file: its header does not start with {{")
+    raise CheckpointError(f"{path} is no safetensors file: its header does not start with {{")
 
 
 def _check_config(network: nn.Module, metadata: dict[str, str], path: Path) -> None:
