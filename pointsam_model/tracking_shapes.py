@@ -1,0 +1,173 @@
+"""Where an object was last seen, and how much of it another cloud shows at the same place.
+
+Masks of two clouds share no rows: a sensor samples a surface anew each time, from elsewhere and in
+another density. What they share is space, so overlap is counted on points thinned to one a voxel,
+in one fixed coordinate frame.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.spatial import cKDTree
+
+_UNIFORM = math.sqrt(12)  # diagonal of an evenly filled box over its points' rms distance
+_WITHIN = 1.25  # voxels: two samplings of one surface are that near nearly everywhere
+_REMEMBERED = 2  # sightings
+
+
+@dataclass(frozen=True, eq=False)
+class Shape:
+    """An object in one cloud, in the tracking frame.
+
+    Attributes:
+        points: (k, 3) float64 [m], the mean of its points in each voxel.
+        voxel_m: edge of those voxels [m].
+    """
+
+    points: NDArray[np.float64] = field(repr=False)
+    voxel_m: float
+
+    @classmethod
+    def of(cls, points: NDArray[np.floating], voxel_share: float, least_voxel_m: float) -> Shape:
+        """Thins an object's points.
+
+        Args:
+            points: (n, 3) [m], at least one, in the tracking frame.
+            voxel_share: edge of a voxel as a share of the object's diagonal; objects of few points
+                get larger ones, as far apart as their points.
+            least_voxel_m: no voxel is smaller [m]; the sensor's noise should fit in.
+        """
+        offset = points - points.mean(0)
+        diagonal = _UNIFORM * math.sqrt(np.einsum("ij,ij->", offset, offset) / len(points))
+        voxel_m = max(least_voxel_m, diagonal * max(voxel_share, 1 / math.sqrt(len(points))))
+        return cls(_voxel_means(points, voxel_m), voxel_m)
+
+    @cached_property
+    def centroid(self) -> NDArray[np.float64]:
+        """(3,) [m], whatever the density of the points."""
+        return self.points.mean(0)
+
+    @cached_property
+    def radius(self) -> float:
+        """How far its points reach from the centroid [m]."""
+        return float(np.linalg.norm(self.points - self.centroid, axis=1).max())
+
+    def overlap(self, other: Shape, moved: NDArray[np.float64] | None = None) -> float:
+        """IoU of two objects in space, 0 to 1.
+
+        Args:
+            other: seen in another cloud.
+            moved: (3,) [m] by which this one is thought to have moved since; None: not at all.
+        """
+        moved = np.zeros(3) if moved is None else moved
+        near = _WITHIN * max(self.voxel_m, other.voxel_m)
+        apart = np.linalg.norm(self.centroid + moved - other.centroid)
+        if apart > self.radius + other.radius + near:
+            return 0.0
+        ours = _share_near(self.points + moved, other._tree, near)
+        theirs = _share_near(other.points - moved, self._tree, near) if ours else 0.0
+        # Both shares are of one intersection, so the points need no common density.
+        both = ours * theirs
+        return both / (ours + theirs - both) if both else 0.0
+
+    @cached_property
+    def _tree(self) -> cKDTree:
+        return cKDTree(self.points)
+
+
+class Motion:
+    """Where an object was seen, and where it may be by now.
+
+    Args:
+        shape: the object as first seen.
+        stamp_s: when that was [s].
+    """
+
+    def __init__(self, shape: Shape, stamp_s: float) -> None:
+        self._seen = [(shape, stamp_s)]
+        self._velocity = np.zeros(3)  # m/s
+
+    @property
+    def shape(self) -> Shape:
+        """As last seen."""
+        return self._seen[-1][0]
+
+    @property
+    def seen_s(self) -> float:
+        """When it was last seen [s]."""
+        return self._seen[-1][1]
+
+    def moves(self, stamp_s: float) -> list[NDArray[np.float64]]:
+        """How far it may have moved since it was last seen [m]: not at all, and on as before.
+
+        A partial view shifts the centroid of an object at rest; that it stayed is always asked.
+        """
+        return self._moves(self.shape, stamp_s - self.seen_s)
+
+    def overlap(self, shape: Shape, stamp_s: float) -> float:
+        """IoU in space with an object of a later cloud, where and as it fits best.
+
+        As it was before counts too: a mask that leaked or was cut once decides nothing.
+        """
+        return max(
+            old.overlap(shape, moved)
+            for old, seen_s in self._seen
+            for moved in self._moves(old, stamp_s - seen_s)
+        )
+
+    def see(self, shape: Shape, stamp_s: float, max_speed: float) -> None:
+        """The object in a later cloud; velocities beyond `max_speed` [m/s] are cut to it."""
+        passed = stamp_s - self.seen_s
+        if passed > 0:
+            newest = (shape.centroid - self.shape.centroid) / passed
+            # Half of what was known: a centroid jumps with each change of the mask.
+            velocity = (self._velocity + newest) / 2
+            speed = float(np.linalg.norm(velocity))
+            self._velocity = velocity * min(1.0, max_speed / speed) if speed else velocity
+        self._seen = [*self._seen, (shape, stamp_s)][-_REMEMBERED:]
+
+    def _moves(self, shape: Shape, passed: float) -> list[NDArray[np.float64]]:
+        on = self._velocity * passed
+        rests = np.linalg.norm(on) < shape.voxel_m / 2
+        return [np.zeros(3)] if rests else [np.zeros(3), on]
+
+
+def in_frame(points: NDArray[np.floating], transform: ArrayLike | None) -> NDArray[np.float64]:
+    """Points (n, 3) [m] of a cloud in the tracking frame.
+
+    Args:
+        transform: (4, 4) from the cloud's coordinate frame into it; None: they are the same.
+
+    Raises:
+        ValueError: no rigid transform.
+    """
+    if transform is None:
+        return points.astype(np.float64)
+    matrix = np.asarray(transform, np.float64)
+    if matrix.shape != (4, 4):
+        raise ValueError(f"the transform has the shape {matrix.shape}; it must be (4, 4)")
+    turn = matrix[:3, :3]
+    rigid = np.allclose(turn @ turn.T, np.eye(3), atol=1e-3) and np.linalg.det(turn) > 0
+    if not (np.isfinite(matrix).all() and rigid and np.allclose(matrix[3], (0, 0, 0, 1))):
+        raise ValueError(f"the transform {matrix.tolist()} is not a rotation and a translation")
+    return points.astype(np.float64) @ turn.T + matrix[:3, 3]
+
+
+def _voxel_means(points: NDArray[np.floating], voxel_m: float) -> NDArray[np.float64]:
+    """(k, 3) mean of the points in each voxel that has any."""
+    cell = np.floor((points - points.min(0)) / voxel_m).astype(np.int64)
+    wide, deep, _ = (cell.max(0) + 1).tolist()
+    key = cell[:, 0] + wide * (cell[:, 1] + deep * cell[:, 2])
+    _, voxel, counts = np.unique(key, return_inverse=True, return_counts=True)
+    sums = [np.bincount(voxel, points[:, axis]) for axis in range(3)]
+    return np.stack(sums, 1) / counts[:, None]
+
+
+def _share_near(points: NDArray[np.float64], tree: cKDTree, near: float) -> float:
+    distances, _ = tree.query(points, distance_upper_bound=near)
+    return float(np.isfinite(distances).mean())

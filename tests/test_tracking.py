@@ -1,0 +1,343 @@
+"""Ids stay with objects: from other views, in motion, behind others, through masks with errors."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from random import Random
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from benchmarks.tracking_sequences import (
+    Mask,
+    MovingCloud,
+    faulty_masks,
+    moving_sequence,
+    true_masks,
+)
+from pointsam_model import ConfigError
+from pointsam_model.config import configured
+from pointsam_model.evaluation.tracking import TrackedCloud, TrackingResult, evaluate_tracking
+from pointsam_model.tracking import Tracker, TrackingConfig
+from pointsam_model.tracking_shapes import Shape
+
+SEEDS = (0, 3, 5)
+MOVED = (0.0, 0.5, 0.0)
+
+
+def box(middle: Sequence[float], seed: int = 0, points: int = 600, side: float = 0.1) -> Mask:
+    """Points on the surface of a cube, drawn anew for each seed."""
+    random = np.random.default_rng(seed)
+    xyz = random.uniform(-side / 2, side / 2, (points, 3))
+    face = random.integers(0, 3, points)
+    xyz[np.arange(points), face] = np.where(random.random(points) < 0.5, -side / 2, side / 2)
+    return Mask(np.arange(points), (xyz + middle).astype(np.float32))
+
+
+def part(mask: Mask, share: float, axis: int = 0) -> Mask:
+    """The points of a mask on one side."""
+    rows = mask.points[:, axis] <= np.quantile(mask.points[:, axis], share)
+    return Mask(mask.indices[rows], mask.points[rows])
+
+
+def joined(*masks: Mask) -> Mask:
+    points = np.concatenate([mask.points for mask in masks])
+    return Mask(np.arange(len(points)), points)
+
+
+def turned(degrees: float, position: Sequence[float]) -> NDArray[np.float64]:
+    """A camera's pose: yawed and moved."""
+    angle = math.radians(degrees)
+    pose = np.eye(4)
+    pose[:2, :2] = [[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]]
+    pose[:3, 3] = position
+    return pose
+
+
+def seen_from(pose: NDArray[np.float64], mask: Mask) -> Mask:
+    """A mask in world coordinates in those of a camera."""
+    points = (mask.points - pose[:3, 3]) @ pose[:3, :3]
+    return Mask(mask.indices, points.astype(np.float32))
+
+
+@pytest.fixture(scope="module", params=SEEDS)
+def sequence(request: pytest.FixtureRequest) -> list[MovingCloud]:
+    return moving_sequence(request.param, clouds=8, turn_deg=20.0)
+
+
+def tracked(
+    sequence: Sequence[MovingCloud], masks: Sequence[list[Mask]], *, poses: bool = True
+) -> TrackingResult:
+    tracker = Tracker()
+    clouds = []
+    for cloud, found in zip(sequence, masks, strict=True):
+        ids = tracker.update(found, cloud.stamp_s, cloud.transform if poses else None)
+        clouds.append(
+            TrackedCloud(cloud.label, {i: it.indices for i, it in zip(ids, found, strict=True)})
+        )
+    return evaluate_tracking(clouds)
+
+
+def test_true_masks_of_a_moving_camera_and_a_carried_object_keep_their_ids(
+    sequence: list[MovingCloud],
+) -> None:
+    result = tracked(sequence, [list(true_masks(cloud)) for cloud in sequence])
+    assert result.objects >= 20
+    assert result.mota >= 0.95
+    assert result.idf1 >= 0.95
+
+
+def test_masks_with_errors_lose_little_more_than_the_errors_cost(
+    sequence: list[MovingCloud],
+) -> None:
+    rng = Random(1)
+    result = tracked(sequence, [list(faulty_masks(cloud, rng)) for cloud in sequence])
+    # What any ids would get with these masks.
+    covered = result.objects - result.lost
+    most = 2 * covered / (result.objects + covered + result.false)
+    assert result.idf1 >= most - 0.15
+    assert result.switches <= 0.15 * covered
+
+
+def test_without_poses_a_moving_camera_loses_ids() -> None:
+    clouds = moving_sequence(3, clouds=6, turn_deg=90.0, carried_m=0.0)
+    masks = [list(true_masks(cloud)) for cloud in clouds]
+    with_poses, without = tracked(clouds, masks), tracked(clouds, masks, poses=False)
+    assert with_poses.switches == 0
+    assert without.switches > 0
+
+
+def test_other_points_of_the_same_object_are_the_same_object() -> None:
+    tracker = Tracker()
+    first = tracker.update([box((0, 0, 1), 1), box((0.3, 0, 1), 2)], 0.0)
+    again = tracker.update([box((0.3, 0, 1), 3, points=90), box((0, 0, 1), 4, points=5000)], 0.1)
+    assert again == first[::-1]
+
+
+def test_noise_of_the_sensor_changes_no_id() -> None:
+    tracker = Tracker()
+    noise = np.random.default_rng(0)
+    ids = set()
+    for step in range(10):
+        mask = box((0, 0, 1), step)
+        rough = mask.points + noise.normal(0, 0.004, mask.points.shape)
+        ids |= set(tracker.update([replace(mask, points=rough)], step / 10))
+    assert len(ids) == 1
+
+
+def test_half_of_an_object_keeps_its_id() -> None:
+    tracker = Tracker()
+    first = tracker.update([box((0, 0, 1))], 0.0)
+    assert tracker.update([part(box((0, 0, 1), 1), 0.5)], 0.1) == first
+    assert tracker.update([box((0, 0, 1), 2)], 0.2) == first
+
+
+def test_a_camera_that_turns_does_not_matter_when_its_pose_is_known() -> None:
+    tracker = Tracker()
+    ids = []
+    for step in range(6):
+        pose = turned(60 * step, (0.2 * step, -0.1 * step, 0.0))
+        objects = [box((x, 0, 1), step + 10 * x) for x in (1, 2, 3)]
+        ids.append(tracker.update([seen_from(pose, it) for it in objects], step / 10, pose))
+    assert all(row == ids[0] for row in ids)
+
+
+def test_an_object_out_of_view_has_its_id_when_it_comes_back() -> None:
+    tracker = Tracker(TrackingConfig(keep_s=2.0))
+    here, there = box((0, 0, 1)), box((5, 0, 1))
+    (first,) = tracker.update([here], 0.0)
+    (second,) = tracker.update([there], 1.0)
+    assert tracker.update([here, there], 1.9) == [first, second]
+
+
+def test_an_object_hidden_for_longer_than_keep_s_is_a_new_one() -> None:
+    tracker = Tracker(TrackingConfig(keep_s=2.0))
+    (first,) = tracker.update([box((0, 0, 1))], 0.0)
+    assert tracker.update([], 2.0) == []
+    assert tracker.update([box((0, 0, 1), 1)], 2.1) != [first]
+
+
+def test_a_moving_object_is_where_it_would_be_behind_what_hid_it() -> None:
+    tracker = Tracker()
+    ids = [tracker.update([box((0.05 * step, 0, 1), step)], step / 10) for step in range(6)]
+    assert all(row == ids[0] for row in ids)
+    for step in range(6, 12):
+        tracker.update([], step / 10)
+    waiting, moved = box((0.0, 0, 1), 50), box((0.6, 0, 1), 51)
+    found = tracker.update([waiting, moved], 1.2)
+    assert found[1] == ids[0][0]
+
+
+def test_an_object_that_starts_with_a_jump_keeps_its_id() -> None:
+    tracker = Tracker()
+    first = tracker.update([box((0, 0, 1)), box((2, 0, 1))], 0.0)
+    assert tracker.update([box((0.15, 0, 1), 1), box((2, 0, 1), 2)], 0.2) == first
+
+
+def test_nothing_moves_faster_than_max_speed() -> None:
+    tracker = Tracker(TrackingConfig(max_speed=0.5))
+    first = tracker.update([box((0, 0, 1))], 0.0)
+    assert tracker.update([box((0.15, 0, 1), 1)], 0.2) != first
+
+
+def test_another_shape_at_another_place_is_another_object() -> None:
+    tracker = Tracker()
+    first = tracker.update([box((0, 0, 1))], 0.0)
+    plate = box((0.15, 0, 1), 1, side=0.4)
+    flat = replace(plate, points=plate.points * np.float32([1, 1, 0.01]) + np.float32([0, 0, 1]))
+    assert tracker.update([flat], 0.2) != first
+
+
+def test_two_objects_have_their_ids_again_after_one_mask_held_both() -> None:
+    tracker = Tracker()
+    left, right = box((0, 0, 1)), box((0.1, 0, 1), 1)
+    first = tracker.update([left, right], 0.0)
+    (both,) = tracker.update([joined(left, right)], 0.1)
+    assert both in first
+    assert tracker.update([box((0, 0, 1), 2), box((0.1, 0, 1), 3)], 0.2) == first
+
+
+def test_an_object_has_its_id_again_after_its_mask_broke_in_two() -> None:
+    tracker = Tracker()
+    whole = box((0, 0, 1))
+    (first,) = tracker.update([whole], 0.0)
+    larger = part(whole, 0.6)
+    rest = np.setdiff1d(whole.indices, larger.indices)
+    pieces = tracker.update([larger, Mask(rest, whole.points[rest])], 0.1)
+    assert pieces[0] == first
+    assert pieces[1] != first
+    assert tracker.update([box((0, 0, 1), 1)], 0.2) == [first]
+
+
+def test_time_that_jumps_back_begins_anew_and_gives_no_id_twice() -> None:
+    tracker = Tracker()
+    first = tracker.update([box((0, 0, 1)), box((1, 0, 1))], 10.0)
+    again = tracker.update([box((0, 0, 1)), box((1, 0, 1))], 9.0)
+    assert not set(first) & set(again)
+    assert tracker.update([box((0, 0, 1)), box((1, 0, 1))], 9.1) == again
+
+
+def test_clouds_of_one_stamp_keep_ids() -> None:
+    tracker = Tracker()
+    first = tracker.update([box((0, 0, 1))], 1.0)
+    assert tracker.update([box((0, 0, 1), 1)], 1.0) == first
+    assert tracker.update([box((0, 0, 1), 2)], 1.1) == first
+
+
+def test_an_empty_cloud_gives_no_ids_and_forgets_nothing() -> None:
+    tracker = Tracker()
+    assert tracker.update([], 0.0) == []
+    first = tracker.update([box((0, 0, 1))], 0.1)
+    assert tracker.update([], 0.2) == []
+    assert tracker.update([box((0, 0, 1), 1)], 0.3) == first
+
+
+def test_a_new_id_is_no_instances() -> None:
+    tracker = Tracker()
+    (first,) = tracker.update([box((0, 0, 1))], 0.0)
+    own = tracker.new_id()
+    _, third = tracker.update([box((0, 0, 1)), box((1, 0, 1))], 0.1)
+    assert len({first, own, third}) == 3
+
+
+def test_far_from_the_origin_ids_stay_too() -> None:
+    tracker = Tracker()
+    map_from_cloud = turned(30, (5.5e5, 4.2e6, 300.0))
+    first = tracker.update([box((0, 0, 1)), box((0.3, 0, 1))], 0.0, map_from_cloud)
+    again = tracker.update([box((0.3, 0, 1), 1), box((0, 0, 1), 2)], 0.1, map_from_cloud)
+    assert again == first[::-1]
+
+
+def test_one_point_is_an_instance() -> None:
+    tracker = Tracker()
+    point = Mask(np.arange(1), np.ones((1, 3), np.float32))
+    first = tracker.update([point], 0.0)
+    assert tracker.update([point], 0.1) == first
+
+
+@pytest.mark.parametrize(
+    "transform",
+    [np.eye(3), 2 * np.eye(4), np.diag([-1.0, 1.0, 1.0, 1.0]), np.full((4, 4), np.nan)],
+)
+def test_a_transform_that_is_not_rigid_is_refused(transform: NDArray[np.float64]) -> None:
+    with pytest.raises(ValueError, match="transform"):
+        Tracker().update([box((0, 0, 1))], 0.0, transform)
+
+
+def test_a_stamp_that_is_no_time_is_refused() -> None:
+    with pytest.raises(ValueError, match="stamp"):
+        Tracker().update([], math.nan)
+
+
+def test_settings_out_of_range_are_refused() -> None:
+    with pytest.raises(ConfigError, match="keep_s"):
+        configured(TrackingConfig(), {"keep_s": -1.0})
+
+
+def test_overlap_is_iou_whatever_the_density() -> None:
+    whole = Shape.of(box((0, 0, 0), 1, points=4000).points, 0.06, 0.001)
+    same = Shape.of(box((0, 0, 0), 2, points=500).points, 0.06, 0.001)
+    half = Shape.of(part(box((0, 0, 0), 3, points=4000), 0.5).points, 0.06, 0.001)
+    away = Shape.of(box(MOVED, 4).points, 0.06, 0.001)
+    assert whole.overlap(same) > 0.95
+    assert whole.overlap(half) == pytest.approx(0.5, abs=0.12)
+    assert whole.overlap(away) == 0.0
+    assert whole.overlap(away, np.array(MOVED)) > 0.9
+
+
+places = st.lists(
+    st.tuples(st.integers(-5, 5), st.integers(-5, 5), st.integers(0, 2)),
+    min_size=1,
+    max_size=8,
+)
+
+
+@settings(max_examples=30, deadline=None)
+@given(clouds=st.lists(places, min_size=1, max_size=4), order=st.randoms(use_true_random=False))
+def test_ids_are_unique_reproducible_and_permute_with_the_instances(
+    clouds: list[list[tuple[int, int, int]]], order: Random
+) -> None:
+    straight, again, shuffled = Tracker(), Tracker(), Tracker()
+    given_before: set[int] = set()
+    for number, middles in enumerate(clouds):
+        masks = [
+            box([0.12 * axis for axis in middle], seed=100 * number + row, points=60)
+            for row, middle in enumerate(middles)
+        ]
+        rows = list(range(len(masks)))
+        order.shuffle(rows)
+        stamp_s = 1.5 * number
+        ids = straight.update(masks, stamp_s)
+        assert len(set(ids)) == len(ids)
+        assert min(ids) >= 1
+        assert again.update(masks, stamp_s) == ids
+        assert shuffled.update([masks[row] for row in rows], stamp_s) == [ids[row] for row in rows]
+        new = sorted(set(ids) - given_before)
+        assert not given_before or not new or min(new) > max(given_before)
+        given_before |= set(ids)
+
+
+def test_a_sequence_is_the_same_for_the_same_seed() -> None:
+    first, again = (moving_sequence(2, clouds=2) for _ in range(2))
+    for one, other in itertools.zip_longest(first, again):
+        np.testing.assert_array_equal(one.xyz, other.xyz)
+        np.testing.assert_array_equal(one.label, other.label)
+        np.testing.assert_array_equal(one.transform, other.transform)
+
+
+def test_the_transform_puts_resting_objects_of_a_sequence_in_one_place() -> None:
+    first, last = moving_sequence(5, clouds=2, turn_deg=20.0, carried_m=0.0)
+    for number in np.intersect1d(first.label, last.label):
+        if number > 0 and min((it.label == number).sum() for it in (first, last)) > 200:
+            middles = [
+                np.median(it.xyz[it.label == number] @ it.transform[:3, :3].T, 0)
+                + it.transform[:3, 3]
+                for it in (first, last)
+            ]
+            assert np.linalg.norm(middles[0] - middles[1]) < 0.05
