@@ -32,6 +32,8 @@ DEV = [
     "mypy>=1.18",  # types
     "types-PyYAML>=6.0",  # types of pyyaml
     'open3d>=0.18; python_version < "3.13"',  # boxes are compared with its smallest ones
+    'cuda-bindings>=12.8,<13; sys_platform == "linux"',  # NVRTC from Python: kernels compile
+    'nvidia-cuda-nvrtc-cu12>=12.8,<13; sys_platform == "linux"',  # NVRTC, which needs no GPU
 ]
 
 

@@ -1,35 +1,35 @@
 """Operations on points: every backend against the few-line oracles, on clouds that break things.
 
-The GPU's code runs on CPU tensors here too, and on a GPU where there is one.
+What runs on a GPU is tested on CPU tensors too, its kernels through the shim.
 """
 
 from __future__ import annotations
 
-from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from kernel_shim import KernelsOnCpu
 from torch import Tensor
 
 from pointsam_model import ops
-from pointsam_model.ops import cpu, cuda, naive
+from pointsam_model.ops import cpu, kernel_ops, naive, torch_ops
 
+ON_A_GPU = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="no NVIDIA GPU here"),
+]
 BACKENDS = [
     pytest.param((cpu, "cpu"), id="cpu"),
-    pytest.param((cuda, "cpu"), id="cuda-code-on-cpu"),
-    pytest.param(
-        (cuda, "cuda"),
-        id="cuda",
-        marks=[
-            pytest.mark.gpu,
-            pytest.mark.skipif(not torch.cuda.is_available(), reason="no NVIDIA GPU here"),
-        ],
-    ),
+    pytest.param((torch_ops, "cpu"), id="torch-on-cpu"),
+    pytest.param((KernelsOnCpu(), "cpu"), id="kernels-on-cpu"),
+    pytest.param((torch_ops, "cuda"), id="torch", marks=ON_A_GPU),
+    pytest.param((kernel_ops, "cuda"), id="kernels", marks=ON_A_GPU),
 ]
-Backend = tuple[ModuleType, str]
+Backend = tuple[Any, str]
 EVERY_BACKEND = pytest.mark.parametrize("backend", BACKENDS)
 EXAMPLES = settings(max_examples=60, deadline=None)
 
@@ -316,14 +316,19 @@ def test_a_voxel_too_small_for_the_grid_is_refused(backend: Backend) -> None:
         module.voxel_rows(torch.full((3, 3), 1e9, device=device), 1e-12)
 
 
-def test_gpu_searches_in_chunks_give_what_one_chunk_gives(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_torch_searches_in_chunks_give_what_one_chunk_gives(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     points = torch.randn(300, 3)
-    whole = cuda.nearest_neighbours(points, points, 5), cuda.nearest_point(points + 0.1, points)
-    table = cuda.interpolation_table(points, points[:40])
-    monkeypatch.setattr(cuda, "CHUNK", 700)
-    assert torch.equal(cuda.nearest_neighbours(points, points, 5), whole[0])
-    assert torch.equal(cuda.nearest_point(points + 0.1, points), whole[1])
-    assert torch.equal(cuda.interpolation_table(points, points[:40])[0], table[0])
+    whole = (
+        torch_ops.nearest_neighbours(points, points, 5),
+        torch_ops.nearest_point(points + 0.1, points),
+    )
+    table = torch_ops.interpolation_table(points, points[:40])
+    monkeypatch.setattr(torch_ops, "CHUNK", 700)
+    assert torch.equal(torch_ops.nearest_neighbours(points, points, 5), whole[0])
+    assert torch.equal(torch_ops.nearest_point(points + 0.1, points), whole[1])
+    assert torch.equal(torch_ops.interpolation_table(points, points[:40])[0], table[0])
 
 
 @EXAMPLES

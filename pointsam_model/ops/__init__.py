@@ -34,8 +34,8 @@ __all__ = [
 def farthest_points(points: Tensor, count: int, *, start: int = 0) -> Tensor:
     """Greedy farthest point sampling: always the point farthest from all chosen so far.
 
-    Serves for patch centres. Distances are squared, in float32. Ties: the CPU and CUDA versions
-    each have a fixed rule, not the same one. A chosen row is not chosen again while others remain:
+    Serves for patch centres. Distances are squared, in float32. Ties: on a GPU the lowest
+    row; on a CPU another fixed rule, the library's. A chosen row is not chosen again while others remain:
     when every point left coincides with a chosen one, the rest are the unused rows in order.
 
     Args:

@@ -1,0 +1,141 @@
+"""The operations in plain PyTorch, for a GPU without CuPy: no more held than a chunk of distances.
+
+Contracts are in `pointsam_model.ops`. Nothing here is of a GPU only, so that tests run it anywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from pointsam_model.ops.decoding import decode_on_device as decode
+from pointsam_model.ops.interpolation import interpolate
+
+__all__ = [
+    "decode",
+    "downsample",
+    "farthest_points",
+    "interpolate",
+    "interpolation_table",
+    "nearest_neighbours",
+    "nearest_point",
+    "voxel_rows",
+]
+
+# Distances held at a time; with what their making needs, about 200 MB in float32.
+CHUNK = 2**24
+LARGEST_KEY = 2**62
+
+
+def farthest_points(points: Tensor, count: int, start: int) -> Tensor:
+    """Ties: the lowest row."""
+    clouds = points if points.dim() == 3 else points.unsqueeze(0)
+    # One coordinate per row: what a step reads then lies together.
+    axes = relative(clouds).transpose(1, 2).contiguous()
+    b, _, n = axes.shape
+    rows = torch.empty(b, count, dtype=torch.int64, device=points.device)
+    row = torch.full((b, 1), start, dtype=torch.int64, device=points.device)
+    left = torch.full((b, n), torch.inf, device=points.device)
+    chosen = left.new_full((b, 1), -1.0)
+    for step in range(count):
+        rows[:, step] = row[:, 0]
+        at = axes.gather(2, row.unsqueeze(1).expand(b, 3, 1))
+        left = torch.minimum(left, (axes - at).square_().sum(1)).scatter_(1, row, chosen)
+        row = left.argmax(1, keepdim=True)
+    return rows if points.dim() == 3 else rows[0]
+
+
+def downsample(points: Tensor, count: int) -> Tensor:
+    return farthest_points(points, count, 0).sort().values
+
+
+def nearest_neighbours(points: Tensor, centers: Tensor, k: int) -> Tensor:
+    return _nearest(centers, points, k)[1]
+
+
+def nearest_point(queries: Tensor, points: Tensor) -> Tensor:
+    found = [squared.argmin(1) for squared in _distances(queries, points)]
+    return torch.cat(found) if found else queries.new_empty(0, dtype=torch.int64)
+
+
+def interpolation_table(points: Tensor, centers: Tensor) -> tuple[Tensor, Tensor]:
+    squared, index = _nearest(points, centers, min(3, centers.shape[-2]))
+    weight = 1 / squared.double().clamp_min(1e-8)
+    return index, (weight / weight.sum(-1, keepdim=True)).float()
+
+
+def voxel_rows(points: Tensor, size: float) -> Tensor:
+    n = points.shape[0]
+    if n == 0:
+        return torch.empty(0, dtype=torch.int64, device=points.device)
+    exact = points.double()
+    cells = torch.floor(exact / size)
+    if not bool((cells.abs() < LARGEST_KEY).all()):
+        raise ValueError(f"voxels of {size} are too small for coordinates as large as these")
+    key = _voxel_keys(cells.long())
+    voxels, voxel = torch.unique(key, return_inverse=True)
+    sums = torch.zeros(len(voxels), 3, dtype=torch.float64, device=points.device)
+    sums.index_add_(0, voxel, exact)
+    mean = sums / torch.bincount(voxel, minlength=len(voxels)).unsqueeze(1)
+    # In single precision, so that the order in which a GPU sums a voxel decides nothing.
+    off = (exact - mean[voxel]).square().sum(1).float()
+    least = torch.full((len(voxels),), torch.inf, device=points.device)
+    least.scatter_reduce_(0, voxel, off, "amin")
+    row = torch.arange(n, device=points.device)
+    nearest = off == least[voxel]
+    rows = torch.full((len(voxels),), n, device=points.device)
+    rows.scatter_reduce_(0, voxel[nearest], row[nearest], "amin")
+    return rows.sort().values
+
+
+def _voxel_keys(cells: Tensor) -> Tensor:
+    """One int64 for each row of cells (n,3), equal for equal rows only."""
+    cells = cells - cells.amin(0)
+    x, y, z = (int(extent) + 1 for extent in cells.amax(0))
+    if x * y * z < LARGEST_KEY:
+        return (cells[:, 0] * y + cells[:, 1]) * z + cells[:, 2]
+    key, y, z = (torch.unique(axis, return_inverse=True)[1] for axis in cells.unbind(1))
+    for axis in (y, z):
+        key = torch.unique(key * (int(axis.max()) + 1) + axis, return_inverse=True)[1]
+    return key
+
+
+def _nearest(queries: Tensor, points: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """Squared distances and rows of the k nearest points of each query, of one cloud or a batch."""
+    if queries.dim() == 3:
+        both = [_nearest(*pair, k) for pair in zip(queries, points, strict=True)]
+        return torch.stack([one[0] for one in both]), torch.stack([one[1] for one in both])
+    found = [squared.topk(k, dim=1, largest=False) for squared in _distances(queries, points)]
+    if not found:
+        return queries.new_empty(0, k), queries.new_empty(0, k, dtype=torch.int64)
+    return torch.cat([one.values for one in found]), torch.cat([one.indices for one in found])
+
+
+def _distances(queries: Tensor, points: Tensor) -> Iterator[Tensor]:
+    """Squared distances (chunk,m), chunk by chunk of the queries.
+
+    Of differences, never expanded into products: those cancel far from the origin.
+    """
+    points, queries = relative_pair(points, queries)
+    for chunk in queries.split(max(CHUNK // len(points), 1)):
+        squared = (chunk[:, None, 0] - points[None, :, 0]).square_()
+        for axis in (1, 2):
+            squared += (chunk[:, None, axis] - points[None, :, axis]).square_()
+        yield squared
+
+
+def relative_pair(points: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:
+    """Two clouds (n,3) in float32, both relative to the same point where they are of more."""
+    if points.dtype == others.dtype == torch.float32:
+        return points, others
+    together = relative(torch.cat((points, others.to(points.dtype))))
+    return together[: len(points)], together[len(points) :]
+
+
+def relative(points: Tensor) -> Tensor:
+    """Points in float32; from double precision relative to the first, to keep their shape."""
+    if points.dtype == torch.float32:
+        return points
+    return (points - points[..., :1, :]).float()
