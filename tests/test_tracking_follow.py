@@ -1,0 +1,186 @@
+"""A prompted object is followed from cloud to cloud, and said to be lost when it is."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from pointsam_model import Cloud, Embedding, Instance, Predictor, Prompt, PromptError, load_model
+from pointsam_model.instances import instances_of
+from pointsam_model.prompt import Prediction
+from pointsam_model.tracking import TrackingConfig
+from pointsam_model.tracking_follow import CLICKS, Follower
+
+SIDE = 0.1  # of the boxes' tops [m]
+HERE, OTHER = (-0.1, 0.0), (0.12, 0.05)
+SHADES = np.array([[120, 110, 100], [200, 60, 40], [40, 90, 200]], np.uint8)
+
+
+@pytest.fixture(scope="module")
+def predictor() -> Predictor:
+    return Predictor(load_model("tiny", device="cpu"))
+
+
+def tabletop(
+    at: tuple[float, float] | None = HERE, seed: int = 0, pose: NDArray[np.float64] | None = None
+) -> tuple[Cloud, NDArray[np.int64]]:
+    """Tops of two boxes 8 cm above a table, and which point is of which.
+
+    at: where the first one is; None: it is gone. pose: of the camera in the world.
+    """
+    random = np.random.default_rng(seed)
+    axis = np.arange(-0.3, 0.3, 0.007)
+    x, y = (grid.ravel() + random.normal(0, 0.001, grid.size) for grid in np.meshgrid(axis, axis))
+    label = np.zeros(len(x), np.int64)
+    for number, middle in ((1, at), (2, OTHER)):
+        if middle:
+            inside = (abs(x - middle[0]) < SIDE / 2) & (abs(y - middle[1]) < SIDE / 2)
+            label[inside] = number
+    xyz = np.stack([x, y, np.where(label > 0, 0.72, 0.8)], 1)
+    if pose is not None:
+        xyz = (xyz - pose[:3, 3]) @ pose[:3, :3]
+    return Cloud(xyz.astype(np.float32), SHADES[label]), label
+
+
+def iou(instance: Instance | None, truth: NDArray[np.bool_]) -> float:
+    assert instance is not None
+    mask = np.zeros(len(truth), bool)
+    mask[instance.indices] = True
+    return float(np.count_nonzero(mask & truth) / np.count_nonzero(mask | truth))
+
+
+@pytest.fixture(scope="module")
+def both(predictor: Predictor) -> list[Prediction]:
+    """The masks of both boxes in the first cloud."""
+    cloud, label = tabletop()
+    prompts = [Prompt(np.array([[*middle, 0.72]])) for middle in (HERE, OTHER)]
+    found = [it.best() for it in predictor.segment(predictor.embed(cloud), prompts)]
+    for number, prediction in enumerate(found, 1):
+        assert iou(instances_of(prediction)[0], label == number) > 0.8
+    return found
+
+
+@pytest.fixture(scope="module")
+def prompted(both: list[Prediction]) -> Prediction:
+    """The mask of the first box, which is followed."""
+    return both[0]
+
+
+def step(
+    follower: Follower,
+    predictor: Predictor,
+    cloud: Cloud,
+    stamp_s: float,
+    pose: NDArray[np.float64] | None = None,
+) -> Instance | None:
+    """One cloud, as a caller goes on."""
+    embedding = predictor.embed(cloud)
+    prompt = follower.prompt(embedding, stamp_s, pose)
+    if prompt is None:
+        return None
+    (prediction,) = predictor.segment(embedding, [prompt])
+    return follower.see(prediction, stamp_s, pose)
+
+
+def test_an_object_that_moves_is_followed(predictor: Predictor, prompted: Prediction) -> None:
+    follower = Follower(prompted, 0.0)
+    for number in range(1, 5):
+        cloud, label = tabletop((HERE[0], HERE[1] + 0.02 * number), number)
+        found = step(follower, predictor, cloud, 0.1 * number)
+        assert iou(found, label == 1) > 0.7
+        assert not follower.lost(0.1 * number)
+
+
+def test_an_object_is_followed_by_a_camera_that_moves(
+    predictor: Predictor, prompted: Prediction
+) -> None:
+    follower = Follower(prompted, 0.0)
+    for number in range(1, 4):
+        angle = math.radians(12 * number)
+        pose = np.eye(4)
+        pose[:2, :2] = [[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]]
+        pose[:3, 3] = 0.3 * number, -0.2 * number, 0.05 * number
+        cloud, label = tabletop(seed=number, pose=pose)
+        assert iou(step(follower, predictor, cloud, 0.1 * number, pose), label == 1) > 0.7
+
+
+def test_a_hidden_object_is_found_again_within_keep_s(
+    predictor: Predictor, prompted: Prediction
+) -> None:
+    follower = Follower(prompted, 0.0, config=TrackingConfig(keep_s=1.0))
+    hidden, _ = tabletop(None, 1)
+    assert step(follower, predictor, hidden, 0.5) is None
+    assert not follower.lost(0.5)
+    cloud, label = tabletop(seed=2)
+    assert iou(step(follower, predictor, cloud, 0.9), label == 1) > 0.7
+    assert not follower.lost(1.5)
+
+
+def test_an_object_that_is_gone_for_longer_is_lost_and_stays_so(
+    predictor: Predictor, prompted: Prediction
+) -> None:
+    follower = Follower(prompted, 0.0, config=TrackingConfig(keep_s=1.0))
+    gone, _ = tabletop(None, 1)
+    assert step(follower, predictor, gone, 1.0) is None
+    assert follower.lost(1.1)
+    back, _ = tabletop(seed=2)
+    assert follower.prompt(predictor.embed(back), 1.1) is None
+
+
+def test_another_object_is_not_taken_for_it(both: list[Prediction]) -> None:
+    first, other = both
+    follower = Follower(first, 0.0)
+    assert follower.see(other, 0.1) is None
+    assert follower.see(first, 0.1) is not None
+
+
+def test_a_mask_of_low_score_is_not_taken_for_it(prompted: Prediction) -> None:
+    follower = Follower(prompted, 0.0, config=TrackingConfig(follow_min_score=0.5))
+    unsure = replace(prompted, scores=np.array([0.4], np.float32))
+    assert follower.see(unsure, 0.1) is None
+
+
+def test_the_prompt_is_clicks_on_the_object_and_its_mask(
+    predictor: Predictor, prompted: Prediction
+) -> None:
+    follower = Follower(prompted, 0.0)
+    cloud, label = tabletop(seed=3)
+    embedding: Embedding = predictor.embed(cloud)
+    prompt = follower.prompt(embedding, 0.1)
+    assert prompt is not None
+    rows, _ = cloud.nearest(prompt.points)
+    assert len(set(rows.tolist())) == len(rows) == CLICKS
+    assert (label[rows] == 1).all()
+    truth = label[embedding.kept.rows] == 1
+    projected = np.asarray(prompt.mask) > 0
+    assert np.count_nonzero(projected & truth) > 0.7 * np.count_nonzero(projected | truth)
+
+
+def test_time_that_jumps_back_loses_it(predictor: Predictor, prompted: Prediction) -> None:
+    follower = Follower(prompted, 10.0)
+    cloud, _ = tabletop(seed=1)
+    assert follower.lost(9.0)
+    assert follower.prompt(predictor.embed(cloud), 9.0) is None
+
+
+def test_the_same_stamp_is_no_loss(predictor: Predictor, prompted: Prediction) -> None:
+    follower = Follower(prompted, 1.0)
+    cloud, label = tabletop(seed=1)
+    assert iou(step(follower, predictor, cloud, 1.0), label == 1) > 0.7
+
+
+def test_following_is_deterministic(predictor: Predictor, prompted: Prediction) -> None:
+    cloud, _ = tabletop((HERE[0] + 0.02, HERE[1]), 1)
+    first, again = (step(Follower(prompted, 0.0), predictor, cloud, 0.1) for _ in range(2))
+    assert first is not None
+    assert again is not None
+    np.testing.assert_array_equal(first.indices, again.indices)
+
+
+def test_an_empty_mask_cannot_be_followed(prompted: Prediction) -> None:
+    with pytest.raises(PromptError, match="empty"):
+        Follower(replace(prompted, logits=np.full_like(prompted.logits, -5.0)), 0.0)
