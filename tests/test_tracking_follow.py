@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from benchmarks.tracking import main as command
 from pointsam_model import Cloud, Embedding, Instance, Predictor, Prompt, PromptError, load_model
 from pointsam_model.instances import instances_of
 from pointsam_model.prompt import Prediction
@@ -184,3 +185,10 @@ def test_following_is_deterministic(predictor: Predictor, prompted: Prediction) 
 def test_an_empty_mask_cannot_be_followed(prompted: Prediction) -> None:
     with pytest.raises(PromptError, match="empty"):
         Follower(replace(prompted, logits=np.full_like(prompted.logits, -5.0)), 0.0)
+
+
+def test_the_command_counts_followed_objects(capsys: pytest.CaptureFixture[str]) -> None:
+    command(sequences=1, clouds=3, proposed=0, followed=1)
+    report = capsys.readouterr().out
+    for word in ("followed", "found", "in part", "wrong", "not seen", "lost"):
+        assert word in report

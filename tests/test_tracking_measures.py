@@ -96,3 +96,9 @@ def test_results_of_sequences_add_up() -> None:
 def test_a_sequence_without_objects_has_measures() -> None:
     nothing = evaluate_tracking([TrackedCloud(np.zeros(10, np.int32), {})])
     assert (nothing.mota, nothing.idf1) == (1.0, 0.0)
+
+
+def test_with_right_ids_only_the_masks_errors_are_left() -> None:
+    before, after = cloud({1: 1.0, 2: 0.3}, {7: 1, 8: 2}), cloud({1: 1.0}, {9: 1})
+    result = evaluate_tracking([before, after]).with_right_ids()
+    assert result == TrackingResult(objects=3, lost=1, false=1, switches=0, tracked=2)

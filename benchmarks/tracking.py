@@ -1,0 +1,147 @@
+"""Do ids stay with objects, and are prompted objects followed? On generated sequences.
+
+    python -m benchmarks.tracking
+
+A camera goes around generated tabletops, 5 clouds a second, while one object is carried aside.
+
+Tracking: masks are the true ones, faulty ones (the true ones with errors as segmentation makes
+them), and the proposals of a checkpoint. Beside the tracker stands what these masks would give if
+every id were right. Following: objects are prompted in the first cloud with up to 5 clicks, as a
+user would until the mask is good, and followed from there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from random import Random
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from benchmarks.tracking_sequences import MovingCloud, faulty_masks, moving_sequence, true_masks
+from pointsam_model import Cloud, Embedding, Predictor, ProposalGenerator, load_model
+from pointsam_model.evaluation import LabelledCloud, evaluate_cloud, iou
+from pointsam_model.evaluation.tracking import TrackedCloud, TrackingResult, evaluate_tracking
+from pointsam_model.prompt import Prompt
+from pointsam_model.tracking import Tracker
+from pointsam_model.tracking_follow import Follower
+
+CLICKS = 5
+GOOD = 0.7  # IoU of a mask that a user goes on with
+SAME = 0.5  # IoU from which an object is found
+
+
+def main(
+    sequences: Annotated[int, typer.Option(min=1, help="tables of other seeds")] = 20,
+    clouds: Annotated[int, typer.Option(min=2, help="clouds of each")] = 12,
+    proposed: Annotated[int, typer.Option(min=0, help="of them with proposals; slow")] = 3,
+    followed: Annotated[int, typer.Option(min=0, help="of them with prompted objects")] = 10,
+    checkpoint: Annotated[Path | None, typer.Option(help="weights; none: the shipped")] = None,
+) -> None:
+    """Prints MOTA and IDF1 for each kind of masks, and how many objects were followed."""
+    generator = ProposalGenerator(load_model("tiny", checkpoint))
+    predictor = generator.predictor
+    tracked: dict[str, list[TrackingResult]] = {}
+    outcomes: list[str] = []
+    for seed in track(range(sequences), "sequences"):
+        rng = Random(seed)
+        sequence = moving_sequence(seed, clouds)
+        kinds: dict[str, list[Sequence[Any]]] = {
+            "true": [list(true_masks(cloud)) for cloud in sequence],
+            "faulty": [list(faulty_masks(cloud, rng)) for cloud in sequence],
+        }
+        if seed < proposed:
+            kinds["proposed"] = [generator.generate(Cloud(it.xyz, it.rgb)) for it in sequence]
+        if seed < followed:
+            embeddings = [predictor.embed(Cloud(it.xyz, it.rgb)) for it in sequence]
+            outcomes += _followed(predictor, sequence, embeddings)
+        for name, masks in kinds.items():
+            tracked.setdefault(name, []).append(_tracked(sequence, masks))
+    Console().print(_tracking_table(tracked))
+    if outcomes:
+        Console().print(_following_table(outcomes))
+
+
+def _tracked(sequence: Sequence[MovingCloud], masks: Sequence[Sequence[Any]]) -> TrackingResult:
+    """The tracker on the masks of each cloud."""
+    tracker = Tracker()
+    clouds = []
+    for cloud, found in zip(sequence, masks, strict=True):
+        ids = tracker.update(found, cloud.stamp_s, cloud.transform)
+        rows = {known: mask.indices for known, mask in zip(ids, found, strict=True)}
+        clouds.append(TrackedCloud(cloud.label, rows))
+    return evaluate_tracking(clouds)
+
+
+def _followed(
+    predictor: Predictor, sequence: Sequence[MovingCloud], embeddings: Sequence[Embedding]
+) -> list[str]:
+    """What became of each object in each cloud after the first in which it can be seen."""
+    first = LabelledCloud(sequence[0].xyz, sequence[0].rgb, sequence[0].label, "", 1, 1)
+    outcomes = []
+    for result in evaluate_cloud(predictor, first, CLICKS):
+        good = next((k for k, value in enumerate(result.ious, 1) if value >= GOOD), None)
+        if good is None:
+            continue
+        rows, labels = (np.array(column) for column in zip(*result.clicks[:good], strict=True))
+        (prediction,) = predictor.segment(embeddings[0], [Prompt(first.xyz[rows], labels)])
+        if iou(prediction.masks[0], first.label == result.label, first.counted) < GOOD:
+            continue
+        follower = Follower(prediction, sequence[0].stamp_s, sequence[0].transform)
+        for cloud, embedding in zip(sequence[1:], embeddings[1:], strict=True):
+            outcomes.append(_outcome(follower, predictor, cloud, embedding, result.label))
+    return [outcome for outcome in outcomes if outcome]
+
+
+def _outcome(
+    follower: Follower, predictor: Predictor, cloud: MovingCloud, embedding: Embedding, label: int
+) -> str:
+    """What `_following_table` counts; "" where there was nothing to find and nothing was."""
+    instance = None
+    prompt = follower.prompt(embedding, cloud.stamp_s, cloud.transform)
+    if prompt is not None:
+        (prediction,) = predictor.segment(embedding, [prompt])
+        instance = follower.see(prediction, cloud.stamp_s, cloud.transform)
+    truth: NDArray[np.bool_] = cloud.label == label
+    if instance is None:
+        if not truth.any():
+            return ""
+        return "lost" if follower.lost(cloud.stamp_s) else "not seen"
+    mask = np.zeros(len(truth), bool)
+    mask[instance.indices] = True
+    covered = iou(mask, truth, cloud.label >= 0)
+    return "found" if covered >= SAME else "in part" if covered > 0.1 else "wrong"
+
+
+def _tracking_table(results: dict[str, list[TrackingResult]]) -> Table:
+    columns = ("masks", "sequences", "objects", "lost", "false", "switches", "MOTA", "IDF1")
+    table = Table(*columns, caption="(in brackets: with the same masks and every id right)")
+    for name, parts in results.items():
+        total = sum(parts[1:], parts[0])
+        right = total.with_right_ids()
+        table.add_row(
+            name,
+            *map(str, (len(parts), total.objects, total.lost, total.false, total.switches)),
+            f"{100 * total.mota:.1f} ({100 * right.mota:.1f})",
+            f"{100 * total.idf1:.1f} ({100 * right.idf1:.1f})",
+        )
+    return table
+
+
+def _following_table(outcomes: Sequence[str]) -> Table:
+    kinds = ("found", "in part", "wrong", "not seen", "lost")
+    table = Table("followed, clouds", *(f"{kind} [%]" for kind in kinds))
+    shares = (100 * outcomes.count(kind) / len(outcomes) for kind in kinds)
+    table.add_row(str(len(outcomes)), *(f"{share:.1f}" for share in shares))
+    table.caption = "found: IoU 0.5 or more; in part: above 0.1"
+    return table
+
+
+if __name__ == "__main__":
+    typer.run(main)
