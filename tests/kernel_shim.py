@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import ctypes
 import hashlib
-import re
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
@@ -27,7 +26,6 @@ SHIM = Path(__file__).parent / "shim" / "cuda_on_cpu.hpp"
 # -O1: of the few seconds that all files take, compiling is the most.
 COMPILER = ("g++", "-std=c++17", "-O1", "-shared", "-fPIC", "-ffp-contract=off", "-x", "c++")
 WARNINGS = ("-Wall", "-Werror", "-Wno-unused-function", "-Wno-unused-variable", "-U_FORTIFY_SOURCE")
-KERNEL = re.compile(r'extern "C" __global__ void (?:__launch_bounds__\(\d+\) )?(\w+)\(')
 
 
 class ShimLauncher:
@@ -49,7 +47,9 @@ class ShimLauncher:
         *arguments: launching.Argument,
         together: bool = False,
     ) -> None:
-        library = compiled(launching.source(launching.KERNEL_FILES[kernel]))
+        file = launching.KERNEL_FILES[kernel]
+        kernels = [name for name, where in launching.KERNEL_FILES.items() if where == file]
+        library = compiled(launching.source(file), *kernels)
         launch(
             library, kernel, grid, threads, *arguments, together=together, schedule=self.schedule
         )
@@ -94,10 +94,10 @@ def _boxed(value: Any) -> Any:
 
 
 @cache
-def compiled(source: str) -> ctypes.CDLL:
-    """The source as a library; kept between runs in the machine's folder for temporary files."""
-    kernels = "".join(f"SHIM_KERNEL({name})\n" for name in KERNEL.findall(source))
-    text = f'#include "{SHIM}"\n{source}\n{kernels}'
+def compiled(source: str, *kernels: str) -> ctypes.CDLL:
+    """The source with these kernels as a library; kept in the folder for temporary files."""
+    entries = "".join(f"SHIM_KERNEL({kernel})\n" for kernel in kernels)
+    text = f'#include "{SHIM}"\n{source}\n{entries}'
     digest = hashlib.sha256((text + SHIM.read_text() + str(COMPILER)).encode()).hexdigest()[:16]
     folder = Path(tempfile.gettempdir()) / "pointsam_kernel_shim"
     folder.mkdir(exist_ok=True)

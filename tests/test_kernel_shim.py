@@ -19,7 +19,7 @@ extern "C" __global__ void reversed(int *values)
 
 
 def run(source: str, kernel: str, *arguments: object, threads: int = 64, **options: object) -> None:
-    launch(compiled(source), kernel, (1, 1), threads, *arguments, **options)  # type: ignore[arg-type]
+    launch(compiled(source, kernel), kernel, (1, 1), threads, *arguments, **options)  # type: ignore[arg-type]
 
 
 def test_threads_meet_at_a_barrier() -> None:
@@ -83,10 +83,10 @@ def test_blocks_together_wait_for_each_other_and_keep_their_own_shared_memory(
     }"""
     arrived, values = torch.zeros(1, dtype=torch.int32), torch.zeros(4 * 32, dtype=torch.int32)
     options = {"together": True, "schedule": schedule}
-    launch(compiled(source), "together", (4, 1), 32, arrived, values, **options)
+    launch(compiled(source, "together"), "together", (4, 1), 32, arrived, values, **options)
     assert torch.equal(values, torch.arange(4, dtype=torch.int32).repeat_interleave(32))
     with pytest.raises(RuntimeError, match="deadlock"):
-        launch(compiled(source), "together", (4, 1), 32, arrived.zero_(), values)
+        launch(compiled(source, "together"), "together", (4, 1), 32, arrived.zero_(), values)
 
 
 def test_arguments_of_every_kind_arrive() -> None:

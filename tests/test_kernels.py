@@ -100,6 +100,15 @@ def test_the_few_nearest_come_by_distance_and_then_by_row(
 
 
 @EVERY_PLACE
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_voxels_of_many_points_are_the_oracles(kernels: Kernels, dtype: torch.dtype) -> None:
+    module, device = kernels
+    points = (torch.rand(3000, 3, generator=torch.Generator().manual_seed(0)) - 0.5).to(dtype)
+    for size in (0.05, 0.31, 2.0):
+        assert module.voxel_rows(points.to(device), size).tolist() == naive.voxel_rows(points, size)
+
+
+@EVERY_PLACE
 def test_neighbours_of_a_far_centre_are_found(kernels: Kernels) -> None:
     module, device = kernels
     points = cloud(KINDS[0], 500)
@@ -128,6 +137,8 @@ def everything(module: Any, device: str) -> list[Tensor]:
             module.nearest_point(points + 0.1, points[:90]),
             *module.interpolation_table(points, points[40:80]),
             module.voxel_rows(points, 0.3),
+            *module.normalise(points),
+            *module.mask_rows(points[:44].T > 0, (torch.arange(999) % 45 - 1).int().to(device)),
         ]
     return [each.cpu() for each in results]
 

@@ -20,10 +20,12 @@ from pointsam_model.layout import CloudLayout
 
 __all__ = [
     "decode",
+    "decode_valid",
     "downsample",
     "farthest_points",
     "interpolate",
     "interpolation_table",
+    "mask_rows",
     "nearest_neighbours",
     "nearest_point",
     "normalise",
@@ -34,8 +36,8 @@ __all__ = [
 def farthest_points(points: Tensor, count: int, *, start: int = 0) -> Tensor:
     """Greedy farthest point sampling: always the point farthest from all chosen so far.
 
-    Serves for patch centres. Distances are squared, in float32. Ties: on a GPU the lowest
-    row; on a CPU another fixed rule, the library's. A chosen row is not chosen again while others remain:
+    Serves for patch centres. Distances are squared, in float32. Ties: on a GPU the lowest row, on a
+    CPU another fixed rule, the library's. A chosen row is not chosen again while others remain:
     when every point left coincides with a chosen one, the rest are the unused rows in order.
 
     Args:
@@ -181,12 +183,7 @@ def normalise(points: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         coords float32 of the same shape; center (3,) or (b,3) float64; scale () or (b,) float64.
     """
     _expect_points(points, "points")
-    exact = points.detach().double()
-    center = exact.mean(dim=-2)
-    coords = exact - center.unsqueeze(-2)
-    scale = coords.square().sum(-1).amax(-1).sqrt()
-    scale = torch.where(scale > 0, scale, torch.ones_like(scale))
-    return (coords / scale[..., None, None]).float(), center, scale
+    return _backend(points).normalise(points.detach())
 
 
 def voxel_rows(points: Tensor, size: float) -> Tensor:
@@ -233,6 +230,49 @@ def decode(
         CloudError: a layout without x, y, z, or that reaches beyond the data.
     """
     return _backend(torch.device(device)).decode(data, layout, torch.device(device))
+
+
+def decode_valid(
+    data: Any, layout: CloudLayout, farthest: float, device: torch.device | str = "cpu"
+) -> tuple[Tensor, Tensor | None, Tensor, Tensor]:
+    """The points of a buffer at which the sensor saw something, in its order, and the way back.
+
+    A point is valid where no coordinate is NaN or beyond `farthest`, and not all three are 0.
+
+    Args:
+        data, layout, device: as for `decode`.
+        farthest: greatest magnitude of a coordinate, in the unit of the points.
+
+    Returns:
+        xyz (m,3) and rgb (m,3) or None, as of `decode`; rows (m,) int64, ascending: their places in
+        the buffer; places (n,) int32: where each of the buffer's points went, 0 to m-1, or -1.
+
+    Raises:
+        CloudError: a layout without x, y, z, or that reaches beyond the data.
+    """
+    return _backend(torch.device(device)).decode_valid(data, layout, farthest, torch.device(device))
+
+
+def mask_rows(masks: Tensor, nearest: Tensor) -> tuple[Tensor, Tensor]:
+    """The source points of each mask: those whose nearest kept point is in it.
+
+    Args:
+        masks: (c,m) bool over kept points.
+        nearest: (n,) int32, the kept point nearest to each source point (0 to m-1), or -1 where a
+            source point is in no mask.
+
+    Returns:
+        rows (s,) int32: source rows, ascending within each mask, mask after mask; starts (c+1,)
+        int64: mask i has rows[starts[i]:starts[i+1]].
+
+    Raises:
+        ValueError: another shape or type.
+    """
+    if masks.dim() != 2 or masks.dtype != torch.bool:
+        raise ValueError(f"masks are {tuple(masks.shape)} {masks.dtype}; they take (c,m) bool")
+    if nearest.dim() != 1 or nearest.dtype != torch.int32:
+        raise ValueError(f"nearest is {tuple(nearest.shape)} {nearest.dtype}; it takes (n,) int32")
+    return _backend(masks).mask_rows(masks, nearest)
 
 
 def _backend(where: Tensor | torch.device) -> ModuleType:

@@ -15,17 +15,22 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree  # type: ignore[import-untyped]
 from torch import Tensor
 
-from pointsam_model.ops.decoding import decode
+from pointsam_model.ops.decoding import decode, decode_valid
 from pointsam_model.ops.interpolation import interpolate
+from pointsam_model.ops.masking import mask_rows
+from pointsam_model.ops.normalising import normalise
 
 __all__ = [
     "decode",
+    "decode_valid",
     "downsample",
     "farthest_points",
     "interpolate",
     "interpolation_table",
+    "mask_rows",
     "nearest_neighbours",
     "nearest_point",
+    "normalise",
     "voxel_rows",
 ]
 

@@ -10,24 +10,30 @@ from importlib.util import find_spec
 
 __all__ = [
     "decode",
+    "decode_valid",
     "downsample",
     "farthest_points",
     "interpolate",
     "interpolation_table",
+    "mask_rows",
     "nearest_neighbours",
     "nearest_point",
+    "normalise",
     "voxel_rows",
 ]
 
 if find_spec("cupy") is not None:
     from pointsam_model.ops.kernel_ops import (
         decode,
+        decode_valid,
         downsample,
         farthest_points,
         interpolate,
         interpolation_table,
+        mask_rows,
         nearest_neighbours,
         nearest_point,
+        normalise,
         voxel_rows,
     )
 
@@ -35,12 +41,15 @@ if find_spec("cupy") is not None:
 else:
     from pointsam_model.ops.torch_ops import (
         decode,
+        decode_valid,
         downsample,
         farthest_points,
         interpolate,
         interpolation_table,
+        mask_rows,
         nearest_neighbours,
         nearest_point,
+        normalise,
         voxel_rows,
     )
 

@@ -24,11 +24,11 @@ from pointsam_model.layout import (
 
 def decode(data: Any, layout: CloudLayout, device: torch.device) -> tuple[Tensor, Tensor | None]:
     """`pointsam_model.ops.decode` on a CPU, through strided views of the buffer."""
-    raw = _bytes(data, layout)
-    xyz = _coordinates(layout)
-    kind = _float_type(xyz)
+    raw = buffer_bytes(data, layout)
+    xyz = coordinate_fields(layout)
+    kind = float_type(xyz)
     points = np.empty((layout.height, layout.width, 3), kind)
-    if _side_by_side(xyz) and not _swapped(layout):
+    if _side_by_side(xyz) and not is_swapped(layout):
         # The three as one item: one strided copy instead of three.
         whole = np.dtype((np.void, 3 * kind.itemsize))
         points.view(whole)[..., 0] = _view(raw, layout, xyz[0].offset, whole)
@@ -38,7 +38,7 @@ def decode(data: Any, layout: CloudLayout, device: torch.device) -> tuple[Tensor
             stored = np.dtype(f"{order}f{SIZES[field.datatype]}")
             points[..., axis] = _view(raw, layout, field.offset, stored)
     colors = None
-    channels = _color_offsets(layout)
+    channels = color_offsets(layout)
     if channels is not None:
         colors = np.empty((layout.height, layout.width, 3), np.uint8)
         for channel, offset in enumerate(channels):
@@ -53,11 +53,11 @@ def decode_on_device(
     data: Any, layout: CloudLayout, device: torch.device
 ) -> tuple[Tensor, Tensor | None]:
     """`pointsam_model.ops.decode` elsewhere: the bytes travel once, as they are."""
-    raw = _bytes(data, layout)
+    raw = buffer_bytes(data, layout)
     # PyTorch does not take read-only memory: a message's is writable, and not copied.
     held = torch.from_numpy(raw if raw.flags.writeable else raw.copy()).to(device)
-    xyz = _coordinates(layout)
-    kind = torch.float64 if _float_type(xyz).itemsize == 8 else torch.float32
+    xyz = coordinate_fields(layout)
+    kind = torch.float64 if float_type(xyz).itemsize == 8 else torch.float32
 
     def items(offset: int, size: int) -> Tensor:
         strides = (layout.row_step, layout.point_step, 1)
@@ -67,17 +67,29 @@ def decode_on_device(
     for field in xyz:
         size = SIZES[field.datatype]
         stored = items(field.offset, size)
-        stored = stored.flip(-1) if _swapped(layout) else stored
+        stored = stored.flip(-1) if is_swapped(layout) else stored
         aligned = stored.reshape(-1, size).clone(memory_format=torch.contiguous_format)
         number = torch.float64 if size == 8 else torch.float32
         axes.append(aligned.view(number).reshape(-1).to(kind))
-    channels = _color_offsets(layout)
+    channels = color_offsets(layout)
     if channels is None:
         return torch.stack(axes, 1), None
     return torch.stack(axes, 1), torch.stack([items(at, 1).reshape(-1) for at in channels], 1)
 
 
-def _bytes(data: Any, layout: CloudLayout) -> NDArray[np.uint8]:
+def decode_valid(
+    data: Any, layout: CloudLayout, farthest: float, device: torch.device
+) -> tuple[Tensor, Tensor | None, Tensor, Tensor]:
+    """`pointsam_model.ops.decode_valid` in plain PyTorch, on any device."""
+    xyz, rgb = (decode if device.type == "cpu" else decode_on_device)(data, layout, device)
+    valid = (xyz.abs() <= farthest).all(1) & (xyz != 0).any(1)
+    rows = valid.nonzero()[:, 0]
+    places = torch.full((len(xyz),), -1, dtype=torch.int32, device=device)
+    places[rows] = torch.arange(len(rows), dtype=torch.int32, device=device)
+    return xyz[rows], None if rgb is None else rgb[rows], rows, places
+
+
+def buffer_bytes(data: Any, layout: CloudLayout) -> NDArray[np.uint8]:
     """The buffer as bytes, viewed; nothing in the layout reaches beyond it."""
     try:
         raw = np.frombuffer(data, np.uint8)
@@ -100,7 +112,7 @@ def _view(
     return np.ndarray((layout.height, layout.width), kind, raw, offset, strides)
 
 
-def _coordinates(layout: CloudLayout) -> list[PointField]:
+def coordinate_fields(layout: CloudLayout) -> list[PointField]:
     found = []
     for name in "xyz":
         field = layout.field(name)
@@ -116,7 +128,7 @@ def _coordinates(layout: CloudLayout) -> list[PointField]:
     return found
 
 
-def _float_type(xyz: list[PointField]) -> np.dtype[Any]:
+def float_type(xyz: list[PointField]) -> np.dtype[Any]:
     return np.dtype(np.float64 if any(f.datatype == FLOAT64 for f in xyz) else np.float32)
 
 
@@ -128,12 +140,12 @@ def _side_by_side(xyz: list[PointField]) -> bool:
     )
 
 
-def _swapped(layout: CloudLayout) -> bool:
+def is_swapped(layout: CloudLayout) -> bool:
     """Whether the buffer's numbers are in the other byte order than this machine's."""
     return layout.big_endian != (np.dtype(">f4").isnative)
 
 
-def _color_offsets(layout: CloudLayout) -> tuple[int, int, int] | None:
+def color_offsets(layout: CloudLayout) -> tuple[int, int, int] | None:
     """Where in a point red, green and blue lie, or None without colours that can be read."""
     for name in ("rgb", "rgba"):
         packed = layout.field(name)

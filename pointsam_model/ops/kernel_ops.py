@@ -9,31 +9,46 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from pointsam_model.layout import SIZES, CloudLayout
 from pointsam_model.ops import torch_ops
 from pointsam_model.ops.buckets import Buckets, in_buckets
+from pointsam_model.ops.decoding import (
+    buffer_bytes,
+    color_offsets,
+    coordinate_fields,
+    float_type,
+    is_swapped,
+)
 from pointsam_model.ops.interpolation import interpolate
 from pointsam_model.ops.launching import Argument, CupyLauncher, Launcher
-from pointsam_model.ops.torch_ops import decode, relative, relative_pair, voxel_rows
+from pointsam_model.ops.torch_ops import relative, relative_pair
 
 __all__ = [
     "decode",
+    "decode_valid",
     "downsample",
     "farthest_points",
     "interpolate",
     "interpolation_table",
+    "mask_rows",
     "nearest_neighbours",
     "nearest_point",
+    "normalise",
     "voxel_rows",
 ]
 
 HELD = 4  # points a thread holds in registers, as in farthest_points.cu
 WARP = 32
 MOST_NEIGHBOURS, NEIGHBOURS_BLOCK = 512, 128  # as in neighbours.cu
+EACH, BLOCK = 4, 256  # items of a thread where items are counted (decode.cu, masks.cu); its block
+PARTS = 64  # most blocks that a cloud's sums are made of, as in normalise.cu
 
 
 @lru_cache(maxsize=1)
@@ -144,6 +159,137 @@ def _both_in_buckets(points: Tensor, queries: Tensor) -> tuple[Buckets, Buckets]
     points, queries = relative_pair(points, queries)
     run = launcher()
     return in_buckets(points.contiguous(), run), in_buckets(queries.contiguous(), run)
+
+
+def normalise(points: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    clouds = points if points.dim() == 3 else points.unsqueeze(0)
+    if clouds.dtype not in (torch.float32, torch.float64):
+        clouds = clouds.float()
+    clouds = clouds.contiguous()
+    b, n, _ = clouds.shape
+    parts = min(-(-n // BLOCK), PARTS)
+    sums = torch.empty(b, parts, 3, dtype=torch.float64, device=points.device)
+    squares = torch.empty(b, parts, dtype=torch.float64, device=points.device)
+    center = torch.empty(b, 3, dtype=torch.float64, device=points.device)
+    scale = torch.empty(b, dtype=torch.float64, device=points.device)
+    coords = torch.empty(b, n, 3, dtype=torch.float32, device=points.device)
+    kind = "single" if clouds.dtype == torch.float32 else "double"
+    grid, size, run = (parts, b), np.int64(n), launcher().launch
+    run(f"sum_{kind}", grid, BLOCK, clouds, size, sums)
+    run(f"radius_{kind}", grid, BLOCK, clouds, size, sums, center, squares)
+    run(f"normalise_{kind}", grid, BLOCK, clouds, size, center, squares, coords, scale)
+    return (coords, center, scale) if points.dim() == 3 else (coords[0], center[0], scale[0])
+
+
+def voxel_rows(points: Tensor, size: float) -> Tensor:
+    n = len(points)
+    if n == 0:
+        return torch.empty(0, dtype=torch.int64, device=points.device)
+    device = points.device
+    exact = points.double().contiguous()
+    greatest = exact.abs().amax()
+    slots = 1 << (n + n // 2).bit_length()
+    table = torch.full((slots,), -1, dtype=torch.int32, device=device)
+    voxels = torch.zeros(slots, 8, dtype=torch.int64, device=device)
+    voxels[:, 7] = -1
+    slot_of = torch.empty(n, dtype=torch.int64, device=device)
+    too_large = torch.zeros(1, dtype=torch.int32, device=device)
+    kept = torch.empty(n, dtype=torch.bool, device=device)
+    grid, count, run = _blocks(n, BLOCK), np.int64(n), launcher().launch
+    edge, rooms = np.float64(size), np.int64(slots)
+    run(
+        "gather_voxels", grid, BLOCK,
+        exact, count, edge, greatest, rooms, table, voxels, slot_of, too_large,
+    )  # fmt: skip
+    run("find_nearest_to_mean", grid, BLOCK, exact, count, greatest, slot_of, voxels)
+    run("mark_nearest", grid, BLOCK, count, slot_of, voxels, kept)
+    if too_large.item():
+        raise ValueError(f"voxels of {size} are too small for coordinates as large as these")
+    return kept.nonzero()[:, 0]
+
+
+def decode(data: Any, layout: CloudLayout, device: torch.device) -> tuple[Tensor, Tensor | None]:
+    return _decoded(data, layout, np.inf, device)[:2]
+
+
+def decode_valid(
+    data: Any, layout: CloudLayout, farthest: float, device: torch.device
+) -> tuple[Tensor, Tensor | None, Tensor, Tensor]:
+    xyz, rgb, valid = _decoded(data, layout, farthest, device)
+    n = len(xyz)
+    grid = _blocks(n, EACH * BLOCK)
+    counts = torch.empty(grid[0], dtype=torch.int64, device=device)
+    kept_xyz, kept_rgb = torch.empty_like(xyz), None if rgb is None else torch.empty_like(rgb)
+    rows = torch.empty(n, dtype=torch.int64, device=device)
+    places = torch.empty(n, dtype=torch.int32, device=device)
+    run, size, words = launcher().launch, np.int64(n), np.int32(3 * xyz.itemsize // 4)
+    run("count_valid", grid, BLOCK, valid, size, counts)
+    ends = counts.cumsum(0)
+    run(
+        "keep_valid", grid, BLOCK,
+        valid, size, ends, xyz, words, _or_null(rgb), kept_xyz, _or_null(kept_rgb), rows, places,
+    )  # fmt: skip
+    m = int(ends[-1])
+    return kept_xyz[:m], None if kept_rgb is None else kept_rgb[:m], rows[:m], places
+
+
+def _decoded(
+    data: Any, layout: CloudLayout, farthest: float, device: torch.device
+) -> tuple[Tensor, Tensor | None, Tensor]:
+    """Coordinates, colours and validity (n,) uint8 of all points."""
+    raw = buffer_bytes(data, layout)
+    fields, colors = coordinate_fields(layout), color_offsets(layout)
+    n = layout.height * layout.width
+    double = float_type(fields).itemsize == 8
+    xyz = torch.empty(n, 3, dtype=torch.float64 if double else torch.float32, device=device)
+    rgb = None if colors is None else torch.empty(n, 3, dtype=torch.uint8, device=device)
+    valid = torch.empty(n, dtype=torch.uint8, device=device)
+    launcher().launch(
+        "decode_double" if double else "decode_single",
+        _blocks(n, BLOCK),
+        BLOCK,
+        _sent(raw, device),
+        *(np.int64(each) for each in (n, layout.width, layout.point_step, layout.row_step)),
+        *(np.int64(field.offset) for field in fields),
+        *(np.int32(SIZES[field.datatype]) for field in fields),
+        np.int32(is_swapped(layout)),
+        *(np.int64(offset) for offset in colors or (-1, -1, -1)),
+        np.float64(farthest),
+        xyz,
+        _or_null(rgb),
+        valid,
+    )
+    return xyz, rgb, valid
+
+
+def _sent(raw: NDArray[np.uint8], device: torch.device) -> Tensor:
+    """The bytes on the device. The host touches them once: into pinned memory that is reused."""
+    if device.type == "cpu":
+        return torch.from_numpy(raw if raw.flags.writeable else raw.copy())
+    pinned = torch.empty(raw.size, dtype=torch.uint8, pin_memory=True)
+    pinned.numpy()[:] = raw
+    return pinned.to(device, non_blocking=True)
+
+
+def mask_rows(masks: Tensor, nearest: Tensor) -> tuple[Tensor, Tensor]:
+    c, m = masks.shape
+    n, device = len(nearest), masks.device
+    starts = torch.zeros(c + 1, dtype=torch.int64, device=device)
+    blocks, _ = _blocks(n, EACH * BLOCK)
+    if c * blocks == 0:
+        return torch.empty(0, dtype=torch.int32, device=device), starts
+    counts = torch.empty(c, blocks, dtype=torch.int64, device=device)
+    arguments = masks.contiguous(), np.int64(m), nearest.contiguous(), np.int64(n)
+    launcher().launch("count_inside", (blocks, c), BLOCK, *arguments, counts)
+    ends = counts.view(-1).cumsum(0)
+    starts[1:] = ends.view(c, blocks)[:, -1]
+    rows = torch.empty(int(ends[-1]), dtype=torch.int32, device=device)
+    launcher().launch("rows_inside", (blocks, c), BLOCK, *arguments, ends, rows)
+    return rows, starts
+
+
+def _or_null(tensor: Tensor | None) -> Argument:
+    return np.int64(0) if tensor is None else tensor
 
 
 def _searched(buckets: Buckets) -> tuple[Argument, ...]:

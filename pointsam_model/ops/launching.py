@@ -27,6 +27,21 @@ KERNEL_FILES = {
     "nearest_one": "nearest",
     "nearest_three": "nearest",
     "nearest_many": "neighbours",
+    "decode_single": "decode",
+    "decode_double": "decode",
+    "count_valid": "decode",
+    "keep_valid": "decode",
+    "count_inside": "masks",
+    "rows_inside": "masks",
+    "sum_single": "normalise",
+    "sum_double": "normalise",
+    "radius_single": "normalise",
+    "radius_double": "normalise",
+    "normalise_single": "normalise",
+    "normalise_double": "normalise",
+    "gather_voxels": "voxels",
+    "find_nearest_to_mean": "voxels",
+    "mark_nearest": "voxels",
 }
 # Nothing that lets the compiler change a result: distances are to be the same bits everywhere.
 OPTIONS = ("--std=c++17", "--fmad=false")
@@ -99,20 +114,22 @@ class CupyLauncher:
         with torch.cuda.device(device):
             stream = torch.cuda.current_stream(device)
             with self._cupy.cuda.ExternalStream(stream.cuda_stream, stream.device_index):
-                self._kernel(kernel, together)((*grid, 1), (threads, 1, 1), tuple(values))
+                self._compiled(kernel).kernel(
+                    (*grid, 1), (threads, 1, 1), tuple(values), enable_cooperative_groups=together
+                )
 
     @cache  # noqa: B019 - one launcher lives as long as the process
-    def _kernel(self, kernel: str, together: bool) -> Any:
-        return self._module(KERNEL_FILES[kernel], together).get_function(kernel)
+    def _compiled(self, kernel: str) -> Any:
+        """The kernel for every device; its `kernel` is that of the current one.
+
+        Asking the module itself for cooperative launches would link a library of the CUDA toolkit,
+        which few machines have; the kernels' own barrier needs none of it.
+        """
+        return self._module(KERNEL_FILES[kernel]).get_function(kernel)
 
     @cache  # noqa: B019
-    def _module(self, file: str, together: bool) -> Any:
-        return self._cupy.RawModule(
-            code=source(file),
-            options=OPTIONS,
-            backend="nvrtc",
-            enable_cooperative_groups=together,
-        )
+    def _module(self, file: str) -> Any:
+        return self._cupy.RawModule(code=source(file), options=OPTIONS, backend="nvrtc")
 
 
 def source(file: str) -> str:

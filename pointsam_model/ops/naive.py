@@ -98,3 +98,18 @@ def decode(data: bytes, layout: CloudLayout) -> tuple[list[list[float]], list[li
                 if "r" in point:
                     rgb.append([point["r"], point["g"], point["b"]])
     return xyz, rgb or None
+
+
+def valid_rows(xyz: list[list[float]], farthest: float) -> list[int]:
+    """Rows of decoded points at which the sensor saw something; false for NaN."""
+    return [
+        row
+        for row, point in enumerate(xyz)
+        if all(abs(value) <= farthest for value in point) and any(value != 0 for value in point)
+    ]
+
+
+def mask_rows(masks: Tensor, nearest: Tensor) -> list[list[int]]:
+    """Source rows of each mask."""
+    kept = list(enumerate(nearest.tolist()))
+    return [[row for row, near in kept if near >= 0 and mask[near]] for mask in masks.tolist()]

@@ -1,0 +1,16 @@
+"""Points in the unit sphere, in plain PyTorch for both devices."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def normalise(points: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """`pointsam_model.ops.normalise`, all in double precision."""
+    exact = points.double()
+    center = exact.mean(dim=-2)
+    coords = exact - center.unsqueeze(-2)
+    scale = coords.square().sum(-1).amax(-1).sqrt()
+    scale = torch.where(scale > 0, scale, torch.ones_like(scale))
+    return (coords / scale[..., None, None]).float(), center, scale
