@@ -33,12 +33,15 @@ class TrackingConfig:
     )
     min_shape: float = setting(
         0.5,
-        "one that jumped is, if both are so alike (IoU with their middles put together); 1: never",
+        "one that jumped is, if both are so alike (IoU with their middles put together)",
         low=0.01,
         high=1.0,
     )
     max_speed: float = setting(
-        1.0, "objects move at most so fast in the tracking frame [m/s]", low=0.0, high=100.0
+        1.0,
+        "objects move at most so fast in the tracking frame [m/s]; 0: none jumps",
+        low=0.0,
+        high=100.0,
     )
     voxel_share: float = setting(
         0.06, "edge of the voxels that are compared, of an object's diagonal", low=0.01, high=0.5
@@ -62,7 +65,7 @@ class HasPoints(Protocol):
 class Tracker:
     """Gives instances ids that stay with the objects.
 
-    Deterministic; an id is never given twice, also after a reset.
+    Deterministic; an id is never given twice, also after a reset. For one thread at a time.
 
     Args:
         config: what counts as the same object.
@@ -138,7 +141,7 @@ class Tracker:
         """For each shape (by its place) that is of a known object, the object's id."""
         overlap = np.zeros((len(self._tracks), len(shapes)))
         for row, track in enumerate(self._tracks.values()):
-            overlap[row] = [track.overlap(shape, stamp_s) for shape in shapes]
+            overlap[row] = track.overlaps(shapes, stamp_s)
         pairs = _assigned(np.where(overlap >= self.config.min_overlap, overlap, 0.0))
         pairs |= self._jumped(shapes, stamp_s, pairs)
         ids = list(self._tracks)
@@ -168,7 +171,7 @@ class Tracker:
 
 def _rank(shape: Shape) -> tuple[float, ...]:
     """Large objects first."""
-    return (-shape.radius, *shape.centroid.tolist())
+    return (-shape.reach, *shape.centroid.tolist())
 
 
 def _assigned(value: NDArray[np.float64]) -> dict[int, int]:

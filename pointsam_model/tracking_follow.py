@@ -99,10 +99,10 @@ class Follower:
             ValueError: no rigid transform.
         """
         found = instances_of(prediction.best())
-        if not found or found[0].score < self.config.follow_min_score:
+        if self.lost(stamp_s) or not found or found[0].score < self.config.follow_min_score:
             return None
         shape = self._shape(found[0], transform)
-        if self._motion.overlap(shape, stamp_s) < self.config.min_overlap:
+        if self._motion.overlaps([shape], stamp_s)[0] < self.config.min_overlap:
             return None
         self._motion.see(shape, stamp_s, self.config.max_speed)
         self._mask = _Mask.of(prediction, transform)
@@ -133,7 +133,7 @@ class _Mask:
         tree = cKDTree(points)
         # The spacing on the object: a LiDAR's grows with the distance.
         on = logits > 0
-        distances, _ = tree.query(points[on] if on.any() else points, k=2)
+        distances, _ = tree.query(points[on] if on.sum() > 1 else points, k=2)
         return cls(tree, logits, SPACINGS * float(np.median(distances[:, 1])))
 
     def projected(self, points: NDArray[np.float64]) -> NDArray[np.float32]:

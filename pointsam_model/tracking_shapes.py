@@ -8,6 +8,7 @@ in one fixed coordinate frame.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -53,9 +54,10 @@ class Shape:
         return self.points.mean(0)
 
     @cached_property
-    def radius(self) -> float:
-        """How far its points reach from the centroid [m]."""
-        return float(np.linalg.norm(self.points - self.centroid, axis=1).max())
+    def reach(self) -> float:
+        """How far from the centroid there may be something in common with it [m]."""
+        radius = np.linalg.norm(self.points - self.centroid, axis=1).max()
+        return float(radius) + _WITHIN * self.voxel_m
 
     def overlap(self, other: Shape, moved: NDArray[np.float64] | None = None) -> float:
         """IoU of two objects in space, 0 to 1.
@@ -66,9 +68,6 @@ class Shape:
         """
         moved = np.zeros(3) if moved is None else moved
         near = _WITHIN * max(self.voxel_m, other.voxel_m)
-        apart = np.linalg.norm(self.centroid + moved - other.centroid)
-        if apart > self.radius + other.radius + near:
-            return 0.0
         ours = _share_near(self.points + moved, other._tree, near)
         theirs = _share_near(other.points - moved, self._tree, near) if ours else 0.0
         # Both shares are of one intersection, so the points need no common density.
@@ -109,16 +108,21 @@ class Motion:
         """
         return self._moves(self.shape, stamp_s - self.seen_s)
 
-    def overlap(self, shape: Shape, stamp_s: float) -> float:
-        """IoU in space with an object of a later cloud, where and as it fits best.
+    def overlaps(self, shapes: Sequence[Shape], stamp_s: float) -> NDArray[np.float64]:
+        """(s,) IoU in space with objects of a later cloud, each where and as it fits best.
 
         As it was before counts too: a mask that leaked or was cut once decides nothing.
         """
-        return max(
-            old.overlap(shape, moved)
-            for old, seen_s in self._seen
-            for moved in self._moves(old, stamp_s - seen_s)
-        )
+        centroids = np.reshape([shape.centroid for shape in shapes], (-1, 3))
+        reaches = np.array([shape.reach for shape in shapes])
+        best = np.zeros(len(shapes))
+        for old, seen_s in self._seen:
+            for moved in self._moves(old, stamp_s - seen_s):
+                apart = np.linalg.norm(centroids - old.centroid - moved, axis=1)
+                # Most are elsewhere, which is far cheaper to see than to measure.
+                for row in np.flatnonzero(apart <= reaches + old.reach).tolist():
+                    best[row] = max(best[row], old.overlap(shapes[row], moved))
+        return best
 
     def see(self, shape: Shape, stamp_s: float, max_speed: float) -> None:
         """The object in a later cloud; velocities beyond `max_speed` [m/s] are cut to it."""

@@ -130,6 +130,8 @@ def test_an_object_that_is_gone_for_longer_is_lost_and_stays_so(
     assert follower.lost(1.1)
     back, _ = tabletop(seed=2)
     assert follower.prompt(predictor.embed(back), 1.1) is None
+    assert follower.see(prompted, 1.1) is None
+    assert follower.lost(1.2)
 
 
 def test_another_object_is_not_taken_for_it(both: list[Prediction]) -> None:
