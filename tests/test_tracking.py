@@ -213,6 +213,16 @@ def test_an_object_has_its_id_again_after_its_mask_broke_in_two() -> None:
     assert tracker.update([box((0, 0, 1), 1)], 0.2) == [first]
 
 
+def test_one_cut_mask_does_not_make_another_object_of_the_rest() -> None:
+    tracker = Tracker(TrackingConfig(max_speed=0.0))
+    whole = box((0, 0, 1))
+    left = part(whole, 0.35)
+    right = np.setdiff1d(whole.indices, part(whole, 0.65).indices)
+    first = tracker.update([whole], 0.0)
+    assert tracker.update([left], 0.1) == first
+    assert tracker.update([Mask(right, whole.points[right])], 0.2) == first
+
+
 def test_time_that_jumps_back_begins_anew_and_gives_no_id_twice() -> None:
     tracker = Tracker()
     first = tracker.update([box((0, 0, 1)), box((1, 0, 1))], 10.0)
