@@ -11,10 +11,10 @@ BENCH_ARGS ?=
 # Tests and demonstration talk to themselves only, never to a robot on the same network.
 export ROS_AUTOMATIC_DISCOVERY_RANGE := LOCALHOST
 
-.PHONY: help setup demo test lint types tests bench format clean
+.PHONY: help setup demo test lint types tests bench bench-gpu format clean
 
 help: ## Show this list
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 18
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
 
 setup: ## Install everything into .venv and build the ROS interfaces (done by every other target)
 	@scripts/setup.sh
@@ -38,6 +38,9 @@ tests: setup ## Run the tests only
 
 bench: setup ## Measure speed beside the published way
 	@$(ENTER) python -m benchmarks.run $(BENCH_ARGS)
+
+bench-gpu: setup ## Check and time the CUDA kernels on this machine's GPU
+	@$(ENTER) python -m benchmarks.gpu $(BENCH_ARGS)
 
 format: setup ## Rewrite the sources in the project's format
 	@$(ENTER) ruff check --fix && ruff format

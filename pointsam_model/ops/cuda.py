@@ -6,7 +6,8 @@ Contracts are in `pointsam_model.ops`.
 from __future__ import annotations
 
 import logging
-from importlib.util import find_spec
+
+import torch
 
 __all__ = [
     "decode",
@@ -22,7 +23,24 @@ __all__ = [
     "voxel_rows",
 ]
 
-if find_spec("cupy") is not None:
+OLDEST_CHIP = (8, 0)  # warps reduce in one instruction from there on
+
+
+def obstacle() -> str | None:
+    """Why the kernels cannot run here, or None."""
+    try:
+        import cupy  # noqa: F401
+    except ImportError as error:
+        return f"CuPy cannot be imported: {error} (pip install cupy-cuda12x, or cupy-cuda13x)"
+    chips = [torch.cuda.get_device_capability(each) for each in range(torch.cuda.device_count())]
+    if min(chips, default=OLDEST_CHIP) < OLDEST_CHIP:
+        major, minor = min(chips)
+        return f"a GPU here has compute capability {major}.{minor}; the kernels need 8.0"
+    return None
+
+
+_OBSTACLE = obstacle()
+if _OBSTACLE is None:
     from pointsam_model.ops.kernel_ops import (
         decode,
         decode_valid,
@@ -54,6 +72,5 @@ else:
     )
 
     logging.getLogger(__name__).warning(
-        "operations on the GPU: plain PyTorch, several times slower than our CUDA kernels; these "
-        "need CuPy (pip install cupy-cuda12x, or cupy-cuda13x for CUDA 13)"
+        "operations on the GPU: plain PyTorch, slower than our CUDA kernels. %s", _OBSTACLE
     )
