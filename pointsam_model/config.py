@@ -95,6 +95,7 @@ class ModelConfig:
     num_multimask: int = 3
     mask_patch_size: int = 0  # most points of a patch that a mask prompt looks at; 0: all of them
     first_click_votes: int = 0  # neighbours that are asked what a first click means; 0: published
+    color_gain: float = 1.0  # colours times this enter the network: below 1 they count less
     prompt_iterations: int = 7
     large_clouds: tuple[PatchRule, ...] = ()  # for more points than `num_patches` serves well
     max_points: int = 10_000  # kept points on a CPU

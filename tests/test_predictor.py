@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from pointsam_model import (
     Cloud,
@@ -306,3 +307,22 @@ def test_more_patches_than_points_are_as_many_as_there_are(model: PointSAM) -> N
     assert embedding.encoding.patches.groups.shape == (1, 40, 40)
     (answer,) = predictor.segment(embedding, [Prompt(points[[0]])])
     assert np.isfinite(answer.logits).all()
+
+
+def test_colours_count_as_much_as_the_config_says() -> None:
+    rng = np.random.default_rng(4)
+    points = rng.normal(size=(300, 3)).astype(np.float32)
+    colors = rng.integers(0, 256, (300, 3)).astype(np.uint8)
+    gray = np.full((300, 3), 127.5).astype(np.float32)
+    halved = np.round(gray + (colors - gray) / 2).astype(np.uint8)
+
+    def tokens(gain: float, rgb: np.ndarray) -> torch.Tensor:
+        model = load_model("tiny", device="cpu")
+        model.pc_encoder.color_gain = gain
+        return Predictor(model).embed(Cloud(points, rgb)).encoding.embedding
+
+    torch.testing.assert_close(tokens(0.5, colors), tokens(1.0, halved), atol=0.05, rtol=0.05)
+    torch.testing.assert_close(
+        tokens(0.0, colors), tokens(1.0, gray.astype(np.uint8)), atol=0.05, rtol=0.05
+    )
+    assert not torch.allclose(tokens(1.0, colors), tokens(1.0, halved), atol=0.05, rtol=0.05)

@@ -18,6 +18,7 @@ class CloudEncoder(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         width = config.vit.width
+        self.color_gain = config.color_gain
         self.patch_embed = PatchEmbed(config.in_features, config.patch_hidden, config.patch_dim)
         self.patch_proj = nn.Linear(config.patch_dim, width)
         self.pos_embed = nn.Sequential(
@@ -36,6 +37,6 @@ class CloudEncoder(nn.Module):
         Returns:
             (b, l, d), the cloud embedding.
         """
-        tokens = self.patch_embed(patches.offsets, patches.gather(features))
+        tokens = self.patch_embed(patches.offsets, patches.gather(features * self.color_gain))
         position = self.pos_embed(patches.centers.to(self.patch_proj.weight.dtype))
         return self.out_proj(self.transformer(self.patch_proj(tokens) + position))
