@@ -167,25 +167,34 @@ class CloudStore:
         The newest embedded one if it is younger than `max_age_s`, else the newest one.
 
         Raises:
-            Refusal: NO_CLOUD; none has come, or even the newest is older than `stale_s`.
+            Refusal: NO_CLOUD; as `fresh`.
         """
+        newest = self.fresh(now_ns, settings.stale_s)
         with self._lock:
-            by_age = sorted(self._clouds, key=lambda cloud: cloud.stamp_ns, reverse=True)
-        if not by_age:
+            embedded = [cloud for cloud in self._clouds if cloud.embedding is not None]
+        latest = max(embedded, key=lambda cloud: cloud.stamp_ns, default=None)
+        if latest is not None and latest.age_s(now_ns) <= settings.max_age_s:
+            return latest
+        return newest
+
+    def fresh(self, now_ns: int, stale_s: float) -> StoredCloud:
+        """The newest cloud.
+
+        Raises:
+            Refusal: NO_CLOUD; none has come, or even the newest is older than `stale_s` (0: never).
+        """
+        newest = self.newest()
+        if newest is None:
             raise self._nothing_came()
-        newest = by_age[0]
         age = newest.age_s(now_ns)
-        if 0 < settings.stale_s < age:
+        if 0 < stale_s < age:
             raise Refusal(
                 Code.NO_CLOUD,
                 f"the newest cloud is too old: {age:.1f} s by the clock of this node, more than "
-                f"clouds.stale_s = {settings.stale_s:g} s. Does {self.topic} still send? For "
+                f"clouds.stale_s = {stale_s:g} s. Does {self.topic} still send? For "
                 f"recorded clouds set use_sim_time, or ask with the stamp "
                 f"{seconds(newest.stamp_ns)}",
             )
-        embedded = next((cloud for cloud in by_age if cloud.embedding is not None), None)
-        if embedded is not None and embedded.age_s(now_ns) <= settings.max_age_s:
-            return embedded
         return newest
 
     def _nothing_came(self) -> Refusal:

@@ -10,7 +10,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from pointsam_model.config import PredictorConfig, ReductionConfig, setting, settings
+from pointsam_model.config import (
+    PredictorConfig,
+    ProposalConfig,
+    ReductionConfig,
+    setting,
+    settings,
+)
 
 
 @dataclass(frozen=True)
@@ -74,6 +80,24 @@ class SessionSettings:
 
 
 @dataclass(frozen=True)
+class ProposalSettings(ProposalConfig):
+    """Proposals: how they are made, and when."""
+
+    rate_hz: float = setting(
+        0.0,
+        "proposals of the newest cloud are published at most so often, while somebody subscribes"
+        " [Hz]; 0: only on request",
+        low=0.0,
+        high=100.0,
+    )
+    when_busy: str = setting(
+        "wait",
+        "a goal while another is carried out: wait for its turn, or refuse it",
+        choices=("wait", "refuse"),
+    )
+
+
+@dataclass(frozen=True)
 class LimitSettings:
     """What is refused because it is too much."""
 
@@ -83,7 +107,9 @@ class LimitSettings:
     max_prompts: int = setting(
         256, "clicks of a request, and of an object in a session", low=1, high=100_000
     )
-    max_pending: int = setting(16, "requests that may wait for their answer", low=1, high=10_000)
+    max_pending: int = setting(
+        16, "requests that may wait for their answer, and as many goals", low=1, high=10_000
+    )
 
 
 @dataclass(frozen=True)
@@ -128,11 +154,12 @@ class NodeConfig:
     clouds: CloudSettings = CloudSettings()
     embed: EmbedSettings = EmbedSettings()
     sessions: SessionSettings = SessionSettings()
+    proposals: ProposalSettings = field(default_factory=ProposalSettings)
     limits: LimitSettings = LimitSettings()
     transforms: TransformSettings = TransformSettings()
 
 
-LIVE_SECTIONS = ("clouds", "embed", "sessions", "limits", "transforms")
+LIVE_SECTIONS = ("clouds", "embed", "sessions", "proposals", "limits", "transforms")
 
 
 def is_live(name: str) -> bool:

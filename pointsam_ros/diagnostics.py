@@ -14,6 +14,9 @@ from rclpy.node import Node
 from pointsam_ros.refusal import Code
 
 PERIOD_S = 1.0
+CLOUD_FATES = ("received", "embedded", "dropped", "lost", "refused", "time jumps")
+GOAL_FATES = ("carried out", "refused", "cancelled")
+CLICK_FATES = ("answered", "refused")
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,8 @@ class Tally:
         self._lock = threading.Lock()
         self._clouds: Counter[str] = Counter()
         self._requests: Counter[Code] = Counter()
+        self._goals: Counter[str] = Counter()
+        self._clicks: Counter[str] = Counter()
         self._last_refused = ""
         self._last_is_bad = False
         self._last_failure = ""
@@ -52,9 +57,19 @@ class Tally:
             self._last_refused, self._last_is_bad = reason, True
 
     def request(self, code: Code) -> None:
-        """Counts an answer to a request."""
+        """Counts an answer to a request; goals and clicks are requests too."""
         with self._lock:
             self._requests[code] += 1
+
+    def goal(self, fate: str) -> None:
+        """Counts goals of the action: carried out, refused, cancelled."""
+        with self._lock:
+            self._goals[fate] += 1
+
+    def click(self, fate: str) -> None:
+        """Counts clicks of RViz: answered, refused."""
+        with self._lock:
+            self._clicks[fate] += 1
 
     def failure(self, message: str) -> None:
         """Remembers what nobody foresaw."""
@@ -64,12 +79,11 @@ class Tally:
     def status(self, name: str, hardware_id: str, state: State) -> DiagnosticStatus:
         """All of it as a message; WARN while the last cloud was unusable."""
         with self._lock:
-            values = {
-                f"clouds {fate}": str(self._clouds[fate])
-                for fate in ("received", "embedded", "dropped", "lost", "refused", "time jumps")
-            }
+            values = {f"clouds {fate}": str(self._clouds[fate]) for fate in CLOUD_FATES}
             values["last refused cloud"] = self._last_refused
             values |= {f"requests {code.name}": str(self._requests[code]) for code in Code}
+            values |= {f"goals {fate}": str(self._goals[fate]) for fate in GOAL_FATES}
+            values |= {f"clicks {fate}": str(self._clicks[fate]) for fate in CLICK_FATES}
             values["last failure"] = self._last_failure
             if self._last_is_bad and state.level == DiagnosticStatus.OK:
                 state = State(f"unusable clouds come: {self._last_refused}", DiagnosticStatus.WARN)

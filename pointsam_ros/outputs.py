@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rclpy.lifecycle import LifecycleNode
+from rclpy.lifecycle import LifecycleNode, LifecyclePublisher
 from sensor_msgs.msg import PointCloud2
 from visualization_msgs.msg import MarkerArray
 
@@ -36,6 +36,10 @@ class Outputs:
         self._points = node.create_lifecycle_publisher(PointCloud2, "~/segmented_points", DEPTH)
         self._markers = node.create_lifecycle_publisher(MarkerArray, "~/markers", DEPTH)
 
+    def wanted(self) -> bool:
+        """Whether somebody subscribes to any of them."""
+        return any(it.get_subscription_count() for it in self._publishers())
+
     def publish(self, answer: Answer) -> None:
         """Publishes an answer on the topics that somebody listens to."""
         source, found = answer.cloud.msg, answer.found
@@ -50,5 +54,8 @@ class Outputs:
 
     def destroy(self) -> None:
         """Takes the topics away."""
-        for publisher in (self._instances, self._points, self._markers):
+        for publisher in self._publishers():
             self._node.destroy_lifecycle_publisher(publisher)
+
+    def _publishers(self) -> tuple[LifecyclePublisher, ...]:
+        return self._instances, self._points, self._markers

@@ -20,6 +20,7 @@ from rclpy.signals import SignalHandlerOptions
 from pointsam_model.errors import ConfigError
 
 LAST_ANSWERS_S = 0.5  # for the answers of requests that the end interrupts
+LAST_RESULTS_S = 0.1  # for sending the results of goals
 
 
 class WorkNode(LifecycleNode):
@@ -114,6 +115,15 @@ def _finish(node: WorkNode, executor: Executor) -> None:
         node.trigger_shutdown()
     except Exception as error:  # already finalized
         node.get_logger().debug(f"no shutdown transition: {error}")
-    deadline = time.monotonic() + LAST_ANSWERS_S
-    while node.open_requests and time.monotonic() < deadline and _spin_once(node, executor, 0.05):
+    if node.open_requests:
+        _spin_while(lambda: node.open_requests > 0, node, executor, LAST_ANSWERS_S)
+        # rclpy sends the result of a goal in a callback of its own, after the goal's.
+        _spin_while(lambda: True, node, executor, LAST_RESULTS_S)
+
+
+def _spin_while(
+    wanted: Callable[[], bool], node: WorkNode, executor: Executor, most_s: float
+) -> None:
+    deadline = time.monotonic() + most_s
+    while wanted() and time.monotonic() < deadline and _spin_once(node, executor, 0.05):
         pass

@@ -1,4 +1,4 @@
-"""The door of `~/segment_prompts`: a request checked by itself, before any cloud is looked at."""
+"""What a request says, checked by itself before any cloud is looked at."""
 
 from __future__ import annotations
 
@@ -62,19 +62,23 @@ def parse(request: SegmentPrompts.Request, limits: LimitSettings) -> Clicks:
     object_ids = _one_each("object_ids", request.object_ids, len(points))
     for row in np.flatnonzero(object_ids == 0):
         raise _bad(f"object_ids[{row}] is 0; objects are numbered from 1")
-    cloud = request.cloud
-    empty = not (len(cloud.data) or len(cloud.fields) or cloud.width or cloud.height)
     return Clicks(
         points=points,
         labels=labels,
         object_ids=object_ids,
         frame_id=str(request.header.frame_id),
         stamp_ns=stamp_ns(request.header.stamp),
-        cloud=None if empty else cloud,
+        cloud=attached(request.cloud),
         multimask=bool(request.multimask),
         return_points=bool(request.return_points),
         session=str(request.session),
     )
+
+
+def attached(cloud: PointCloud2) -> PointCloud2 | None:
+    """The cloud of a request; None: it is empty, a retained one is meant."""
+    empty = not (len(cloud.data) or len(cloud.fields) or cloud.width or cloud.height)
+    return None if empty else cloud
 
 
 def _one_each(name: str, values: object, count: int) -> np.ndarray:

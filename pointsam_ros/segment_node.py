@@ -1,48 +1,48 @@
 """The node `pointsam`: lifecycle and wiring.
 
 The executor's thread takes clouds and requests, checks their form and hands them to the worker,
-which owns the model. A request waits for its answer without holding up anything else.
+which owns the model. The doors by which requests come are `prompt_service`, `propose_action` and
+`clicks`; a request waits for its answer without holding up anything else.
 """
 
 from __future__ import annotations
 
 import sys
-import time
 import traceback
+from collections.abc import Callable
 from concurrent.futures import Future
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
-from builtin_interfaces.msg import Duration
 from diagnostic_msgs.msg import DiagnosticStatus
-from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
-from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.subscription import Subscription
 from rclpy.task import Future as RosFuture
 from sensor_msgs.msg import PointCloud2
 
-from pointsam_interfaces.srv import SegmentPrompts
 from pointsam_model import Predictor, load_model
 from pointsam_model.config import preset
 from pointsam_model.errors import CloudError, PointSamError
+from pointsam_ros.clicks import ClickTopics
 from pointsam_ros.cloud_store import CloudStore, StoredCloud
 from pointsam_ros.config import NodeConfig
 from pointsam_ros.diagnostics import Diagnostics, State, Tally
-from pointsam_ros.outputs import Outputs, response_of
+from pointsam_ros.outputs import Outputs
 from pointsam_ros.parameters import Parameters
 from pointsam_ros.points_topic import subscribe
 from pointsam_ros.process import WorkNode, run
+from pointsam_ros.prompt_service import PromptService
+from pointsam_ros.propose_action import ProposeAction
+from pointsam_ros.proposer import Proposer
 from pointsam_ros.refusal import Code, Refusal, refusal_of
-from pointsam_ros.segmenter import Answer, Question, Segmenter
+from pointsam_ros.segmenter import Answer, Segmenter
 from pointsam_ros.transforms import lookup_for
 from pointsam_ros.transitions import logged
-from pointsam_ros.worker import OverloadedError, Worker
+from pointsam_ros.worker import OverloadedError, Rank, Worker
 
+Result = TypeVar("Result")
 SUCCESS = TransitionCallbackReturn.SUCCESS
 FUTURE_S = 1.0  # clocks of two machines may differ so much before somebody should look
-# With ROS's default of 10, requests that come in one burst would be lost without a word; all must
-# reach the worker's queue, which refuses what is too much.
-REQUESTS = QoSProfile(history=HistoryPolicy.KEEP_ALL, reliability=ReliabilityPolicy.RELIABLE)
 UNCONFIGURED = State("the node is unconfigured", DiagnosticStatus.WARN)
 INACTIVE = State("the node is inactive", DiagnosticStatus.WARN)
 LOADING = State("the model is still being loaded", DiagnosticStatus.WARN)
@@ -57,12 +57,22 @@ All parameters, with their units, ranges and defaults: python -m pointsam_ros.co
 """
 
 
+@dataclass(frozen=True)
+class Loaded:
+    """What needs the model, and how a long job in the worker's thread lets others use it."""
+
+    segmenter: Segmenter
+    proposer: Proposer
+    step_aside: Callable[[], bool]
+
+
 class SegmentNode(WorkNode):
     """Answers clicks on clouds with instances.
 
     Attributes:
         parameters: its settings.
         state: what it is doing, as its diagnostics tell.
+        tally: what became of clouds and requests.
 
     Raises:
         ConfigError: a wrong parameter.
@@ -71,13 +81,13 @@ class SegmentNode(WorkNode):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__("pointsam", **kwargs)
         self.parameters = Parameters(self)
-        self._tally = Tally()
+        self.tally = Tally()
         self.state = UNCONFIGURED
-        self._diagnostics = Diagnostics(self, self._tally, self._health)
+        self._diagnostics = Diagnostics(self, self.tally, self._health)
         self._lookup = lookup_for(self)
         self._clouds = CloudStore(self.resolve_topic_name("~/points"))
         self._worker: Worker | None = None
-        self._segmenter: Segmenter | None = None  # None: the model is not loaded
+        self._loaded: Loaded | None = None
         self._subscription: Subscription | None = None
 
     @property
@@ -111,16 +121,10 @@ class SegmentNode(WorkNode):
 
     @logged
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Checks what can be checked without loading, and offers the service and the topics."""
+        """Checks what can be checked without loading, and opens the doors and the topics."""
         preset(self.config.model.preset)
         self._outputs = Outputs(self)
-        self._service = self.create_service(
-            SegmentPrompts,
-            "~/segment_prompts",
-            self._on_request,
-            qos_profile=REQUESTS,
-            callback_group=ReentrantCallbackGroup(),  # a request may wait while others come
-        )
+        self._doors = (PromptService(self), ProposeAction(self), ClickTopics(self))
         self.state = INACTIVE
         return SUCCESS
 
@@ -128,11 +132,12 @@ class SegmentNode(WorkNode):
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Loads the model in the worker's thread, and takes clouds meanwhile."""
         self.state = LOADING
-        self._segmenter = None
-        previous, self._worker = self._worker, Worker(self._on_unexpected)
-        loading = self._worker.ask(lambda: self._load(previous), then=self._on_loaded)
+        self._loaded = None
+        previous, worker = self._worker, Worker(self._on_unexpected)
+        self._worker = worker
+        loading = worker.ask(lambda: self._load(worker, previous), then=self._on_loaded)
         loading.add_done_callback(self._on_load_failed)
-        self._subscription = subscribe(self, self.config.points.qos, self._on_cloud, self._tally)
+        self._subscription = subscribe(self, self.config.points.qos, self._on_cloud, self.tally)
         return super().on_activate(state)
 
     @logged
@@ -144,8 +149,9 @@ class SegmentNode(WorkNode):
 
     @logged
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Takes the service and the topics away."""
-        self.destroy_service(self._service)
+        """Closes the doors and takes the topics away."""
+        for door in self._doors:
+            door.destroy()
         self._outputs.destroy()
         self.state = UNCONFIGURED
         return SUCCESS
@@ -163,12 +169,12 @@ class SegmentNode(WorkNode):
             self._subscription = None
         if self._worker is not None:
             self._worker.stop(Refusal(Code.NOT_READY, why))
-        self._segmenter = None
+        self._loaded = None
         self._clouds.clear()
 
     # The model.
 
-    def _load(self, previous: Worker | None) -> Segmenter:
+    def _load(self, worker: Worker, previous: Worker | None) -> Loaded:
         if previous is not None:
             previous.join()  # one model at a time: the last job of the earlier one ends first
         wanted = self.config.model
@@ -178,21 +184,25 @@ class SegmentNode(WorkNode):
             device=wanted.device,
             dtype=wanted.dtype,
         )
-        return Segmenter(
+        segmenter = Segmenter(
             Predictor(model, self.config.predictor, self.config.reduction),
             self._clouds,
             lambda: self.config,
             self._now_ns,
             self._lookup,
-            self._tally,
+            self.tally,
             self.get_logger().debug,
         )
+        proposer = Proposer(
+            model, segmenter.embedding_of, self._clouds, lambda: self.config, self._now_ns
+        )
+        return Loaded(segmenter, proposer, worker.step_aside)
 
-    def _on_loaded(self, segmenter: Segmenter) -> None:
-        self._segmenter = segmenter
+    def _on_loaded(self, loaded: Loaded) -> None:
+        self._loaded = loaded
         self.state = READY
         self.get_logger().info(f"ready: clouds from {self._clouds.topic}")
-        self._embed_newest()
+        self._offer_newest()
 
     def _on_load_failed(self, loading: Future) -> None:
         error = loading.exception()
@@ -211,11 +221,11 @@ class SegmentNode(WorkNode):
     # Clouds.
 
     def _on_cloud(self, msg: PointCloud2) -> None:
-        self._tally.cloud("received")
+        self.tally.cloud("received")
         try:
             cloud = StoredCloud.from_msg(msg, self._now_ns(), self.config.limits.max_points)
         except CloudError as error:
-            self._tally.refused(str(error))
+            self.tally.refused(str(error))
             self.get_logger().warning(f"cloud refused: {error}", throttle_duration_sec=5.0)
             return
         if self._clouds.add(cloud, self.config.clouds.retain):
@@ -223,54 +233,72 @@ class SegmentNode(WorkNode):
                 "the clouds' time jumped back: those of the time to come are forgotten, and "
                 "sessions on them are lost"
             )
-            self._tally.cloud("time jumps")
-        self._embed_newest()
+            self.tally.cloud("time jumps")
+        self._offer_newest()
 
-    def _embed_newest(self) -> None:
-        embed = self.config.embed
-        if self._segmenter is None or self._worker is None or embed.mode != "latest":
+    def _offer_newest(self) -> None:
+        """Leaves the newest cloud to the worker, for when nobody asks for anything."""
+        loaded, worker = self._loaded, self._worker
+        if loaded is None or worker is None:
             return
-        if self._worker.offer(self._segmenter.embed_newest, 1.0 / embed.max_rate_hz):
-            self._tally.cloud("dropped")
+        embed, rate_hz = self.config.embed, self.config.proposals.rate_hz
+        if embed.mode == "latest" and worker.offer(
+            "embed", loaded.segmenter.embed_newest, 1.0 / embed.max_rate_hz
+        ):
+            self.tally.cloud("dropped")
+        if rate_hz > 0 and self._outputs.wanted():
+            worker.offer("propose", lambda: self._propose_newest(loaded), 1.0 / rate_hz)
+
+    def _propose_newest(self, loaded: Loaded) -> None:
+        def step_aside() -> bool:
+            return loaded.step_aside() or not self._outputs.wanted()
+
+        answer = loaded.proposer.propose_newest(step_aside)
+        if answer is not None:
+            self._outputs.publish(answer)
 
     # Requests.
 
-    async def _on_request(
-        self, request: SegmentPrompts.Request, response: SegmentPrompts.Response
-    ) -> SegmentPrompts.Response:
-        began = time.monotonic()
-        self.open_requests += 1
-        try:
-            response = await self._answered(request)
-            self._tally.request(Code.OK)
-        except Exception as error:
-            response = self._refused(error)
-        finally:
-            self.open_requests -= 1
-        elapsed = time.monotonic() - began
-        response.elapsed = Duration(sec=int(elapsed), nanosec=int(elapsed % 1 * 1e9))
-        self.get_logger().debug(f"request answered in {elapsed * 1e3:.1f} ms")
-        return response
+    def loaded(self) -> Loaded:
+        """The model.
 
-    async def _answered(self, request: SegmentPrompts.Request) -> SegmentPrompts.Response:
-        if self._segmenter is None or self._worker is None:
+        Raises:
+            Refusal: NOT_READY; says what the node is doing instead.
+        """
+        if self._loaded is None:
             raise Refusal(Code.NOT_READY, self._not_ready())
-        segmenter = self._segmenter
-        question = segmenter.prepare(request)
+        return self._loaded
+
+    async def ask(
+        self,
+        job: Callable[[], Result],
+        then: Callable[[Result], None] | None = None,
+        rank: Rank = Rank.PROMPT,
+        on_queued: Callable[[Future], None] | None = None,
+    ) -> Result:
+        """Has the worker do a job; waits for its answer without holding up the executor.
+
+        Args:
+            job: what needs the model.
+            then: called with the answer in the worker's thread, once it is out.
+            rank: who comes first.
+            on_queued: given the future of the answer, by which the job can be cancelled.
+
+        Raises:
+            Refusal: OVERLOADED; or NOT_READY, where the node is deactivated meanwhile.
+            CancelledError: of concurrent.futures; the job was cancelled.
+            Exception: what the job raised.
+        """
+        worker = self._worker
+        assert worker is not None, "loaded() comes first"
         try:
-            answer = self._worker.ask(
-                lambda: _respond(segmenter, question),
-                then=lambda answered: self._outputs.publish(answered[0]),
-                max_pending=self.config.limits.max_pending,
-            )
+            answer = worker.ask(job, then, self.config.limits.max_pending, rank)
         except OverloadedError as error:
             raise Refusal(
                 Code.OVERLOADED, f"{error}; ask again later, or raise limits.max_pending"
             ) from error
-        return (await self._outcome(answer))[1]
-
-    async def _outcome(self, answer: Future) -> Any:
-        """The worker's answer, awaited in the executor's thread."""
+        if on_queued is not None:
+            on_queued(answer)
         executor = self.executor
         done = RosFuture(executor=executor)
 
@@ -282,35 +310,33 @@ class SegmentNode(WorkNode):
         await done
         return answer.result()
 
+    def publish(self, answer: Answer) -> None:
+        """Publishes an answer for those who listen."""
+        self._outputs.publish(answer)
+
+    def refused(self, error: Exception, what: str) -> Refusal:
+        """Counts and logs why `what` (a request, a goal, a click) is not answered."""
+        refusal = refusal_of(error)
+        self.tally.request(refusal.code)
+        if refusal.code == Code.FAILED:
+            self.tally.failure(refusal.message)
+            self.get_logger().error(f"a {what} failed:\n{_trace(error)}")
+        else:
+            self.get_logger().info(f"{what} refused, {refusal.code.name}: {refusal.message}")
+        return refusal
+
     def _not_ready(self) -> str:
         if self.state.level == DiagnosticStatus.ERROR:
             return self.state.text
         hint = "activate it" if self.state == INACTIVE else "ask again later"
         return f"no request can be answered yet: {self.state.text}; {hint}"
 
-    def _refused(self, error: Exception) -> SegmentPrompts.Response:
-        refusal = refusal_of(error)
-        self._tally.request(refusal.code)
-        if refusal.code == Code.FAILED:
-            self._tally.failure(refusal.message)
-            self.get_logger().error(f"a request failed:\n{_trace(error)}")
-        else:
-            self.get_logger().info(f"request refused, {refusal.code.name}: {refusal.message}")
-        return SegmentPrompts.Response(
-            success=False, code=int(refusal.code), message=refusal.message
-        )
-
     def _on_unexpected(self, error: BaseException) -> None:
-        self._tally.failure(str(error))
+        self.tally.failure(str(error))
         self.get_logger().error(f"unexpected, the node goes on:\n{_trace(error)}")
 
     def _now_ns(self) -> int:
         return int(self.get_clock().now().nanoseconds)
-
-
-def _respond(segmenter: Segmenter, question: Question) -> tuple[Answer, SegmentPrompts.Response]:
-    answer = segmenter.answer(question)
-    return answer, response_of(answer, question.clicks.return_points)
 
 
 def _trace(error: BaseException) -> str:

@@ -77,6 +77,7 @@ class Segmenter:
         self._tally = tally
         self._log = log
         self._sessions = Sessions()
+        self._clicked: Session | None = None
 
     def prepare(self, request: SegmentPrompts.Request) -> Question:
         """Checks a request and fetches the cloud it names, before that cloud can grow too old.
@@ -102,21 +103,60 @@ class Segmenter:
             Refusal, PointSamError: see `refusal_of`.
         """
         clicks = question.clicks
-        session = self._session_of(clicks)
-        cloud = session.cloud if session else self._cloud_of(question)
-        points = self._points_in(cloud, clicks)
-        embedding = self.embedding_of(cloud)
-        snapped = embedding.snap(points)
-        objects = self._objects(clicks, snapped, session.objects if session else {})
+        session = self._session_of(clicks) or Session(self._cloud_of(question))
+        answer, session = self.continued(session, clicks)
+        if clicks.session:
+            self._sessions.put(clicks.session, session, self._config().sessions.max)
+        return answer
+
+    def newest(self) -> StoredCloud:
+        """The newest cloud, however old: what a person sees and clicks on.
+
+        Raises:
+            Refusal: NO_CLOUD; none has come.
+        """
+        return self._store.fresh(self._now_ns(), stale_s=0.0)
+
+    def click(self, clicks: Clicks, newest: StoredCloud) -> Answer:
+        """Adds clicks to those since `reset_clicks`.
+
+        The first chooses `newest`; the others stay on that cloud, which is kept for them.
+
+        Raises:
+            Refusal, PointSamError: see `refusal_of`; these clicks then count for nothing.
+        """
+        answer, self._clicked = self.continued(self._clicked or Session(newest), clicks)
+        return answer
+
+    def reset_clicks(self) -> StoredCloud | None:
+        """Forgets what was clicked; the cloud that it was on, if anything was."""
+        clicked, self._clicked = self._clicked, None
+        return clicked.cloud if clicked else None
+
+    def continued(self, session: Session, clicks: Clicks) -> tuple[Answer, Session]:
+        """Segments the objects of clicks on a session's cloud.
+
+        Returns:
+            The answer, and the session with these clicks and their masks.
+
+        Raises:
+            Refusal, PointSamError: see `refusal_of`; the session is as before.
+        """
+        points = self._points_in(session.cloud, clicks)
+        embedding = self.embedding_of(session.cloud)
+        objects = self._objects(clicks, embedding.snap(points), session.objects)
         started = time.perf_counter()
         predictions = self._predictor.segment(
             embedding, [Prompt(it.points, it.labels, it.mask) for it in objects.values()]
         )
         self._log(f"segmented {len(objects)} objects in {_ms(started)}")
         masks = dict(zip(objects, predictions, strict=True))
-        if clicks.session:
-            self._remember(clicks.session, session or Session(cloud), objects, masks)
-        return _answer(cloud, masks, clicks.multimask)
+        told = {
+            object_id: ObjectClicks(it.points, it.labels, masks[object_id].best())
+            for object_id, it in objects.items()
+        }
+        answer = _answer(session.cloud, masks, clicks.multimask)
+        return answer, Session(session.cloud, {**session.objects, **told})
 
     def embed_newest(self) -> None:
         """Embeds the newest cloud, so that a request finds it ready."""
@@ -220,20 +260,6 @@ class Segmenter:
                 )
             objects[object_id] = clicked
         return objects
-
-    def _remember(
-        self,
-        name: str,
-        session: Session,
-        objects: Mapping[int, ObjectClicks],
-        masks: Mapping[int, Prediction],
-    ) -> None:
-        told = {
-            object_id: ObjectClicks(it.points, it.labels, masks[object_id].best())
-            for object_id, it in objects.items()
-        }
-        session = Session(session.cloud, {**session.objects, **told})
-        self._sessions.put(name, session, self._config().sessions.max)
 
 
 def _answer(cloud: StoredCloud, masks: Mapping[int, Prediction], multimask: bool) -> Answer:

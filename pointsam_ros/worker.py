@@ -1,4 +1,4 @@
-"""The one thread that owns the model: requests first, in their order, then the newest cloud."""
+"""The one thread that owns the model: prompts first, then goals, then the newest cloud."""
 
 from __future__ import annotations
 
@@ -7,20 +7,51 @@ import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, InvalidStateError
+from dataclasses import dataclass
+from enum import IntEnum
 from typing import Any, TypeVar
 
 Result = TypeVar("Result")
+
+
+class Rank(IntEnum):
+    """Who comes first."""
+
+    PROMPT = 0
+    GOAL = 1
+    OFFER = 2
 
 
 class OverloadedError(Exception):
     """As many requests wait as may wait."""
 
 
+@dataclass(frozen=True)
+class _Request:
+    answer: Future
+    job: Callable[[], Any]
+    then: Callable[[Any], None] | None
+
+
+@dataclass
+class _Offer:
+    """A slot: the job that waits in it, and when the previous one began."""
+
+    job: Callable[[], None] | None = None
+    begun: float = float("-inf")
+    interval_s: float = 0.0
+
+    def seconds_left(self) -> float:
+        return max(0.0, self.begun + self.interval_s - time.monotonic())
+
+
 class Worker:
     """Runs jobs one at a time in its own thread.
 
-    Two kinds: a request (`ask`) waits in a bounded queue and gets its answer through a future; an
-    offer (`offer`) runs while no request waits, and a newer one replaces the one that waits.
+    Two kinds: a request (`ask`) waits in a bounded queue and gets its answer through a future,
+    which may be cancelled; an offer (`offer`) runs while no request waits, and a newer one of its
+    name replaces the one that waits. A job that takes long calls `step_aside` between its steps, so
+    that whoever ranks higher need not wait for its end.
 
     Args:
         on_error: called in the worker's thread with what an offered job or a `then` raised.
@@ -29,12 +60,9 @@ class Worker:
     def __init__(self, on_error: Callable[[BaseException], None]) -> None:
         self._on_error = on_error
         self._changed = threading.Condition()
-        self._requests: deque[tuple[Future, Callable[[], Any], Callable[[Any], None] | None]]
-        self._requests = deque()
-        self._running: Future | None = None
-        self._offer: Callable[[], None] | None = None
-        self._offer_begun = 0.0
-        self._offer_interval = 0.0
+        self._requests: dict[Rank, deque[_Request]] = {Rank.PROMPT: deque(), Rank.GOAL: deque()}
+        self._offers: dict[str, _Offer] = {}
+        self._running: list[tuple[Rank, Future | None]] = []  # the last runs, the others wait in it
         self._stopped: Exception | None = None
         self._thread = threading.Thread(target=self._run, name="pointsam worker", daemon=True)
         self._thread.start()
@@ -44,13 +72,15 @@ class Worker:
         job: Callable[[], Result],
         then: Callable[[Result], None] | None = None,
         max_pending: int | None = None,
+        rank: Rank = Rank.PROMPT,
     ) -> Future[Result]:
         """Queues a request.
 
         Args:
             job: what answers it.
             then: called with the answer in the worker's thread once the future has it.
-            max_pending: most requests that may wait; None: any number.
+            max_pending: most requests of its rank that may wait; None: any number.
+            rank: PROMPT, or GOAL for one that takes long.
 
         Raises:
             OverloadedError: `max_pending` requests wait already.
@@ -60,38 +90,54 @@ class Worker:
             if self._stopped is not None:
                 answer.set_exception(self._stopped)
                 return answer
-            if max_pending is not None and len(self._requests) >= max_pending:
-                raise OverloadedError(f"{len(self._requests)} requests wait already")
-            self._requests.append((answer, job, then))
+            queue = deque(it for it in self._requests[rank] if not it.answer.cancelled())
+            if max_pending is not None and len(queue) >= max_pending:
+                raise OverloadedError(f"{len(queue)} requests wait already")
+            queue.append(_Request(answer, job, then))
+            self._requests[rank] = queue
             self._changed.notify()
         return answer
 
-    def offer(self, job: Callable[[], None], min_interval_s: float = 0.0) -> bool:
+    def offer(self, name: str, job: Callable[[], None], min_interval_s: float = 0.0) -> bool:
         """Leaves a job for when no request waits.
 
         Args:
-            job: replaces the offered job that has not begun.
-            min_interval_s: time from the beginning of the previous offered job to this one's [s].
+            name: whose job it is; each name has one that waits.
+            job: replaces the offered job of this name that has not begun.
+            min_interval_s: time from the beginning of the previous job of this name to this
+                one's [s].
 
         Returns:
             Whether a job was replaced, and so will never run.
         """
         with self._changed:
-            replaced = self._offer is not None
+            slot = self._offers.setdefault(name, _Offer())
+            replaced = slot.job is not None
             if self._stopped is None:
-                self._offer, self._offer_interval = job, min_interval_s
+                slot.job, slot.interval_s = job, min_interval_s
                 self._changed.notify()
         return replaced
+
+    def step_aside(self) -> bool:
+        """Called by a running job: lets all requests run that rank higher than it.
+
+        Returns:
+            Whether the job is to end: it was cancelled, or the worker stops.
+        """
+        rank, answer = self._running[-1]
+        while (job := self._locked_next(rank)) is not None:
+            job()
+        return self._stopped is not None or (answer is not None and answer.cancelled())
 
     def stop(self, reason: Exception) -> None:
         """Ends the thread after the job that runs now; whoever waits gets `reason` at once."""
         with self._changed:
             self._stopped = reason
-            waiting = [answer for answer, _, _ in self._requests]
-            if self._running is not None:
-                waiting.append(self._running)
-            self._requests.clear()
-            self._offer = None
+            waiting = [it.answer for queue in self._requests.values() for it in queue]
+            waiting += [answer for _, answer in self._running if answer is not None]
+            for queue in self._requests.values():
+                queue.clear()
+            self._offers.clear()
             self._changed.notify()
         for answer in waiting:
             _settle(answer, error=reason)
@@ -109,38 +155,56 @@ class Worker:
                         return
                     self._changed.wait(self._seconds_to_offer())
             job()
-            with self._changed:
-                self._running = None
 
-    def _next_job(self) -> Callable[[], None] | None:
+    def _locked_next(self, below: Rank) -> Callable[[], None] | None:
+        with self._changed:
+            return self._next_job(below)
+
+    def _next_job(self, below: Rank | None = None) -> Callable[[], None] | None:
+        """The job whose turn it is, already counted as running; only of ranks before `below`."""
         if self._stopped is not None:
             return None
-        if self._requests:
-            answer, job, then = self._requests.popleft()
-            self._running = answer
-            return lambda: self._answer(answer, job, then)
-        if self._offer is not None and self._seconds_to_offer() == 0.0:
-            offered, self._offer = self._offer, None
-            self._offer_begun = time.monotonic()
-            return lambda: self._guarded(offered)
-        return None
+        for rank, queue in self._requests.items():
+            while queue and (below is None or rank < below):
+                request = queue.popleft()
+                if not request.answer.cancelled():
+                    self._running.append((rank, request.answer))
+                    return lambda: self._answer(request)
+        return self._next_offer() if below is None else None
+
+    def _next_offer(self) -> Callable[[], None] | None:
+        """Of the jobs that are due the one whose name has waited longest."""
+        due = [it for it in self._offers.values() if it.job and it.seconds_left() == 0.0]
+        if not due:
+            return None
+        slot = min(due, key=lambda it: it.begun)
+        job, slot.job, slot.begun = slot.job, None, time.monotonic()
+        assert job is not None
+        self._running.append((Rank.OFFER, None))
+        return lambda: self._offered(job)
 
     def _seconds_to_offer(self) -> float | None:
-        """Time until the offered job may begin; None: nothing is offered."""
-        if self._offer is None:
-            return None
-        return max(0.0, self._offer_begun + self._offer_interval - time.monotonic())
+        """Time until an offered job may begin; None: nothing is offered."""
+        return min((it.seconds_left() for it in self._offers.values() if it.job), default=None)
 
-    def _answer(
-        self, answer: Future, job: Callable[[], Any], then: Callable[[Any], None] | None
-    ) -> None:
+    def _answer(self, request: _Request) -> None:
         try:
-            result = job()
+            result = request.job()
         except Exception as error:
-            _settle(answer, error=error)
-            return
-        if _settle(answer, result) and then is not None:
-            self._guarded(lambda: then(result))
+            _settle(request.answer, error=error)
+        else:
+            if _settle(request.answer, result) and request.then is not None:
+                then = request.then
+                self._guarded(lambda: then(result))
+        self._ended()
+
+    def _offered(self, job: Callable[[], None]) -> None:
+        self._guarded(job)
+        self._ended()
+
+    def _ended(self) -> None:
+        with self._changed:
+            self._running.pop()
 
     def _guarded(self, job: Callable[[], None]) -> None:
         try:
@@ -150,7 +214,7 @@ class Worker:
 
 
 def _settle(answer: Future, result: Any = None, error: BaseException | None = None) -> bool:
-    """Gives a future its end; False where it has one: `stop` and the job may both come to it."""
+    """Gives a future its end; False where it has one: others may come to it before the job."""
     try:
         if error is not None:
             answer.set_exception(error)

@@ -17,10 +17,11 @@ import numpy as np
 import rclpy
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray
-from geometry_msgs.msg import Point
+from geometry_msgs.msg import Point, PointStamped
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
 from rcl_interfaces.srv import SetParameters
+from rclpy.action import ActionClient
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.parameter import Parameter
@@ -28,10 +29,12 @@ from rclpy.qos import QoSProfile, QoSReliabilityPolicy
 from sensor_msgs.msg import PointCloud2
 from std_msgs.msg import Header
 
+from pointsam_interfaces.action import ProposeInstances
 from pointsam_interfaces.srv import SegmentPrompts
 from pointsam_model.config import settings
 from pointsam_ros import cloud_msgs
 from pointsam_ros.config import NodeConfig, is_live
+from pointsam_ros.prompt_service import REQUESTS
 from pointsam_ros.refusal import Code
 
 ROOT = Path(__file__).parents[1]
@@ -106,7 +109,14 @@ class Client:
         self._executor.add_node(self.node)
         reliable = QoSProfile(depth=10, reliability=QoSReliabilityPolicy.RELIABLE)
         self._points = self.node.create_publisher(PointCloud2, "/pointsam/points", reliable)
-        self._segment = self.node.create_client(SegmentPrompts, "/pointsam/segment_prompts")
+        self._segment = self.node.create_client(
+            SegmentPrompts, "/pointsam/segment_prompts", qos_profile=REQUESTS
+        )
+        self._propose = ActionClient(self.node, ProposeInstances, "/pointsam/propose_instances")
+        self._clicks = {
+            topic: self.node.create_publisher(PointStamped, topic, 10)
+            for topic in ("/clicked_point", "/pointsam/clicked_negative")
+        }
         self._set = self.node.create_client(SetParameters, "/pointsam/set_parameters")
         self._change = self.node.create_client(ChangeState, "/pointsam/change_state")
 
@@ -134,7 +144,7 @@ class Client:
         """Sends a request; gives its future."""
         assert self._segment.wait_for_service(WAIT_S)
         message = SegmentPrompts.Request(**request)
-        message.points = [Point(**dict(zip("xyz", map(float, p), strict=True))) for p in points]
+        message.points = [Point(**_xyz(point)) for point in points]
         return self._segment.call_async(message)
 
     def ask(self, points: Any = (), timeout_s: float = WAIT_S, **request: Any) -> Any:
@@ -150,6 +160,27 @@ class Client:
         assert response.code == code, f"{Code(response.code).name}: {response.message}"
         assert re.search(reason, response.message), response.message
         assert not response.result.instances
+
+    def propose(self, on_feedback: Callable[[Any], None] | None = None, **goal: Any) -> Any:
+        """Sends a goal; gives its handle once it is accepted."""
+        assert self._propose.wait_for_server(WAIT_S)
+        sent = self._propose.send_goal_async(ProposeInstances.Goal(**goal), on_feedback)
+        self.wait_for(sent.done, "word on the goal")
+        assert sent.result().accepted
+        return sent.result()
+
+    def outcome(self, handle: Any, timeout_s: float = 2 * WAIT_S) -> tuple[int, Any]:
+        """How an accepted goal ends: its status and result."""
+        future = handle.get_result_async()
+        self.wait_for(future.done, "result", timeout_s)
+        return future.result().status, future.result().result
+
+    def click(self, point: Any, topic: str = "/clicked_point", frame: str = "camera") -> None:
+        """Publishes a point as RViz does: stamped with the time of the click."""
+        publisher = self._clicks[topic]
+        self.wait_for(publisher.get_subscription_count, f"subscription to {topic}")
+        header = Header(frame_id=frame, stamp=self.node.get_clock().now().to_msg())
+        publisher.publish(PointStamped(header=header, point=Point(**_xyz(point))))
 
     def settle(self, seconds: float = 0.2) -> None:
         """Lets messages come for a while."""
@@ -244,3 +275,7 @@ class Client:
         self._stamp_ns = max(now, self._stamp_ns + STEP_NS)
         stamp = Time(sec=self._stamp_ns // 10**9, nanosec=self._stamp_ns % 10**9)
         return cloud_msgs.write(Header(stamp=stamp, frame_id="camera"), xyz, rgb, **how)
+
+
+def _xyz(point: Any) -> dict[str, float]:
+    return dict(zip("xyz", map(float, point), strict=True))

@@ -15,9 +15,9 @@ from std_msgs.msg import Header
 
 from pointsam_interfaces.srv import SegmentPrompts
 from pointsam_model import Predictor, load_model
-from pointsam_ros import cloud_msgs
+from pointsam_ros import cloud_msgs, requests
 from pointsam_ros.cloud_store import CloudStore, StoredCloud
-from pointsam_ros.config import NodeConfig
+from pointsam_ros.config import LimitSettings, NodeConfig
 from pointsam_ros.diagnostics import Tally
 from pointsam_ros.refusal import Code, Refusal
 from pointsam_ros.segmenter import Answer, Segmenter
@@ -74,19 +74,26 @@ def predictor() -> Predictor:
     )
 
 
-def answered(predictor: Predictor, lookup: Lookup, click: np.ndarray, header: Header) -> Answer:
-    """A click on the cloud of second 20."""
+def segmenter_of_one_cloud(predictor: Predictor, lookup: Lookup) -> Segmenter:
+    """It knows the cloud of second 20."""
     store = CloudStore("/points")
     source = Header(frame_id="camera")
     source.stamp.sec = 20
     store.add(StoredCloud.from_msg(cloud_msgs.write(source, XYZ), 20 * 10**9, 10_000), retain=3)
-    segmenter = Segmenter(
+    return Segmenter(
         predictor, store, NodeConfig, lambda: 20 * 10**9, lookup, Tally(), lambda _: None
     )
+
+
+def request_of(click: np.ndarray, header: Header) -> SegmentPrompts.Request:
     point = Point(**dict(zip("xyz", map(float, click), strict=True)))
-    return segmenter.answer(
-        segmenter.prepare(SegmentPrompts.Request(header=header, points=[point]))
-    )
+    return SegmentPrompts.Request(header=header, points=[point])
+
+
+def answered(predictor: Predictor, lookup: Lookup, click: np.ndarray, header: Header) -> Answer:
+    """A click on the cloud of second 20."""
+    segmenter = segmenter_of_one_cloud(predictor, lookup)
+    return segmenter.answer(segmenter.prepare(request_of(click, header)))
 
 
 def test_a_click_in_another_frame_segments_what_it_points_at(predictor: Predictor) -> None:
@@ -97,6 +104,19 @@ def test_a_click_in_another_frame_segments_what_it_points_at(predictor: Predicto
     direct = answered(predictor, tree, click, Header())
     np.testing.assert_array_equal(moved.found[0].instance.indices, direct.found[0].instance.indices)
     assert tree.asked == [("camera", "base", 20 * 10**9, NodeConfig().transforms.timeout_s)]
+
+
+def test_a_point_published_in_rvizs_fixed_frame_is_transformed_at_the_clouds_time(
+    predictor: Predictor,
+) -> None:
+    tree = Tree()
+    segmenter = segmenter_of_one_cloud(predictor, tree)
+    click = XYZ[100].astype(np.float64)
+    request = request_of(TURN.inv().apply(click - SHIFT), Header(frame_id="base"))
+    moved = segmenter.click(requests.parse(request, LimitSettings()), segmenter.newest())
+    direct = answered(predictor, tree, click, Header())
+    np.testing.assert_array_equal(moved.found[0].instance.indices, direct.found[0].instance.indices)
+    assert [stamp for _, _, stamp, _ in tree.asked] == [20 * 10**9]
 
 
 def test_a_frame_that_the_tree_does_not_know_is_refused(predictor: Predictor) -> None:

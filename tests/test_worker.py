@@ -9,7 +9,7 @@ from itertools import pairwise
 
 import pytest
 
-from pointsam_ros.worker import OverloadedError, Worker
+from pointsam_ros.worker import OverloadedError, Rank, Worker
 
 WAIT_S = 5.0
 
@@ -64,7 +64,7 @@ def test_a_request_gets_its_answer_and_its_error(worker: Worker) -> None:
 def test_requests_come_before_an_offer_and_in_their_order(worker: Worker, busy: Busy) -> None:
     order: list[str] = []
     done = threading.Event()
-    worker.offer(lambda: (order.append("offer"), done.set())[0])
+    worker.offer("embed", lambda: (order.append("offer"), done.set())[0])
     for name in ("first", "second"):
         worker.ask(lambda name=name: order.append(name))
     busy.go.set()
@@ -75,9 +75,9 @@ def test_requests_come_before_an_offer_and_in_their_order(worker: Worker, busy: 
 def test_a_newer_offer_replaces_the_one_that_waits(worker: Worker, busy: Busy) -> None:
     seen: list[int] = []
     done = threading.Event()
-    assert not worker.offer(lambda: seen.append(1))
-    assert worker.offer(lambda: seen.append(2))
-    assert worker.offer(lambda: (seen.append(3), done.set())[0])
+    assert not worker.offer("embed", lambda: seen.append(1))
+    assert worker.offer("embed", lambda: seen.append(2))
+    assert worker.offer("embed", lambda: (seen.append(3), done.set())[0])
     busy.go.set()
     assert done.wait(WAIT_S)
     assert seen == [3]
@@ -94,7 +94,7 @@ def test_offers_begin_no_faster_than_their_interval(worker: Worker) -> None:
 
     deadline = time.monotonic() + WAIT_S
     while not three.is_set() and time.monotonic() < deadline:
-        worker.offer(offered, min_interval_s=0.1)
+        worker.offer("embed", offered, min_interval_s=0.1)
         time.sleep(0.005)
     assert three.is_set()
     assert min(later - sooner for sooner, later in pairwise(begun)) >= 0.099
@@ -102,9 +102,9 @@ def test_offers_begin_no_faster_than_their_interval(worker: Worker) -> None:
 
 def test_a_request_does_not_wait_for_an_offer_that_is_not_due(worker: Worker) -> None:
     ran = threading.Event()
-    worker.offer(ran.set)
+    worker.offer("embed", ran.set)
     assert ran.wait(WAIT_S)
-    worker.offer(lambda: None, min_interval_s=60.0)
+    worker.offer("embed", lambda: None, min_interval_s=60.0)
     started = time.monotonic()
     assert worker.ask(lambda: "now").result(WAIT_S) == "now"
     assert time.monotonic() - started < 2.0
@@ -137,7 +137,7 @@ def test_errors_outside_of_requests_are_reported_and_survived(
     def fails(*_: object) -> None:
         raise ValueError("unforeseen")
 
-    worker.offer(fails)
+    worker.offer("embed", fails)
     deadline = time.monotonic() + WAIT_S
     while not errors and time.monotonic() < deadline:
         time.sleep(0.005)
@@ -151,7 +151,7 @@ def test_stopping_answers_everyone_at_once_even_in_the_middle_of_a_job(
 ) -> None:
     followed = threading.Event()
     waiting = worker.ask(lambda: 1, then=lambda _: followed.set())
-    worker.offer(followed.set)
+    worker.offer("embed", followed.set)
     worker.stop(RuntimeError("shutting down"))
     with pytest.raises(RuntimeError, match="shutting down"):
         waiting.result(0)
@@ -173,3 +173,99 @@ def test_what_follows_an_interrupted_request_does_not_run(worker: Worker) -> Non
     with pytest.raises(RuntimeError, match="deactivated"):
         answer.result(0)
     assert not followed.is_set()
+
+
+# Long jobs step aside.
+
+
+class Steps:
+    """A long job: each step waits until it is let go, then steps aside."""
+
+    def __init__(self, worker: Worker, order: list[str], name: str = "step") -> None:
+        self._worker, self._order, self._name = worker, order, name
+        self.begun = threading.Event()
+        self.go = threading.Semaphore(0)
+        self.ended = threading.Event()
+
+    def __call__(self) -> str:
+        self.begun.set()
+        for _ in range(3):
+            assert self.go.acquire(timeout=WAIT_S)
+            self._order.append(self._name)
+            if self._worker.step_aside():
+                break
+        self.ended.set()
+        return self._name
+
+
+def test_a_goal_steps_aside_for_prompts_between_its_steps(worker: Worker) -> None:
+    order: list[str] = []
+    steps = Steps(worker, order)
+    goal = worker.ask(steps, rank=Rank.GOAL)
+    assert steps.begun.wait(WAIT_S)
+    prompts = [worker.ask(lambda: order.append("prompt")) for _ in range(2)]
+    worker.ask(lambda: order.append("next goal"), rank=Rank.GOAL)
+    steps.go.release()
+    for prompt in prompts:
+        prompt.result(WAIT_S)
+    steps.go.release(2)
+    assert goal.result(WAIT_S) == "step"
+    worker.ask(lambda: None, rank=Rank.GOAL).result(WAIT_S)
+    assert order == ["step", "prompt", "prompt", "step", "step", "next goal"]
+
+
+def test_an_offered_job_steps_aside_for_goals_and_those_for_prompts(worker: Worker) -> None:
+    order: list[str] = []
+    offered, goal = Steps(worker, order, "offered"), Steps(worker, order, "goal")
+    worker.offer("propose", lambda: (offered(), None)[1])
+    assert offered.begun.wait(WAIT_S)
+    asked = worker.ask(goal, rank=Rank.GOAL)
+    offered.go.release()
+    assert goal.begun.wait(WAIT_S)
+    prompt = worker.ask(lambda: order.append("prompt"))
+    goal.go.release()
+    prompt.result(WAIT_S)
+    goal.go.release(2)
+    asked.result(WAIT_S)
+    offered.go.release(2)
+    assert offered.ended.wait(WAIT_S)
+    assert order == ["offered", "goal", "prompt", "goal", "goal", "offered", "offered"]
+
+
+def test_a_cancelled_goal_ends_with_its_step_and_one_that_waits_never_begins(
+    worker: Worker,
+) -> None:
+    order: list[str] = []
+    steps = Steps(worker, order)
+    running = worker.ask(steps, then=lambda _: order.append("then"), rank=Rank.GOAL)
+    assert steps.begun.wait(WAIT_S)
+    waiting = worker.ask(lambda: order.append("waiting"), rank=Rank.GOAL, max_pending=1)
+    assert waiting.cancel() and running.cancel()
+    after = worker.ask(lambda: "after", rank=Rank.GOAL, max_pending=1)  # its place is free again
+    steps.go.release()
+    assert after.result(WAIT_S) == "after"
+    assert order == ["step"]
+
+
+def test_stopping_ends_a_long_job_with_its_step(worker: Worker) -> None:
+    order: list[str] = []
+    steps = Steps(worker, order)
+    goal = worker.ask(steps, rank=Rank.GOAL)
+    assert steps.begun.wait(WAIT_S)
+    worker.stop(RuntimeError("deactivated"))
+    with pytest.raises(RuntimeError, match="deactivated"):
+        goal.result(0)
+    steps.go.release()
+    assert worker.join(WAIT_S)
+    assert order == ["step"]
+
+
+def test_offers_of_two_names_take_turns(worker: Worker, busy: Busy) -> None:
+    order: list[str] = []
+    both = threading.Event()
+    for name in ("embed", "propose"):
+        assert not worker.offer(name, lambda name=name: order.append(name))
+    assert worker.offer("propose", lambda: (order.append("newer"), both.set())[0])
+    busy.go.set()
+    assert both.wait(WAIT_S)
+    assert order == ["embed", "newer"]

@@ -1,0 +1,135 @@
+"""Answers goals: chooses the cloud, proposes everything in it.
+
+Everything but `prepare` runs in the worker's thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from pointsam_interfaces.action import ProposeInstances
+from pointsam_model import Embedding, ProposalGenerator
+from pointsam_model.config import ProposalConfig, configured
+from pointsam_model.errors import CancelledError, CloudError, ConfigError
+from pointsam_model.nn import PointSAM
+from pointsam_ros import requests
+from pointsam_ros.cloud_store import CloudStore, StoredCloud, stamp_ns
+from pointsam_ros.config import NodeConfig
+from pointsam_ros.mask_msgs import Found
+from pointsam_ros.refusal import Code, Refusal
+from pointsam_ros.segmenter import Answer
+
+
+@dataclass(frozen=True)
+class Wish:
+    """A checked goal.
+
+    Attributes:
+        cloud: the cloud that it names; None: the newest when its turn comes.
+        config: how proposals are made.
+        min_score: instances of a lower score are left out.
+        max_instances: so many are left, the best; None: all.
+    """
+
+    cloud: StoredCloud | None
+    config: ProposalConfig
+    min_score: float = 0.0
+    max_instances: int | None = None
+
+
+class Proposer:
+    """Proposes the objects of whole clouds.
+
+    Args:
+        model: the network.
+        embedding_of: a cloud's embedding, made where it has none yet.
+        store: the retained clouds.
+        config: gives the settings as they are now.
+        now_ns: the node's time [ns].
+    """
+
+    def __init__(
+        self,
+        model: PointSAM,
+        embedding_of: Callable[[StoredCloud], Embedding],
+        store: CloudStore,
+        config: Callable[[], NodeConfig],
+        now_ns: Callable[[], int],
+    ) -> None:
+        self._model = model
+        self._embedding_of = embedding_of
+        self._store = store
+        self._config = config
+        self._now_ns = now_ns
+        self._last: StoredCloud | None = None  # the newest cloud that `propose_newest` has done
+
+    def prepare(self, goal: ProposeInstances.Goal) -> Wish:
+        """Checks a goal and fetches the cloud it names, before that cloud can grow too old.
+
+        Raises:
+            Refusal: BAD_REQUEST, NO_CLOUD.
+            CloudError: the attached cloud is malformed.
+        """
+        config = self._config()
+        usual = config.proposals
+        min_score = float(goal.min_score) or usual.min_score
+        most = int(goal.max_instances) or usual.max_instances
+        try:
+            configured(usual, {"min_score": min_score, "max_instances": most})
+        except ConfigError as error:
+            raise Refusal(Code.BAD_REQUEST, str(error)) from error
+        # The generator drops what it has only a rough idea of: it must not do so for the goal's
+        # sake, else fewer and not the best would be left.
+        proposals = replace(
+            usual,
+            min_score=min(min_score, usual.min_score),
+            max_instances=max(most, usual.max_instances),
+        )
+        attached, stamp = requests.attached(goal.cloud), stamp_ns(goal.header.stamp)
+        cloud = None
+        if attached is not None:
+            most_points = config.limits.max_points
+            cloud = StoredCloud.from_msg(attached, self._now_ns(), most_points, attached=True)
+        elif stamp:
+            cloud = self._store.at(stamp, config.clouds.stamp_tolerance_s)
+        return Wish(cloud, proposals, float(goal.min_score), most)
+
+    def propose(
+        self,
+        wish: Wish,
+        progress: Callable[[int, int], None] | None,
+        step_aside: Callable[[], bool],
+    ) -> Answer:
+        """Proposes the objects of a cloud.
+
+        Args:
+            wish: of which cloud, and how.
+            progress: told after each batch how many of how many clicks are decoded.
+            step_aside: called between steps, so that others may use the model; True ends the work.
+
+        Raises:
+            Refusal, PointSamError: see `refusal_of`.
+            CancelledError: `step_aside` said so.
+        """
+        cloud = wish.cloud or self._store.fresh(self._now_ns(), self._config().clouds.stale_s)
+        embedding = self._embedding_of(cloud)
+        generator = ProposalGenerator(self._model, wish.config)
+        instances = generator.generate(embedding, progress, step_aside)
+        good = [it for it in instances if it.score >= wish.min_score][: wish.max_instances]
+        for instance in good:
+            _ = instance.box  # takes milliseconds: computed here, not in the executor's thread
+            if step_aside():
+                raise CancelledError("the proposals were cancelled")
+        return Answer(cloud, [Found(0, instance) for instance in good], [])
+
+    def propose_newest(self, step_aside: Callable[[], bool]) -> Answer | None:
+        """Proposes the objects of the newest cloud; None: it was done before, or has none."""
+        cloud = self._store.newest()
+        if cloud is None or cloud is self._last:
+            return None
+        self._last = cloud
+        try:
+            return self.propose(Wish(cloud, self._config().proposals), None, step_aside)
+        except (CancelledError, CloudError):  # whoever is to know of a bad cloud has been told
+            return None
