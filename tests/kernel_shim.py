@@ -24,8 +24,24 @@ from pointsam_model.ops import kernel_ops, launching
 
 SHIM = Path(__file__).parent / "shim" / "cuda_on_cpu.hpp"
 # -O1: of the few seconds that all files take, compiling is the most.
-COMPILER = ("g++", "-std=c++17", "-O1", "-shared", "-fPIC", "-ffp-contract=off", "-x", "c++")
-WARNINGS = ("-Wall", "-Werror", "-Wno-unused-function", "-Wno-unused-variable", "-U_FORTIFY_SOURCE")
+COMPILER = (
+    "g++",
+    "-std=c++17",
+    "-O1",
+    "-shared",
+    "-fPIC",
+    "-ffp-contract=off",
+    "-U_FORTIFY_SOURCE",
+    "-x",
+    "c++",
+)
+WARNINGS = (
+    "-Wall",
+    "-Werror",
+    "-Wno-unused-function",
+    "-Wno-unused-variable",
+    "-Wno-unknown-pragmas",
+)
 
 
 class ShimLauncher:

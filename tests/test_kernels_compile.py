@@ -11,6 +11,7 @@ from pointsam_model.ops import launching
 nvrtc = pytest.importorskip("cuda.bindings.nvrtc", reason="cuda-bindings is not installed")
 
 CHIPS = ("sm_80", "sm_86", "sm_87", "sm_89", "sm_90", "sm_120")
+FRAME = re.compile(r"(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads")
 ENTRY = re.compile(r"\.visible \.entry (\w+)\(")
 
 
@@ -43,10 +44,15 @@ def some_nvrtc() -> None:
 
 @pytest.mark.parametrize("chip", CHIPS)
 @pytest.mark.parametrize("file", sorted(set(launching.KERNEL_FILES.values())))
-def test_a_kernel_file_compiles_for_every_chip_without_a_warning(file: str, chip: str) -> None:
-    fine, log, ptx = compiled(launching.source(file), chip, launching.OPTIONS)
+def test_a_kernel_file_compiles_for_every_chip_into_registers(file: str, chip: str) -> None:
+    options = (*launching.OPTIONS, "--ptxas-options=-v")
+    fine, log, ptx = compiled(launching.source(file), chip, options)
     assert fine, log
     assert "warning" not in log, log
+    # What a thread holds stays in its registers.
+    frames = FRAME.findall(log)
+    assert frames, log
+    assert set(frames) == {("0", "0", "0")}, log
     declared = {kernel for kernel, where in launching.KERNEL_FILES.items() if where == file}
     assert set(ENTRY.findall(ptx.decode())) == declared
 

@@ -25,6 +25,7 @@
 #define __global__
 #define __device__
 #define __launch_bounds__(...)
+#define __forceinline__ inline
 // All shared variables lie in one section, which is kept per block.
 #define __shared__ static __attribute__((section("block_shared")))
 extern "C" char __start_block_shared[] __attribute__((weak, visibility("hidden")));

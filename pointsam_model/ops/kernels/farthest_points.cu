@@ -13,7 +13,7 @@
 //     that overflows (many equally far points) gives the one farthest point.
 // Two barriers of the grid a round; tens to hundreds of samples a round once the cloud is covered.
 
-#define HELD 4  // points that a thread holds
+#define HELD 4  // points that a thread holds, in registers: loops over them are unrolled
 #define FIRST_FACTOR 0.8f
 #define LEAST_FACTOR 0.001f
 #define GREATEST_FACTOR 0.99999f
@@ -32,7 +32,7 @@ struct Farthest {
 // Chooses up to `most` points, farthest first, while one is farther than `floor`. All threads of the
 // block call it and get the number of choices. Leaves through a step's barrier, so that `shared` may
 // be used again only after another one. `samples`, where given, holds the choices' coordinates.
-__device__ int choose(
+__device__ __forceinline__ int choose(
     Held &held, float floor, int most, Farthest *shared, i64 *rows, unsigned char *used,
     float4 *samples)
 {
@@ -42,6 +42,7 @@ __device__ int choose(
         const int side = made & 1;
         u64 key = 0;
         int at = 0;
+#pragma unroll
         for (int h = 0; h < HELD; ++h) {
             const u64 other = held.left[h] > floor ? far_key(held.left[h], held.row[h]) : 0;
             if (other > key) {
@@ -52,6 +53,7 @@ __device__ int choose(
         const u64 best = warp_max(key);
         if (key == best && (key != 0 || lane == 0)) {  // rows differ: one lane
             float4 point = make_float4(0, 0, 0, 0);
+#pragma unroll
             for (int h = 0; h < HELD; ++h)  // no indexing by a variable: registers have no address
                 if (h == at) point = make_float4(held.x[h], held.y[h], held.z[h],
                                                  __int_as_float((int)held.row[h]));
@@ -70,6 +72,7 @@ __device__ int choose(
             used[row] = 1;
             if (samples != 0) samples[made] = chosen;
         }
+#pragma unroll
         for (int h = 0; h < HELD; ++h) {
             const float4 point = make_float4(held.x[h], held.y[h], held.z[h], 0);
             held.left[h] = fminf(held.left[h], squared_distance(point, chosen));
@@ -104,6 +107,7 @@ extern "C" __global__ void __launch_bounds__(1024) farthest_of_few(
     const float4 first =
         make_float4(cloud[3 * (i64)start], cloud[3 * (i64)start + 1], cloud[3 * (i64)start + 2], 0);
     Held held;
+#pragma unroll
     for (int h = 0; h < HELD; ++h) {
         const int row = h * blockDim.x + threadIdx.x;
         const i64 at = 3 * (i64)(row < n ? row : 0);
@@ -151,7 +155,7 @@ __device__ void grid_barrier(u32 *arrived)
 
 // Tries the round's samples on this warp's buckets, and pools what is above the floor. Returns the
 // key of the farthest point among the warp's buckets.
-__device__ u64 update_buckets(
+__device__ __forceinline__ u64 update_buckets(
     const float4 *points, const float *boxes, int n, float *left, u64 *keys, const float4 *samples,
     u32 fresh, float floor, float4 *pool, float *pool_left, u32 capacity, Rounds *rounds)
 {
@@ -278,6 +282,7 @@ extern "C" __global__ void __launch_bounds__(1024) farthest_of_buckets(
                 fresh = 1;
             } else if (top > 0 && pooled > 0) {
                 Held held;
+#pragma unroll
                 for (int h = 0; h < HELD; ++h) {
                     const u32 at = h * blockDim.x + threadIdx.x;
                     const float4 point = at < pooled ? pool[at] : make_float4(0, 0, 0, 0);
@@ -287,7 +292,6 @@ extern "C" __global__ void __launch_bounds__(1024) farthest_of_buckets(
                     held.row[h] = (u32)__float_as_int(point.w);
                     held.left[h] = at < pooled ? pool_left[at] : -1.0f;
                 }
-                __syncthreads();  // shared.key has been read
                 fresh = choose(held, above, count - made, &shared, rows + made, used, samples);
                 if (made + fresh < (u32)count) top = above;
             }
