@@ -1,4 +1,4 @@
-"""Starts the segmentation node on one cloud topic.
+"""Starts the segmentation node on one cloud topic, and RViz or a bag where wanted.
 
 ros2 launch pointsam_ros segment.launch.py cloud_topic:=/camera/depth/points
 
@@ -11,15 +11,15 @@ import os
 from pathlib import Path
 from typing import Any
 
-from launch import LaunchContext, LaunchDescription
-from launch.actions import DeclareLaunchArgument, OpaqueFunction
-from launch.substitutions import LaunchConfiguration
+from launch import Action, LaunchContext, LaunchDescription
+from launch.actions import DeclareLaunchArgument, ExecuteProcess, OpaqueFunction
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
 # The same two folders lie side by side in the source tree and in the installed share folder.
 CONFIG = Path(__file__).parent.parent / "config"
 PARAMETERS = CONFIG / "segment.yaml"
+RVIZ = CONFIG / "segment.rviz"
 LARGE_CLOUDS_PROFILE = CONFIG / "fastdds_large_clouds.xml"
 
 TEXT_PARAMETERS = {
@@ -31,6 +31,8 @@ SWITCH_PARAMETERS = {
     "autostart": "autostart",
     "use_sim_time": "use_sim_time",
 }
+# The node's topics that the RViz file names, beside the clouds.
+RVIZ_TOPICS = ("segmented_points", "markers", "clicked_negative")
 
 
 def generate_launch_description() -> LaunchDescription:
@@ -88,44 +90,101 @@ def generate_launch_description() -> LaunchDescription:
                 default_value="info",
                 description="Least severe messages logged: debug, info, warn, error or fatal.",
             ),
-            OpaqueFunction(function=start_node),
+            DeclareLaunchArgument(
+                "rviz",
+                default_value="false",
+                description="true: also opens RViz with the clouds, what is segmented, and two "
+                "Publish Point tools: the first clicks on an object, the second off it.",
+            ),
+            DeclareLaunchArgument(
+                "fixed_frame",
+                default_value="",
+                description="Coordinate frame in which RViz shows everything and in which clicks "
+                "are published. Empty: map. Without tf2 it must be the frame of the clouds.",
+            ),
+            DeclareLaunchArgument(
+                "bag",
+                default_value="",
+                description="Path of a bag to play, with its clock; use_sim_time is then true "
+                "unless given. Empty: none.",
+            ),
+            OpaqueFunction(function=start),
         ]
     )
 
 
-def start_node(context: LaunchContext) -> list[Node]:
+def start(context: LaunchContext) -> list[Action]:
+    """The node, and what else is asked for."""
+    arguments = {name: value.strip() for name, value in context.launch_configurations.items()}
+    if arguments["bag"] and not arguments["use_sim_time"]:
+        arguments["use_sim_time"] = "true"  # else every cloud of the bag would be too old
+    started = [_segment_node(arguments)]
+    if _switch("rviz", arguments["rviz"]):
+        started.append(_rviz(arguments))
+    if arguments["bag"]:
+        started.append(_bag(arguments["bag"]))
+    return started
+
+
+def _segment_node(arguments: dict[str, str]) -> Node:
     """The node, with only those parameters overridden that an argument gives."""
-
-    def argument(name: str) -> str:
-        return LaunchConfiguration(name).perform(context).strip()
-
     overrides: dict[str, Any] = {}
     for name, parameter in TEXT_PARAMETERS.items():
-        if argument(name):
+        if arguments[name]:
             # Without the type, a path such as "2024" or a name such as "on" would become YAML's.
-            overrides[parameter] = ParameterValue(argument(name), value_type=str)
+            overrides[parameter] = ParameterValue(arguments[name], value_type=str)
     for name, parameter in SWITCH_PARAMETERS.items():
-        if argument(name):
-            overrides[parameter] = _switch(name, argument(name))
+        if arguments[name]:
+            overrides[parameter] = _switch(name, arguments[name])
 
-    params_file = argument("params_file")
+    params_file = arguments["params_file"]
     if not Path(params_file).is_file():
         raise RuntimeError(f"params_file: there is no file '{params_file}'")
 
-    return [
-        Node(
-            package="pointsam_ros",
-            executable="segment_node",
-            name="pointsam",
-            namespace=argument("namespace") or None,
-            parameters=[params_file, *([overrides] if overrides else [])],
-            remappings=[("~/points", argument("cloud_topic"))],
-            ros_arguments=["--log-level", argument("log_level")],
-            additional_env=_transport_settings(),
-            output="screen",
-            emulate_tty=True,
-        )
-    ]
+    return Node(
+        package="pointsam_ros",
+        executable="segment_node",
+        name="pointsam",
+        namespace=arguments["namespace"] or None,
+        parameters=[params_file, *([overrides] if overrides else [])],
+        remappings=[("~/points", arguments["cloud_topic"])],
+        ros_arguments=["--log-level", arguments["log_level"]],
+        additional_env=_transport_settings(),
+        output="screen",
+        emulate_tty=True,
+    )
+
+
+def _rviz(arguments: dict[str, str]) -> Node:
+    """RViz, whose topics are made those of the node."""
+    namespace = arguments["namespace"].strip("/")
+    own = f"/{namespace}/pointsam" if namespace else "/pointsam"
+    remappings = [("/pointsam/points", arguments["cloud_topic"])]
+    if namespace:
+        remappings += [(f"/pointsam/{name}", f"{own}/{name}") for name in RVIZ_TOPICS]
+    sim_time = bool(arguments["use_sim_time"]) and _switch(
+        "use_sim_time", arguments["use_sim_time"]
+    )
+    frame = ["-f", arguments["fixed_frame"]] if arguments["fixed_frame"] else []
+    return Node(
+        package="rviz2",
+        executable="rviz2",
+        name="rviz2",
+        arguments=["-d", str(RVIZ), *frame],
+        parameters=[{"use_sim_time": sim_time}],
+        remappings=remappings,
+        output="screen",
+    )
+
+
+def _bag(path: str) -> ExecuteProcess:
+    if not Path(path).exists():
+        raise RuntimeError(f"bag: there is nothing at '{path}'")
+    return ExecuteProcess(
+        cmd=["ros2", "bag", "play", path, "--clock"],
+        additional_env=_transport_settings(),
+        output="screen",
+    )
 
 
 def _switch(name: str, text: str) -> bool:

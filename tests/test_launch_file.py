@@ -22,6 +22,7 @@ REAL_LAUNCH = importlib.util.find_spec("launch_ros") is not None
 TRANSPORT_VARIABLES = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
 
 Start = Callable[..., SimpleNamespace]
+StartAll = Callable[..., list[SimpleNamespace]]
 
 
 class KeepsArguments:
@@ -37,14 +38,6 @@ class DeclareLaunchArgument(KeepsArguments):
         super().__init__(name=name, default_value=default_value, description=description)
 
 
-class LaunchConfiguration:
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-    def perform(self, context: Any) -> str:
-        return str(context.launch_configurations[self.name])
-
-
 class ParameterValue:
     def __init__(self, value: Any, *, value_type: type) -> None:
         self.value, self.value_type = value, value_type
@@ -52,12 +45,16 @@ class ParameterValue:
 
 def stand_ins() -> dict[str, ModuleType]:
     contents: dict[str, dict[str, Any]] = {
-        "launch": {"LaunchContext": SimpleNamespace, "LaunchDescription": KeepsArguments},
+        "launch": {
+            "Action": KeepsArguments,
+            "LaunchContext": SimpleNamespace,
+            "LaunchDescription": KeepsArguments,
+        },
         "launch.actions": {
             "DeclareLaunchArgument": DeclareLaunchArgument,
+            "ExecuteProcess": KeepsArguments,
             "OpaqueFunction": KeepsArguments,
         },
-        "launch.substitutions": {"LaunchConfiguration": LaunchConfiguration},
         "launch_ros": {},
         "launch_ros.actions": {"Node": KeepsArguments},
         "launch_ros.parameter_descriptions": {"ParameterValue": ParameterValue},
@@ -104,12 +101,12 @@ def declared_arguments(launch_file: ModuleType) -> dict[str, SimpleNamespace]:
 
 
 @pytest.fixture
-def start(launch_file: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Start:
-    """Runs the launch file with the given arguments; what the node was started with comes back."""
+def start_all(launch_file: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> StartAll:
+    """Runs the launch file with the given arguments; gives what each process was started with."""
     params_file = tmp_path / "params.yaml"
     params_file.write_text("/**:\n  ros__parameters: {}\n")
 
-    def run(**given: str) -> SimpleNamespace:
+    def run(**given: str) -> list[SimpleNamespace]:
         defaults = {
             name: each.default
             for name, each in declared_arguments(launch_file).items()
@@ -119,12 +116,23 @@ def start(launch_file: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
         if REAL_LAUNCH:
             context = launch_file.LaunchContext()
             context.launch_configurations.update(arguments)
-            assert len(launch_file.start_node(context)) == 1  # launch_ros accepts the arguments
+            assert launch_file.start(context)  # launch accepts what the classes are given
         else:
             context = SimpleNamespace(launch_configurations=arguments)
         with monkeypatch.context() as patched:
-            patched.setattr(launch_file, "Node", SimpleNamespace)
-            (node,) = launch_file.start_node(context)
+            for name in ("Node", "ExecuteProcess"):
+                patched.setattr(launch_file, name, SimpleNamespace)
+            return list(launch_file.start(context))
+
+    return run
+
+
+@pytest.fixture
+def start(start_all: StartAll) -> Start:
+    """As `start_all`, where nothing but the node is started."""
+
+    def run(**given: str) -> SimpleNamespace:
+        (node,) = start_all(**given)
         return node
 
     return run
@@ -150,6 +158,9 @@ def test_every_argument_is_described(launch_file: ModuleType) -> None:
         "autostart",
         "use_sim_time",
         "log_level",
+        "rviz",
+        "fixed_frame",
+        "bag",
     }
     for name, each in arguments.items():
         assert len(each.description) > 20, f"{name} needs a description a person can use"
@@ -225,7 +236,7 @@ def dotted(tree: dict[str, Any], prefix: str = "") -> list[str]:
     return names
 
 
-@pytest.mark.parametrize("name", ["autostart", "use_sim_time"])
+@pytest.mark.parametrize("name", ["autostart", "use_sim_time", "rviz"])
 def test_switch_that_is_neither_true_nor_false_is_refused(start: Start, name: str) -> None:
     with pytest.raises(RuntimeError, match=f"{name}: 'maybe' is neither true nor false"):
         start(**{name: "maybe"})
@@ -252,3 +263,67 @@ def test_profile_chosen_by_the_user_is_kept(
 ) -> None:
     monkeypatch.setenv(variable, "/mine.xml")
     assert start().additional_env == {}
+
+
+# RViz.
+
+
+def rviz_file() -> dict[str, Any]:
+    return yaml.safe_load((ROOT / "config" / "segment.rviz").read_text())["Visualization Manager"]
+
+
+def rviz_topics() -> set[str]:
+    manager = rviz_file()
+    return {
+        each["Topic"]["Value"] for each in manager["Displays"] + manager["Tools"] if "Topic" in each
+    }
+
+
+def test_rviz_opens_with_the_shipped_file_on_the_cloud_topic(start_all: StartAll) -> None:
+    _, rviz = start_all(rviz="true", cloud_topic="/camera/points", fixed_frame="camera")
+    assert (rviz.package, rviz.executable) == ("rviz2", "rviz2")
+    flag, path, *frame = rviz.arguments
+    assert flag == "-d" and Path(path).resolve() == ROOT / "config" / "segment.rviz"
+    assert frame == ["-f", "camera"]
+    assert rviz.remappings == [("/pointsam/points", "/camera/points")]
+    assert rviz.parameters == [{"use_sim_time": False}]
+
+
+def test_rviz_of_a_node_in_a_namespace_uses_that_nodes_topics(start_all: StartAll) -> None:
+    _, rviz = start_all(rviz="true", namespace="/robot1")
+    remapped = dict(rviz.remappings)
+    for topic in rviz_topics() - {"/pointsam/points", "/clicked_point"}:
+        assert remapped[topic] == f"/robot1{topic}"
+
+
+def test_the_rviz_file_shows_the_answers_and_has_a_tool_for_each_kind_of_click() -> None:
+    manager = rviz_file()
+    shown = {each["Topic"]["Value"]: each for each in manager["Displays"]}
+    assert shown["/pointsam/segmented_points"]["Class"] == "rviz_default_plugins/PointCloud2"
+    assert shown["/pointsam/segmented_points"]["Channel Name"] == "instance_id"
+    assert shown["/pointsam/markers"]["Class"] == "rviz_default_plugins/MarkerArray"
+    tools = [it for it in manager["Tools"] if it["Class"] == "rviz_default_plugins/PublishPoint"]
+    assert [it["Topic"]["Value"] for it in tools] == [
+        "/clicked_point",
+        "/pointsam/clicked_negative",
+    ]
+
+
+# Bags.
+
+
+def test_a_bag_is_played_with_its_clock_and_the_node_follows_it(
+    start_all: StartAll, tmp_path: Path
+) -> None:
+    node, rviz, bag = start_all(bag=str(tmp_path), rviz="true")
+    assert bag.cmd == ["ros2", "bag", "play", str(tmp_path), "--clock"]
+    assert "FASTRTPS_DEFAULT_PROFILES_FILE" in bag.additional_env, "its large clouds would be lost"
+    assert overrides(node)["use_sim_time"] is True
+    assert rviz.parameters == [{"use_sim_time": True}]
+    node, _ = start_all(bag=str(tmp_path), use_sim_time="false")
+    assert overrides(node)["use_sim_time"] is False
+
+
+def test_a_missing_bag_is_refused_by_name(start_all: StartAll) -> None:
+    with pytest.raises(RuntimeError, match=r"bag: there is nothing at '/nowhere/bag'"):
+        start_all(bag="/nowhere/bag")
