@@ -141,6 +141,26 @@ class PointsSettings:
 
 
 @dataclass(frozen=True)
+class OutputQosSettings:
+    """Quality of service of what is published."""
+
+    reliability: str = setting(
+        "reliable",
+        "reliable serves every subscriber; best_effort only those that ask for no more, but waits"
+        " for none",
+        choices=("best_effort", "reliable"),
+    )
+    depth: int = setting(5, "messages kept for a slow subscriber", low=1, high=99)
+
+
+@dataclass(frozen=True)
+class OutputSettings:
+    """The topics on which answers are published."""
+
+    qos: OutputQosSettings = OutputQosSettings()
+
+
+@dataclass(frozen=True)
 class NodeConfig:
     """Everything a user can set of the node; dotted names are the ROS parameters."""
 
@@ -151,6 +171,7 @@ class NodeConfig:
     reduction: ReductionConfig = field(default_factory=ReductionConfig)
     predictor: PredictorConfig = field(default_factory=PredictorConfig)
     points: PointsSettings = PointsSettings()
+    outputs: OutputSettings = OutputSettings()
     clouds: CloudSettings = CloudSettings()
     embed: EmbedSettings = EmbedSettings()
     sessions: SessionSettings = SessionSettings()

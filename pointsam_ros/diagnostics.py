@@ -38,6 +38,8 @@ class Tally:
         self._clicks: Counter[str] = Counter()
         self._last_refused = ""
         self._last_is_bad = False
+        self._last_incompatible = ""
+        self._is_unheard = False
         self._last_failure = ""
 
     def cloud(self, fate: str, count: int = 1) -> None:
@@ -49,6 +51,8 @@ class Tally:
             self._clouds[fate] += count
             if fate == "embedded":
                 self._last_is_bad = False
+            if fate == "received":
+                self._is_unheard = False
 
     def refused(self, reason: str) -> None:
         """Counts a cloud of the sensor that cannot be used."""
@@ -71,21 +75,30 @@ class Tally:
         with self._lock:
             self._clicks[fate] += 1
 
+    def incompatible(self, reason: str, input: bool) -> None:
+        """Remembers a publisher of clouds (`input`) or a subscriber whose QoS does not fit."""
+        with self._lock:
+            self._last_incompatible = reason
+            self._is_unheard = self._is_unheard or input
+
     def failure(self, message: str) -> None:
         """Remembers what nobody foresaw."""
         with self._lock:
             self._last_failure = message
 
     def status(self, name: str, hardware_id: str, state: State) -> DiagnosticStatus:
-        """All of it as a message; WARN while the last cloud was unusable."""
+        """All of it as a message; WARN while no cloud can come, or the last one was unusable."""
         with self._lock:
             values = {f"clouds {fate}": str(self._clouds[fate]) for fate in CLOUD_FATES}
             values["last refused cloud"] = self._last_refused
             values |= {f"requests {code.name}": str(self._requests[code]) for code in Code}
             values |= {f"goals {fate}": str(self._goals[fate]) for fate in GOAL_FATES}
             values |= {f"clicks {fate}": str(self._clicks[fate]) for fate in CLICK_FATES}
+            values["last incompatible QoS"] = self._last_incompatible
             values["last failure"] = self._last_failure
-            if self._last_is_bad and state.level == DiagnosticStatus.OK:
+            if self._is_unheard and state.level == DiagnosticStatus.OK:
+                state = State(f"no cloud comes: {self._last_incompatible}", DiagnosticStatus.WARN)
+            elif self._last_is_bad and state.level == DiagnosticStatus.OK:
                 state = State(f"unusable clouds come: {self._last_refused}", DiagnosticStatus.WARN)
         return DiagnosticStatus(
             level=state.level,

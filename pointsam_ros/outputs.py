@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rclpy.event_handler import PublisherEventCallbacks
 from rclpy.lifecycle import LifecycleNode, LifecyclePublisher
 from sensor_msgs.msg import PointCloud2
 from visualization_msgs.msg import MarkerArray
@@ -9,9 +10,10 @@ from visualization_msgs.msg import MarkerArray
 from pointsam_interfaces.msg import InstanceArray
 from pointsam_interfaces.srv import SegmentPrompts
 from pointsam_ros import cloud_msgs, mask_msgs
+from pointsam_ros.config import OutputQosSettings
+from pointsam_ros.diagnostics import Tally
+from pointsam_ros.qos import mismatch, profile
 from pointsam_ros.segmenter import Answer
-
-DEPTH = 5
 
 
 def response_of(answer: Answer, return_points: bool) -> SegmentPrompts.Response:
@@ -30,11 +32,13 @@ def response_of(answer: Answer, return_points: bool) -> SegmentPrompts.Response:
 class Outputs:
     """`~/instances`, `~/segmented_points` and `~/markers`, each only while someone subscribes."""
 
-    def __init__(self, node: LifecycleNode) -> None:
+    def __init__(self, node: LifecycleNode, settings: OutputQosSettings, tally: Tally) -> None:
         self._node = node
-        self._instances = node.create_lifecycle_publisher(InstanceArray, "~/instances", DEPTH)
-        self._points = node.create_lifecycle_publisher(PointCloud2, "~/segmented_points", DEPTH)
-        self._markers = node.create_lifecycle_publisher(MarkerArray, "~/markers", DEPTH)
+        self._settings = settings
+        self._tally = tally
+        self._instances = self._publisher(InstanceArray, "~/instances")
+        self._points = self._publisher(PointCloud2, "~/segmented_points")
+        self._markers = self._publisher(MarkerArray, "~/markers")
 
     def wanted(self) -> bool:
         """Whether somebody subscribes to any of them."""
@@ -56,6 +60,16 @@ class Outputs:
         """Takes the topics away."""
         for publisher in self._publishers():
             self._node.destroy_lifecycle_publisher(publisher)
+
+    def _publisher(self, kind: type, name: str) -> LifecyclePublisher:
+        remedy = "set outputs.qos.reliability to reliable, or subscribe with best effort"
+        topic = self._node.resolve_topic_name(name)
+        events = PublisherEventCallbacks(
+            incompatible_qos=mismatch(self._tally, topic, remedy, input=False)
+        )
+        return self._node.create_lifecycle_publisher(
+            kind, name, profile(self._settings), event_callbacks=events
+        )
 
     def _publishers(self) -> tuple[LifecyclePublisher, ...]:
         return self._instances, self._points, self._markers

@@ -123,7 +123,7 @@ class SegmentNode(WorkNode):
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Checks what can be checked without loading, and opens the doors and the topics."""
         preset(self.config.model.preset)
-        self._outputs = Outputs(self)
+        self._outputs = Outputs(self, self.config.outputs.qos, self.tally)
         self._doors = (PromptService(self), ProposeAction(self), ClickTopics(self))
         self.state = INACTIVE
         return SUCCESS

@@ -14,6 +14,7 @@ import pytest
 from diagnostic_msgs.msg import DiagnosticStatus
 from lifecycle_msgs.msg import Transition
 from node_process import FAR, RANDOM_MODEL, TINY, Client, NodeProcess
+from rclpy.qos import QoSProfile, QoSReliabilityPolicy
 from sensor_msgs.msg import PointCloud2
 from std_msgs.msg import Header
 from visualization_msgs.msg import MarkerArray
@@ -24,6 +25,8 @@ from pointsam_ros import cloud_msgs
 from pointsam_ros.refusal import Code
 
 pytestmark = pytest.mark.dds
+
+BEST_EFFORT = QoSReliabilityPolicy.BEST_EFFORT
 
 Start = Callable[..., tuple[NodeProcess, Client]]
 
@@ -523,3 +526,51 @@ def test_clouds_from_the_future_are_told_in_the_diagnostics(client: Client) -> N
         return status.level == DiagnosticStatus.WARN and "ahead of this node's" in status.message
 
     client.diagnostics(told)
+
+
+def test_a_driver_whose_qos_does_not_fit_is_told_in_the_diagnostics_until_clouds_come(
+    start: Start,
+) -> None:
+    _, client = start(points__qos__reliability="reliable")
+    client.wait_until_ready()
+    driver = client.node.create_publisher(
+        PointCloud2, "/pointsam/points", QoSProfile(depth=2, reliability=BEST_EFFORT)
+    )
+    client.diagnostics(
+        lambda status, values: (
+            status.level == DiagnosticStatus.WARN
+            and "RELIABILITY of a publisher of /pointsam/points does not fit" in status.message
+            and "points.qos.reliability" in values["last incompatible QoS"]
+        )
+    )
+    client.node.destroy_publisher(driver)
+    client.publish(client.cloud(XYZ))
+    client.diagnostics(lambda status, _: status.level == DiagnosticStatus.OK)
+
+
+def test_a_subscriber_that_asks_for_more_than_is_offered_is_told_in_the_diagnostics(
+    start: Start,
+) -> None:
+    _, client = start(outputs__qos__reliability="best_effort")
+    client.wait_until_ready()
+    client.listen(InstanceArray, "/pointsam/instances")  # reliable
+    client.diagnostics(
+        lambda status, values: (
+            status.level == DiagnosticStatus.OK
+            and "outputs.qos.reliability" in values["last incompatible QoS"]
+        )
+    )
+    heard: list[Any] = []
+    client.node.create_subscription(
+        InstanceArray,
+        "/pointsam/instances",
+        heard.append,
+        QoSProfile(depth=5, reliability=BEST_EFFORT),
+    )
+
+    def answered() -> bool:
+        assert client.ask(CLICKS[:1], cloud=client.cloud(XYZ, RGB)).code == Code.OK
+        client.settle()
+        return bool(heard)
+
+    client.wait_for(answered, "instances by best effort")
