@@ -1,0 +1,95 @@
+"""A grasp planner's client: a click on an object -> its points -> its box and how to approach it.
+
+    python examples/grasp_client.py 0.1 0.05 0.8 --opening 0.085
+
+The click is in the cloud's coordinate frame [m], whose origin is the sensor.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import dataclass
+
+import numpy as np
+import rclpy
+from geometry_msgs.msg import Point
+
+from pointsam_interfaces.msg import Instance
+from pointsam_interfaces.srv import SegmentPrompts
+from pointsam_ros import cloud_msgs
+from pointsam_ros.transforms import Transform
+
+STANDOFF_M = 0.10  # between the hand and the object before it closes in
+
+
+@dataclass(frozen=True)
+class Grasp:
+    """A parallel gripper's grasp, in the cloud's coordinate frame.
+
+    Attributes:
+        approach: (3,) unit vector along which the hand comes, away from the sensor.
+        closing: (3,) unit vector along which the fingers close.
+        width: what is between the fingers [m].
+        pregrasp: (3,) where the hand waits, STANDOFF_M before the object's nearest point [m].
+    """
+
+    approach: np.ndarray
+    closing: np.ndarray
+    width: float
+    pregrasp: np.ndarray
+
+
+def grasp_of(instance: Instance, points: np.ndarray) -> Grasp:
+    """Closes over the box's shortest side; comes along the side that points away from the sensor.
+
+    Args:
+        instance: the object; its box has sides x >= y >= z.
+        points: (n,3) its points [m].
+    """
+    pose, turn = instance.box_pose, instance.box_pose.orientation
+    center = np.array([pose.position.x, pose.position.y, pose.position.z])
+    quaternion = np.array([turn.x, turn.y, turn.z, turn.w])
+    long, middle, short = Transform.from_quaternion(quaternion, center).rotation.T
+    view = center / np.linalg.norm(center)
+    approach = max((long, middle), key=lambda side: abs(side @ view))
+    approach = approach * (1.0 if approach @ view > 0 else -1.0)
+    nearest = ((points - center) @ approach).min()
+    pregrasp = center + (nearest - STANDOFF_M) * approach
+    return Grasp(approach, short, float(instance.box_size.z), pregrasp)
+
+
+def main() -> int:
+    """Asks once and prints the grasp; 1 where there is none."""
+    parser = argparse.ArgumentParser(description="Prints a grasp of the object at a point.")
+    parser.add_argument("point", type=float, nargs=3, help="on the object, cloud's frame [m]")
+    parser.add_argument("--opening", type=float, default=0.085, help="of the gripper [m]")
+    parser.add_argument("--service", default="/pointsam/segment_prompts")
+    asked = parser.parse_args()
+    rclpy.init()
+    node = rclpy.create_node("grasp_client")
+    client = node.create_client(SegmentPrompts, asked.service)
+    if not client.wait_for_service(10.0):
+        print(f"no service {asked.service}: is the node running?")
+        return 1
+    x, y, z = asked.point
+    request = SegmentPrompts.Request(points=[Point(x=x, y=y, z=z)], return_points=True)
+    answer = client.call_async(request)
+    rclpy.spin_until_future_complete(node, answer)
+    response = answer.result()
+    if not response.success or not response.result.instances:
+        print(f"no object: {response.message}")
+        return 1
+    points = cloud_msgs.read(response.object_points[0]).xyz
+    grasp = grasp_of(response.result.instances[0], points)
+    if grasp.width > asked.opening:
+        print(f"too wide: {grasp.width:.3f} m, the gripper opens {asked.opening:.3f} m")
+        return 1
+    print(f"{len(points)} points, {grasp.width:.3f} m between the fingers")
+    for name in ("pregrasp", "approach", "closing"):
+        print(name, *(f"{value:.4f}" for value in getattr(grasp, name)))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,121 @@
+"""The examples, run as a user would against a node of their own domain."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from geometry_msgs.msg import Vector3
+from node_process import ROOT, TINY, Client
+from scipy.spatial.transform import Rotation
+
+from examples.grasp_client import STANDOFF_M, grasp_of
+from examples.navigation_client import obstacles_of
+from pointsam_interfaces.msg import Instance, InstanceArray
+from pointsam_ros.mask_msgs import quaternion
+
+with np.load(TINY / "raw_input.npz", allow_pickle=False) as raw:
+    XYZ = raw["raw_xyz"].astype(np.float32)
+    RGB = raw["raw_rgb"].astype(np.uint8)
+
+
+def run(domain: int, example: str, *arguments: object) -> SimpleNamespace:
+    """Runs an example to its end; gives exit status and printed lines."""
+    done = subprocess.run(
+        [sys.executable, f"examples/{example}.py", *map(str, arguments)],
+        cwd=ROOT,
+        env={**os.environ, "ROS_DOMAIN_ID": str(domain), "PYTHONPATH": f"{ROOT}:{_path()}"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert "Traceback" not in done.stderr, done.stderr
+    return SimpleNamespace(status=done.returncode, lines=done.stdout.splitlines())
+
+
+def _path() -> str:
+    return os.environ.get("PYTHONPATH", "")
+
+
+def box(center: tuple, turn: Rotation, size: tuple) -> Instance:
+    instance = Instance(id=1, box_size=Vector3(**dict(zip("xyz", size, strict=True))))
+    position = instance.box_pose.position
+    position.x, position.y, position.z = center
+    instance.box_pose.orientation = quaternion(turn.as_matrix())
+    return instance
+
+
+def test_a_grasp_closes_over_the_shortest_side_and_comes_from_the_sensor() -> None:
+    turn = Rotation.from_euler("xyz", [0.2, -0.3, 0.4])
+    center = np.array([0.0, 0.0, 1.0])
+    corners = np.array([[x, y, z] for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)]) / 2
+    size = np.array([0.2, 0.1, 0.05])
+    points = turn.apply(corners * size) + center
+    grasp = grasp_of(box(tuple(center), turn, tuple(size)), points)
+    assert grasp.width == pytest.approx(0.05)
+    assert abs(grasp.closing @ turn.apply([0, 0, 1])) == pytest.approx(1.0)
+    sides = turn.apply(np.eye(3))[:2]
+    assert np.abs(sides @ grasp.approach).max() == pytest.approx(1.0)
+    assert grasp.approach @ center > 0
+    assert abs(grasp.approach @ center) == pytest.approx(np.abs(sides @ center).max())
+    assert ((points - grasp.pregrasp) @ grasp.approach).min() == pytest.approx(STANDOFF_M)
+
+
+def test_obstacles_hold_their_objects_and_come_nearest_first() -> None:
+    far, near = (
+        box(center, Rotation.identity(), (0.6, 0.4, 0.2)) for center in ((5.0, 0, 0), (0, 2.0, 0))
+    )
+    both = obstacles_of(InstanceArray(instances=[far, near]), within_m=10.0)
+    assert [it.center.tolist() for it in both] == [[0, 2, 0], [5, 0, 0]]
+    assert both[0].radius == pytest.approx(np.linalg.norm([0.3, 0.2, 0.1]))
+    assert len(obstacles_of(InstanceArray(instances=[far, near]), within_m=3.0)) == 1
+
+
+@pytest.mark.dds
+def test_the_grasp_client_prints_a_grasp_of_what_it_points_at(client: Client, domain: int) -> None:
+    assert not client.set(clouds__stale_s=0.0)  # processes start slowly on a busy machine
+    sent = client.send(client.cloud(XYZ, RGB))
+    click = [float(value) for value in XYZ[100]]
+    response = client.ask([click], header=sent.header, return_points=True)
+    (instance,) = response.result.instances
+    done = run(domain, "grasp_client", "--opening", 100, "--", *click)
+    assert done.status == 0, done.lines
+    wanted = grasp_of(instance, XYZ[instance.indices])
+    assert done.lines[0].startswith(f"{len(instance.indices)} points, {wanted.width:.3f} m")
+    printed = {name: numbers for name, *numbers in map(str.split, done.lines[1:])}
+    for name in ("pregrasp", "approach", "closing"):
+        np.testing.assert_allclose(
+            [float(it) for it in printed[name]], getattr(wanted, name), atol=2e-3
+        )
+    done = run(domain, "grasp_client", "--opening", 0.0001, "--", *click)
+    assert done.status == 1 and "too wide" in done.lines[0]
+    done = run(domain, "grasp_client", 1e6, 1e6, 1e6)
+    assert done.status == 1 and "no object" in done.lines[0]
+
+
+@pytest.mark.dds
+def test_the_navigation_client_prints_an_obstacle_for_each_proposal(
+    client: Client, domain: int
+) -> None:
+    done = run(domain, "navigation_client")
+    assert done.status == 1 and "no cloud has come yet" in done.lines[0]
+    assert not client.set(
+        clouds__stale_s=0.0,
+        proposals__min_score=0.0,
+        proposals__min_stability=0.0,
+        proposals__max_share=1.0,
+    )
+    client.send(client.cloud(XYZ, RGB))
+    _, result = client.outcome(client.propose())
+    done = run(domain, "navigation_client")
+    assert done.status == 0, done.lines
+    wanted = obstacles_of(result.result, np.inf)
+    assert len(wanted) > 0
+    assert [int(line.split()[1]) for line in done.lines] == [it.id for it in wanted]
+    assert all(
+        f"radius {it.radius:.3f} m" in line for it, line in zip(wanted, done.lines, strict=True)
+    )
