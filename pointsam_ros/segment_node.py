@@ -11,7 +11,6 @@ import sys
 import traceback
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from diagnostic_msgs.msg import DiagnosticStatus
@@ -20,22 +19,21 @@ from rclpy.subscription import Subscription
 from rclpy.task import Future as RosFuture
 from sensor_msgs.msg import PointCloud2
 
-from pointsam_model import Predictor, load_model
 from pointsam_model.config import preset
 from pointsam_model.errors import CloudError, PointSamError
 from pointsam_ros.clicks import ClickTopics
 from pointsam_ros.cloud_store import CloudStore, StoredCloud
 from pointsam_ros.config import NodeConfig
 from pointsam_ros.diagnostics import Diagnostics, State, Tally
+from pointsam_ros.loaded import Loaded, load
 from pointsam_ros.outputs import Outputs
 from pointsam_ros.parameters import Parameters
 from pointsam_ros.points_topic import subscribe
 from pointsam_ros.process import WorkNode, run
 from pointsam_ros.prompt_service import PromptService
 from pointsam_ros.propose_action import ProposeAction
-from pointsam_ros.proposer import Proposer
 from pointsam_ros.refusal import Code, Refusal, refusal_of
-from pointsam_ros.segmenter import Answer, Segmenter
+from pointsam_ros.segmenter import Answer
 from pointsam_ros.transforms import lookup_for
 from pointsam_ros.transitions import logged
 from pointsam_ros.worker import OverloadedError, Rank, Worker
@@ -55,15 +53,6 @@ usage: segment_node [--ros-args [-r ~/points:=TOPIC] [--params-file FILE] [-p NA
 
 All parameters, with their units, ranges and defaults: python -m pointsam_ros.config
 """
-
-
-@dataclass(frozen=True)
-class Loaded:
-    """What needs the model, and how a long job in the worker's thread lets others use it."""
-
-    segmenter: Segmenter
-    proposer: Proposer
-    step_aside: Callable[[], bool]
 
 
 class SegmentNode(WorkNode):
@@ -177,26 +166,15 @@ class SegmentNode(WorkNode):
     def _load(self, worker: Worker, previous: Worker | None) -> Loaded:
         if previous is not None:
             previous.join()  # one model at a time: the last job of the earlier one ends first
-        wanted = self.config.model
-        model = load_model(
-            wanted.preset,
-            checkpoint=wanted.checkpoint or None,
-            device=wanted.device,
-            dtype=wanted.dtype,
-        )
-        segmenter = Segmenter(
-            Predictor(model, self.config.predictor, self.config.reduction),
-            self._clouds,
+        return load(
             lambda: self.config,
+            self._clouds,
             self._now_ns,
             self._lookup,
             self.tally,
             self.get_logger().debug,
+            worker.step_aside,
         )
-        proposer = Proposer(
-            model, segmenter.embedding_of, self._clouds, lambda: self.config, self._now_ns
-        )
-        return Loaded(segmenter, proposer, worker.step_aside)
 
     def _on_loaded(self, loaded: Loaded) -> None:
         self._loaded = loaded
@@ -254,7 +232,7 @@ class SegmentNode(WorkNode):
             return loaded.step_aside() or not self._outputs.wanted()
 
         answer = loaded.proposer.propose_newest(step_aside)
-        if answer is not None:
+        if answer is not None and not step_aside():
             self._outputs.publish(answer)
 
     # Requests.

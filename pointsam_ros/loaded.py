@@ -1,0 +1,56 @@
+"""What needs the model, from the parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from pointsam_model import Predictor, load_model
+from pointsam_ros.cloud_store import CloudStore
+from pointsam_ros.config import NodeConfig
+from pointsam_ros.diagnostics import Tally
+from pointsam_ros.proposer import Proposer
+from pointsam_ros.segmenter import Segmenter
+from pointsam_ros.transforms import Lookup
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What works with the model in the worker's thread.
+
+    Attributes:
+        segmenter: answers clicks.
+        proposer: answers goals.
+        step_aside: by which a long job lets others use the model; True: it is to end.
+    """
+
+    segmenter: Segmenter
+    proposer: Proposer
+    step_aside: Callable[[], bool]
+
+
+def load(
+    config: Callable[[], NodeConfig],
+    store: CloudStore,
+    now_ns: Callable[[], int],
+    lookup: Lookup,
+    tally: Tally,
+    log: Callable[[str], None],
+    step_aside: Callable[[], bool],
+) -> Loaded:
+    """Loads the model; the arguments are those of `Segmenter`, `Proposer` and `Loaded`.
+
+    Raises:
+        PointSamError: a setting or a file is wrong.
+    """
+    wanted = config().model
+    model = load_model(
+        wanted.preset,
+        checkpoint=wanted.checkpoint or None,
+        device=wanted.device,
+        dtype=wanted.dtype,
+    )
+    predictor = Predictor(model, config().predictor, config().reduction)
+    segmenter = Segmenter(predictor, store, config, now_ns, lookup, tally, log)
+    proposer = Proposer(model, segmenter.embedding_of, store, config, now_ns)
+    return Loaded(segmenter, proposer, step_aside)
