@@ -11,7 +11,8 @@
 //     ever shrink;
 //   - the floor is lowered from round to round by a factor that follows the size of the pool. A pool
 //     that overflows (many equally far points) gives the one farthest point.
-// Two barriers of the grid a round; tens to hundreds of samples a round once the cloud is covered.
+// Two barriers of the grid a round: 25 rounds choose 2,048 of 32,768 points on surfaces, 57 rounds 10,000
+// of 307,200 (counted on a CPU, pools of 4,096).
 
 #define HELD 4  // points that a thread holds, in registers: loops over them are unrolled
 #define FIRST_FACTOR 0.8f
