@@ -161,6 +161,18 @@ class OutputSettings:
 
 
 @dataclass(frozen=True)
+class DiagnosticsSettings:
+    """When the node warns on /diagnostics."""
+
+    max_latency_ms: float = setting(
+        0.0,
+        "warns when one request of a hundred takes longer than this [ms]; 0: never",
+        low=0.0,
+        high=1e9,
+    )
+
+
+@dataclass(frozen=True)
 class NodeConfig:
     """Everything a user can set of the node; dotted names are the ROS parameters."""
 
@@ -178,9 +190,10 @@ class NodeConfig:
     proposals: ProposalSettings = field(default_factory=ProposalSettings)
     limits: LimitSettings = LimitSettings()
     transforms: TransformSettings = TransformSettings()
+    diagnostics: DiagnosticsSettings = DiagnosticsSettings()
 
 
-LIVE_SECTIONS = ("clouds", "embed", "sessions", "proposals", "limits", "transforms")
+LIVE_SECTIONS = ("clouds", "embed", "sessions", "proposals", "limits", "transforms", "diagnostics")
 
 
 def is_live(name: str) -> bool:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
@@ -17,6 +18,8 @@ PERIOD_S = 1.0
 CLOUD_FATES = ("received", "embedded", "dropped", "lost", "refused", "time jumps")
 GOAL_FATES = ("carried out", "refused", "cancelled")
 CLICK_FATES = ("answered", "refused")
+TIMED = ("embed", "segment", "propose", "publish", "request")
+TIMES_KEPT = 200  # of each kind, the newest
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,7 @@ class Tally:
         self._requests: Counter[Code] = Counter()
         self._goals: Counter[str] = Counter()
         self._clicks: Counter[str] = Counter()
+        self._times = {what: deque[float](maxlen=TIMES_KEPT) for what in TIMED}
         self._last_refused = ""
         self._last_is_bad = False
         self._last_incompatible = ""
@@ -75,6 +79,17 @@ class Tally:
         with self._lock:
             self._clicks[fate] += 1
 
+    def took(self, what: str, seconds: float) -> None:
+        """Remembers how long one of TIMED took; "request" is from a request to its answer."""
+        with self._lock:
+            self._times[what].append(seconds)
+
+    def milliseconds(self, what: str, percent: float) -> float | None:
+        """The percentile of what one of TIMED took of late [ms]; None: it was not done yet."""
+        with self._lock:
+            times = list(self._times[what])
+        return float(np.percentile(times, percent)) * 1e3 if times else None
+
     def incompatible(self, reason: str, input: bool) -> None:
         """Remembers a publisher of clouds (`input`) or a subscriber whose QoS does not fit."""
         with self._lock:
@@ -88,12 +103,18 @@ class Tally:
 
     def status(self, name: str, hardware_id: str, state: State) -> DiagnosticStatus:
         """All of it as a message; WARN while no cloud can come, or the last one was unusable."""
+        times = {
+            f"{what} p{percent} [ms]": self.milliseconds(what, percent)
+            for what in TIMED
+            for percent in (50, 99)
+        }
         with self._lock:
             values = {f"clouds {fate}": str(self._clouds[fate]) for fate in CLOUD_FATES}
             values["last refused cloud"] = self._last_refused
             values |= {f"requests {code.name}": str(self._requests[code]) for code in Code}
             values |= {f"goals {fate}": str(self._goals[fate]) for fate in GOAL_FATES}
             values |= {f"clicks {fate}": str(self._clicks[fate]) for fate in CLICK_FATES}
+            values |= {key: "" if it is None else f"{it:.1f}" for key, it in times.items()}
             values["last incompatible QoS"] = self._last_incompatible
             values["last failure"] = self._last_failure
             if self._is_unheard and state.level == DiagnosticStatus.OK:

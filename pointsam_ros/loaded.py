@@ -52,5 +52,5 @@ def load(
     )
     predictor = Predictor(model, config().predictor, config().reduction)
     segmenter = Segmenter(predictor, store, config, now_ns, lookup, tally, log)
-    proposer = Proposer(model, segmenter.embedding_of, store, config, now_ns)
+    proposer = Proposer(model, segmenter.embedding_of, store, config, now_ns, tally)
     return Loaded(segmenter, proposer, step_aside)

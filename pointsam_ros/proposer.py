@@ -5,6 +5,7 @@ Everything but `prepare` runs in the worker's thread.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -16,6 +17,7 @@ from pointsam_model.nn import PointSAM
 from pointsam_ros import requests
 from pointsam_ros.cloud_store import CloudStore, StoredCloud, stamp_ns
 from pointsam_ros.config import NodeConfig
+from pointsam_ros.diagnostics import Tally
 from pointsam_ros.mask_msgs import Found
 from pointsam_ros.refusal import Code, Refusal
 from pointsam_ros.segmenter import Answer
@@ -47,6 +49,7 @@ class Proposer:
         store: the retained clouds.
         config: gives the settings as they are now.
         now_ns: the node's time [ns].
+        tally: is told how long it took, prompts in between included.
     """
 
     def __init__(
@@ -56,12 +59,14 @@ class Proposer:
         store: CloudStore,
         config: Callable[[], NodeConfig],
         now_ns: Callable[[], int],
+        tally: Tally,
     ) -> None:
         self._model = model
         self._embedding_of = embedding_of
         self._store = store
         self._config = config
         self._now_ns = now_ns
+        self._tally = tally
         self._last: StoredCloud | None = None  # the newest cloud that `propose_newest` has done
 
     def prepare(self, goal: ProposeInstances.Goal) -> Wish:
@@ -114,6 +119,7 @@ class Proposer:
         """
         cloud = wish.cloud or self._store.fresh(self._now_ns(), self._config().clouds.stale_s)
         embedding = self._embedding_of(cloud)
+        started = time.perf_counter()
         generator = ProposalGenerator(self._model, wish.config)
         instances = generator.generate(embedding, progress, step_aside)
         good = [it for it in instances if it.score >= wish.min_score][: wish.max_instances]
@@ -121,6 +127,7 @@ class Proposer:
             _ = instance.box  # takes milliseconds: computed here, not in the executor's thread
             if step_aside():
                 raise CancelledError("the proposals were cancelled")
+        self._tally.took("propose", time.perf_counter() - started)
         return Answer(cloud, [Found(0, instance) for instance in good], [])
 
     def propose_newest(self, step_aside: Callable[[], bool]) -> Answer | None:

@@ -8,6 +8,7 @@ which owns the model. The doors by which requests come are `prompt_service`, `pr
 from __future__ import annotations
 
 import sys
+import time
 import traceback
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -85,15 +86,22 @@ class SegmentNode(WorkNode):
         return self.parameters.config
 
     def _health(self) -> State:
-        """The state; once ready, also whether clouds come and their time is this node's."""
-        newest = self._clouds.newest()
-        if self.state.level != DiagnosticStatus.OK or newest is None:
+        """The state; once ready, also whether clouds come, in this node's time, and answers too."""
+        if self.state.level != DiagnosticStatus.OK:
             return self.state
-        age, stale = newest.age_s(self._now_ns()), self.config.clouds.stale_s
+        newest = self._clouds.newest()
+        age = newest.age_s(self._now_ns()) if newest is not None else 0.0
+        stale, most_ms = self.config.clouds.stale_s, self.config.diagnostics.max_latency_ms
+        latency_ms = self.tally.milliseconds("request", 99)
         if 0 < stale < age:
             text = f"the newest cloud on {self._clouds.topic} is {age:.0f} s old"
         elif age < -FUTURE_S:
             text = f"clouds are stamped {-age:.1f} s ahead of this node's clock: set the clocks"
+        elif latency_ms is not None and 0 < most_ms < latency_ms:
+            text = (
+                f"one request of a hundred takes {latency_ms:.0f} ms or more, longer than "
+                f"diagnostics.max_latency_ms = {most_ms:g}"
+            )
         else:
             return self.state
         return State(text, DiagnosticStatus.WARN)
@@ -233,7 +241,7 @@ class SegmentNode(WorkNode):
 
         answer = loaded.proposer.propose_newest(step_aside)
         if answer is not None and not step_aside():
-            self._outputs.publish(answer)
+            self.publish(answer)
 
     # Requests.
 
@@ -290,7 +298,10 @@ class SegmentNode(WorkNode):
 
     def publish(self, answer: Answer) -> None:
         """Publishes an answer for those who listen."""
-        self._outputs.publish(answer)
+        if self._outputs.wanted():
+            started = time.perf_counter()
+            self._outputs.publish(answer)
+            self.tally.took("publish", time.perf_counter() - started)
 
     def refused(self, error: Exception, what: str) -> Refusal:
         """Counts and logs why `what` (a request, a goal, a click) is not answered."""

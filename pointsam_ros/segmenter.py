@@ -149,7 +149,7 @@ class Segmenter:
         predictions = self._predictor.segment(
             embedding, [Prompt(it.points, it.labels, it.mask) for it in objects.values()]
         )
-        self._log(f"segmented {len(objects)} objects in {_ms(started)}")
+        self._took("segment", f"segmented {len(objects)} objects", started)
         masks = dict(zip(objects, predictions, strict=True))
         told = {
             object_id: ObjectClicks(it.points, it.labels, masks[object_id].best())
@@ -184,8 +184,13 @@ class Segmenter:
                 raise
             if not cloud.attached:
                 self._tally.cloud("embedded")
-            self._log(f"embedded {cloud.size} points in {_ms(started)}")
+            self._took("embed", f"embedded {cloud.size} points", started)
         return cloud.embedding
+
+    def _took(self, what: str, done: str, started: float) -> None:
+        seconds = time.perf_counter() - started
+        self._tally.took(what, seconds)
+        self._log(f"{done} in {seconds * 1e3:.1f} ms")
 
     def _session_of(self, clicks: Clicks) -> Session | None:
         """The session that the request goes on with; None: it starts one, or has none."""
@@ -272,7 +277,3 @@ def _answer(cloud: StoredCloud, masks: Mapping[int, Prediction], multimask: bool
     found.sort(key=lambda it: -it.instance.score)
     named = {it.object_id for it in found}
     return Answer(cloud, found, [object_id for object_id in masks if object_id not in named])
-
-
-def _ms(started: float) -> str:
-    return f"{(time.perf_counter() - started) * 1e3:.1f} ms"

@@ -574,3 +574,18 @@ def test_a_subscriber_that_asks_for_more_than_is_offered_is_told_in_the_diagnost
         return bool(heard)
 
     client.wait_for(answered, "instances by best effort")
+
+
+def test_latencies_are_told_in_the_diagnostics_and_warned_of_where_a_limit_is_set(
+    client: Client,
+) -> None:
+    assert client.ask(CLICKS[:1], cloud=client.cloud(XYZ, RGB)).code == Code.OK
+    values = client.diagnostics(lambda _, values: values["request p99 [ms]"] != "")
+    for what in ("embed", "segment", "request"):
+        assert 0.0 < float(values[f"{what} p50 [ms]"]) <= float(values[f"{what} p99 [ms]"])
+    assert not client.set(diagnostics__max_latency_ms=0.001)
+    client.diagnostics(
+        lambda status, _: (
+            status.level == DiagnosticStatus.WARN and "max_latency_ms" in status.message
+        )
+    )
