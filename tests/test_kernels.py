@@ -117,6 +117,19 @@ def test_neighbours_of_a_far_centre_are_found(kernels: Kernels) -> None:
     assert torch.equal(rows, nearest_rows(centers, points, 40))
 
 
+@pytest.mark.parametrize("k", [1, 100, 384, 512])
+@pytest.mark.parametrize("schedule", [0, 1, 7])
+def test_a_pool_of_neighbours_that_fills_again_and_again_keeps_the_nearest(
+    k: int, schedule: int
+) -> None:
+    points = cloud(KINDS[0], 2500)
+    # From outside, what lies around a centre along the curve is not what is near.
+    centers = torch.tensor([[6.0, -5, 4], [-40, 0, 0]])
+    module = KernelsOnCpu(schedule=schedule)
+    rows = module.nearest_neighbours(points, centers, k)
+    assert torch.equal(rows, nearest_rows(centers, points, k))
+
+
 @EVERY_PLACE
 def test_more_neighbours_than_the_kernel_holds_are_found_all_the_same(kernels: Kernels) -> None:
     module, device = kernels
