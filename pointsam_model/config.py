@@ -94,7 +94,6 @@ class ModelConfig:
     decoder: DecoderConfig = DecoderConfig()
     num_multimask: int = 3
     mask_patch_size: int = 0  # most points of a patch that a mask prompt looks at; 0: all of them
-    first_click_votes: int = 0  # neighbours that are asked what a first click means; 0: published
     color_gain: float = 1.0  # colours times this enter the network: below 1 they count less
     prompt_iterations: int = 7
     large_clouds: tuple[PatchRule, ...] = ()  # for more points than `num_patches` serves well
@@ -177,10 +176,10 @@ class PredictorConfig:
         "several clicks at once without a mask: decode the first alone and use its mask as prompt",
     )
     first_click_votes: int = setting(
-        -1,
-        "patches around a first click that are clicked too, to tell its masks apart: fewer wrong "
-        "masks, a slower first click; 0: none; -1: the preset's",
-        low=-1,
+        0,
+        "patches around a single click that are clicked too, whose masks vote: better masks of one "
+        "click, worse starts for more of them; 12 is a good number; 0: off, as published",
+        low=0,
         high=256,
     )
     snap_radius_m: float = setting(

@@ -193,7 +193,6 @@ class Predictor:
             labels[row, : len(question.labels)] = question.labels
         masks = [question.mask for question in questions if question.mask is not None]
         votes = self.config.first_click_votes
-        votes = self.model.config.first_click_votes if votes < 0 else votes
         if votes and most == 1 and not masks and questions[0].multimask:
             asked = torch.from_numpy(clicks[:, 0]).to(device)
             logits, scores = ask_around(self.model, embedding, asked, votes)

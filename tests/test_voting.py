@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from pointsam_model import Cloud, Embedding, Predictor, PredictorConfig, Prompt, load_model
-from pointsam_model.config import preset
 from pointsam_model.nn import PointSAM
 from pointsam_model.scenes import SceneConfig, generate_scene
 from pointsam_model.voting import AGREE, OWN_VOTES, SURE, ask_around
@@ -113,9 +112,7 @@ def test_without_votes_the_networks_own_masks_and_scores_come_back(
     model: PointSAM, embedding: Embedding
 ) -> None:
     point = embedding.kept.points[:1]
-    (plain,) = Predictor(model, PredictorConfig(first_click_votes=0)).segment(
-        embedding, [Prompt(point)]
-    )
+    (plain,) = Predictor(model).segment(embedding, [Prompt(point)])
     at = torch.from_numpy(embedding.normalise(point.astype(np.float64)))[None, None]
     with torch.inference_mode():
         logits, scores = model.decode(
@@ -124,8 +121,3 @@ def test_without_votes_the_networks_own_masks_and_scores_come_back(
     order = np.argsort(-scores[0, 0].numpy(), kind="stable")
     np.testing.assert_allclose(plain.logits, logits[0, 0].numpy()[order], atol=1e-5)
     np.testing.assert_allclose(plain.scores, scores[0, 0].numpy()[order], atol=1e-6)
-
-
-def test_the_released_models_answer_as_published_and_tiny_asks_around() -> None:
-    assert preset("large").first_click_votes == preset("giant").first_click_votes == 0
-    assert preset("tiny").first_click_votes > 0
