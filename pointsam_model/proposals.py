@@ -72,7 +72,7 @@ class ProposalGenerator:
         Args:
             cloud: a cloud, or one that `Predictor.embed` has embedded.
             progress: told after each batch how many of how many clicks are decoded.
-            cancelled: asked before each batch; True ends the work.
+            cancelled: asked before each batch and each mask that is cleaned; True ends the work.
 
         Returns:
             At most `config.max_instances` instances, best first.
@@ -245,6 +245,7 @@ class _Work:
         surface = Surface(self.embedding.kept.points)
         cleaned = logits.copy()
         for row in cleaned:
+            self._go_on()
             mask = row > 0
             right = surface.cleaned(mask, self.config.piece_share)
             row[right & ~mask] = STABILITY_OFFSET
@@ -255,17 +256,21 @@ class _Work:
         return share > self.config.max_flat_share and is_flat(instance.points)
 
     def _batches(self, count: int, values: int) -> Iterator[slice]:
-        """Slices of objects that hold so many values each, of bounded memory.
+        """Slices of objects that hold so many values each, of bounded memory."""
+        itemsize = self.model.pc_encoder.out_proj.weight.element_size()
+        step = max(1, int(self.config.batch_mib * 2**20 / (values * itemsize * TENSORS)))
+        for start in range(0, count, step):
+            self._go_on()
+            yield slice(start, min(start + step, count))
+
+    def _go_on(self) -> None:
+        """Asks the caller, who may have other work done meanwhile.
 
         Raises:
             CancelledError: the caller has lost interest.
         """
-        itemsize = self.model.pc_encoder.out_proj.weight.element_size()
-        step = max(1, int(self.config.batch_mib * 2**20 / (values * itemsize * TENSORS)))
-        for start in range(0, count, step):
-            if self.cancelled and self.cancelled():
-                raise CancelledError("the proposals were cancelled")
-            yield slice(start, min(start + step, count))
+        if self.cancelled and self.cancelled():
+            raise CancelledError("the proposals were cancelled")
 
 
 def _stability(logits: Tensor, weight: Tensor) -> Tensor:
