@@ -86,3 +86,11 @@ def test_masks_decoded_in_chunks_match_all_at_once(cores: int, objects: int) -> 
         in_chunks = decoder.masks(points, heads, (index, weight))
     assert at_once.shape == (2, objects, 3, 9_001)
     torch.testing.assert_close(in_chunks, at_once, atol=1e-5, rtol=0)
+
+
+def test_autocast_is_obeyed_where_chunks_would_run(cores: int) -> None:
+    torch.manual_seed(0)
+    encoder = PatchEncoder(6, (16, 32), 24)
+    points = torch.randn(1, 9_000, 8, 6)
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        assert encoder(points).dtype == torch.bfloat16

@@ -23,8 +23,20 @@ CHUNK_VALUES = {2: 1 << 20, 4: 1 << 18, 8: 1 << 17}
 
 
 def chunked(where: Tensor) -> bool:
-    """Whether chunks pay for layers on this input: on a CPU, when no gradient needs the layers."""
-    return where.device.type == "cpu" and not torch.is_grad_enabled()
+    """Whether chunks pay for layers on this input: on a CPU, when no gradient needs the layers.
+
+    Not under autocast, which other threads know nothing of.
+    """
+    if where.device.type != "cpu" or torch.is_grad_enabled():
+        return False
+    return not _autocast()
+
+
+def _autocast() -> bool:
+    try:
+        return torch.is_autocast_enabled("cpu")
+    except TypeError:  # before torch 2.4
+        return torch.is_autocast_cpu_enabled()
 
 
 def map_chunks(
