@@ -27,6 +27,7 @@ from pointsam_ros.demo.targets import Target, counted, generated, load, targets_
 
 LEAST_MEAN_IOU = 0.5  # of the generated scene
 SESSION = "demo"
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 console = Console()
 _told_to_leave: list[int] = []  # the signals that came
@@ -53,7 +54,7 @@ def main(
     timeout: Annotated[float, typer.Option(min=1, help="longest time in all [s]")] = 300.0,
 ) -> None:
     """Segments objects of a cloud through the node, and shows what came back."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in SIGNALS:
         signal.signal(number, _leave)
     try:
         with console.status("reading the cloud" if cloud else "generating a tabletop scene"):
@@ -157,6 +158,8 @@ def _described(cloud: SensorCloud, targets: Sequence[Target]) -> str:
 
 def _leave(number: int, frame: object) -> NoReturn:
     """So that the node ends too when this process is told to."""
+    for other in SIGNALS:  # one is enough: the next would interrupt the ending of the node
+        signal.signal(other, signal.SIG_IGN)
     _told_to_leave.append(number)
     sys.exit(128 + number)
 

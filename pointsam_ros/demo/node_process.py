@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
 import subprocess
@@ -35,6 +36,7 @@ class NodeProcess:
             self._process = subprocess.Popen(
                 self._command, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
             )
+        atexit.register(self.end)  # should a signal interrupt even the way out
         return self
 
     def __exit__(
