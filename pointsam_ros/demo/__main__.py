@@ -48,7 +48,7 @@ def main(
     topic: Annotated[str, typer.Option(help="PointCloud2 topic of a bag; empty: the first")] = "",
     output: Annotated[Path, typer.Option(help="folder of the pictures")] = Path("demo_output"),
     objects: Annotated[int, typer.Option(min=1, max=50, help="how many objects")] = 6,
-    seed: Annotated[int, typer.Option(min=0, help="of the generated scene")] = 11,
+    seed: Annotated[int, typer.Option(min=0, help="of the generated scene")] = 12,
     preset: Annotated[str, typer.Option(help="tiny, large, giant, or a JSON config")] = "tiny",
     checkpoint: Annotated[Path | None, typer.Option(help="weights; none: the shipped")] = None,
     timeout: Annotated[float, typer.Option(min=1, help="longest time in all [s]")] = 300.0,
