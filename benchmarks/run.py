@@ -19,6 +19,7 @@ from rich.console import Console
 
 from benchmarks.network import SIZES, Effort, Result, Size, measure
 from benchmarks.tables import goals_table, network_table, ros_table
+from pointsam_model.evaluation.report import processor
 
 RESULTS = Path(__file__).parent / "results"
 PARTS = ("network", "ros")
@@ -88,7 +89,7 @@ def _size(text: str) -> Size:
 
 def _machine() -> dict[str, Any]:
     return {
-        "machine": _processor(),
+        "machine": processor(),
         "cores": len(os.sched_getaffinity(0)),
         "threads": torch.get_num_threads(),
         "load_before": os.getloadavg()[0],
@@ -98,15 +99,6 @@ def _machine() -> dict[str, Any]:
         "versions": {name: version(name) for name in ("numpy", "scipy", "fpsample")},
         "command": " ".join(sys.argv[1:]),
     }
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor()
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor()
 
 
 if __name__ == "__main__":

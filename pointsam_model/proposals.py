@@ -29,7 +29,7 @@ from pointsam_model.planes import is_flat
 from pointsam_model.predictor import Predictor
 from pointsam_model.prompt import STABILITY_OFFSET, Prediction
 from pointsam_model.suppression import overlaps, suppress
-from pointsam_model.voting import AGREE, SURE
+from pointsam_model.voting import AGREE, SURE, decode_clicks
 
 CLICKS = 3  # of those that agree, the leader's among them, spread over the object
 LEAST = 1e-3  # rank of a mask that is no good: weights must be above 0
@@ -192,16 +192,8 @@ class _Work:
         self, clicks: Tensor, mask_logits: Tensor | None = None, *, at_centers: bool = False
     ) -> tuple[Tensor, Tensor]:
         """Logits (p, c, l or m) and predicted IoUs (p, c) of clicks (p, q) on patch centres."""
-        coords = self.patches.centers[:, clicks]
-        logits, scores = self.model.decode(
-            self.embedding.encoding,
-            coords,
-            torch.ones(coords.shape[:-1], dtype=torch.int64, device=coords.device),
-            mask_logits=mask_logits,
-            multimask=mask_logits is None,
-            at_centers=at_centers,
-        )
-        return logits[0], scores[0]
+        coords = self.patches.centers[0][clicks]
+        return decode_clicks(self.model, self.embedding, coords, mask_logits, at_centers=at_centers)
 
     def _good_enough(self, logits: Tensor, scores: Tensor, clicks: Tensor) -> _RoughMasks:
         """Of masks (p, 3, l) those that are neither too small nor too large, sure and stable."""

@@ -48,7 +48,7 @@ def _ask(
     distance = (centers - clicks[:, None]).square().sum(-1)
     around = distance.topk(min(votes, len(centers)), largest=False).indices  # (m, v)
     asked = torch.cat([clicks[:, None], centers[around]], 1)
-    rough, _ = _decode(model, embedding, asked.flatten(0, 1), at_centers=True)
+    rough, _ = decode_clicks(model, embedding, asked.flatten(0, 1)[:, None], at_centers=True)
     rough = rough.unflatten(0, asked.shape[:2])
     own, others = rough[:, 0], rough[:, 1:].flatten(1, 2)  # (m, c, l) and (m, v · c, l)
     weight = torch.from_numpy(embedding.center_counts).to(own.device).float()
@@ -66,13 +66,13 @@ def _ask(
     masks = ops.interpolate(
         mean.flatten(0, 1).t().contiguous(), patches.index[0], patches.weight[0]
     )
-    again = clicks.repeat_interleave(own.shape[1], 0)
-    logits, scores = _decode(model, embedding, again, mask_logits=masks.t().contiguous()[None])
+    again = clicks.repeat_interleave(own.shape[1], 0)[:, None]
+    logits, scores = decode_clicks(model, embedding, again, masks.t().contiguous()[None])
     shape = own.shape[:2]
     return logits[:, 0].unflatten(0, shape), scores[:, 0].unflatten(0, shape) * consent
 
 
-def _decode(
+def decode_clicks(
     model: PointSAM,
     embedding: Embedding,
     clicks: Tensor,
@@ -80,11 +80,14 @@ def _decode(
     *,
     at_centers: bool = False,
 ) -> tuple[Tensor, Tensor]:
-    """Logits (p, c, l or n) and predicted IoUs (p, c) of single clicks (p, 3) on their objects."""
+    """Logits (p, c, l or n) and predicted IoUs (p, c) of clicks (p, q, 3), all on their objects.
+
+    Three masks each, or with mask prompts (1, p, n) one.
+    """
     logits, scores = model.decode(
         embedding.encoding,
-        clicks[None, :, None],
-        torch.ones(1, len(clicks), 1, dtype=torch.int64, device=clicks.device),
+        clicks[None],
+        torch.ones(1, *clicks.shape[:2], dtype=torch.int64, device=clicks.device),
         mask_logits=mask_logits,
         multimask=mask_logits is None,
         at_centers=at_centers,
