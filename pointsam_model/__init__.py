@@ -7,6 +7,12 @@ from pointsam_model.config import (
     ProposalConfig,
     ReductionConfig,
 )
+from pointsam_model.device import (
+    DeviceMemory,
+    device_memory,
+    free_device_memory,
+    wait_for_device,
+)
 from pointsam_model.embedding import Embedding
 from pointsam_model.errors import (
     CancelledError,
@@ -21,7 +27,7 @@ from pointsam_model.instances import Instance, OrientedBox, oriented_box
 from pointsam_model.predictor import Predictor
 from pointsam_model.prompt import Prediction, Prompt
 from pointsam_model.proposals import ProposalGenerator
-from pointsam_model.weights import load_model
+from pointsam_model.weights import check_model, load_model
 
 __version__ = "0.1.0"
 
@@ -32,6 +38,7 @@ __all__ = [
     "CloudError",
     "CloudLayout",
     "ConfigError",
+    "DeviceMemory",
     "Embedding",
     "Instance",
     "ModelConfig",
@@ -48,6 +55,10 @@ __all__ = [
     "ReducedCloud",
     "ReductionConfig",
     "TooFarError",
+    "check_model",
+    "device_memory",
+    "free_device_memory",
     "load_model",
     "oriented_box",
+    "wait_for_device",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -46,8 +46,13 @@ class Predictor:
         self._embedding: Embedding | None = None
 
     @torch.inference_mode()
-    def embed(self, cloud: Cloud) -> Embedding:
+    def embed(self, cloud: Cloud, reached: Callable[[str], None] | None = None) -> Embedding:
         """Reduces, normalises and encodes a cloud.
+
+        Args:
+            cloud: the source.
+            reached: called with the name of each stage that ends, "reduce" and then "encode". A
+                GPU may still work on it: `wait_for_device` waits.
 
         Raises:
             CloudError: fewer than three distinct points are left by the reduction.
@@ -56,6 +61,8 @@ class Predictor:
         shape = self.model.config
         most = shape.max_points if device.type == "cpu" else shape.max_points_gpu
         kept = cloud.reduce(self.reduction, most, device)
+        if reached is not None:
+            reached("reduce")
         coords, center, scale = ops.normalise(torch.from_numpy(kept.points).to(device))
         num_patches, patch_size = shape.patches_for(len(coords))
         patches = make_patches(
@@ -65,7 +72,7 @@ class Predictor:
         )
         features = _features(kept, shape.in_features, device)
         encoding = self.model.keep_first_view(self.model.encode(patches, features))
-        return Embedding(
+        embedding = Embedding(
             cloud,
             kept,
             encoding,
@@ -74,6 +81,9 @@ class Predictor:
             self.config.snap_radius_m,
             self.config.snap_range_fraction,
         )
+        if reached is not None:
+            reached("encode")
+        return embedding
 
     @torch.inference_mode()
     def segment(self, embedding: Embedding, prompts: Sequence[Prompt]) -> list[Prediction]:

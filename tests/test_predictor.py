@@ -326,3 +326,15 @@ def test_colours_count_as_much_as_the_config_says() -> None:
         tokens(0.0, colors), tokens(1.0, gray.astype(np.uint8)), atol=0.05, rtol=0.05
     )
     assert not torch.allclose(tokens(1.0, colors), tokens(1.0, halved), atol=0.05, rtol=0.05)
+
+
+def test_embedding_tells_of_its_stages_in_their_order(
+    predictor: Predictor, xyz: np.ndarray
+) -> None:
+    stages: list[str] = []
+    predictor.embed(Cloud(xyz), stages.append)
+    assert stages == ["reduce", "encode"]
+    stages.clear()
+    with pytest.raises(CloudError):
+        predictor.embed(Cloud(np.ones((9, 3), np.float32)), stages.append)
+    assert stages == [], "a cloud that cannot be reduced reaches nothing"

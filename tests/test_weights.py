@@ -12,7 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from pointsam_model import CheckpointError, ConfigError, load_model
+from pointsam_model import CheckpointError, ConfigError, check_model, load_model
 from pointsam_model.config import ModelConfig, preset
 from pointsam_model.nn import PointSAM
 from pointsam_model.weights.loading import UNUSED
@@ -31,6 +31,14 @@ def weights() -> dict[str, torch.Tensor]:
 def refusal(path: Path, model: str = CONFIG) -> str:
     with pytest.raises(CheckpointError) as refused:
         load_model(model, path, device="cpu")
+    return str(refused.value)
+
+
+def refused_unread(path: Path) -> str:
+    """The same refusal by the check that does not read the weights."""
+    with pytest.raises(CheckpointError) as refused:
+        check_model(CONFIG, path, device="cpu")
+    assert str(refused.value) == refusal(path)
     return str(refused.value)
 
 
@@ -85,7 +93,7 @@ def test_values_that_are_no_numbers_are_refused(
 @pytest.mark.parametrize("kept", [0, 5, 100, 1_000_000])
 def test_a_truncated_file_is_refused(tmp_path: Path, kept: int) -> None:
     (tmp_path / "w.safetensors").write_bytes(WEIGHTS.read_bytes()[:kept])
-    assert "safetensors" in refusal(tmp_path / "w.safetensors")
+    assert "safetensors" in refused_unread(tmp_path / "w.safetensors")
 
 
 @pytest.mark.parametrize("writer", ["torch", "pickle"])
@@ -99,12 +107,17 @@ def test_a_pickle_is_refused_without_being_opened(tmp_path: Path, writer: str) -
         torch.save({"trap": Trap()}, path)
     else:
         path.write_bytes(pickle.dumps(Trap()))
-    assert "pickle" in refusal(path)
+    assert "pickle" in refused_unread(path)
     assert not (tmp_path / "opened").exists()
 
 
 def test_an_absent_file_is_refused(tmp_path: Path) -> None:
-    assert "No such file" in refusal(tmp_path / "none.safetensors")
+    assert "No such file" in refused_unread(tmp_path / "none.safetensors")
+
+
+def test_a_good_checkpoint_and_the_shipped_one_pass_the_check() -> None:
+    check_model(CONFIG, WEIGHTS, device="cpu")
+    check_model("tiny")
 
 
 def test_heads_that_shapes_do_not_show_are_checked_by_the_config_inside(tmp_path: Path) -> None:
@@ -120,6 +133,8 @@ def test_heads_that_shapes_do_not_show_are_checked_by_the_config_inside(tmp_path
 def test_large_without_a_file_says_which_one_is_needed() -> None:
     with pytest.raises(CheckpointError, match=r"released model\.safetensors"):
         load_model("large", device="cpu")
+    with pytest.raises(CheckpointError, match=r"released model\.safetensors"):
+        check_model("large", device="cpu")
 
 
 @pytest.mark.parametrize(
@@ -134,8 +149,9 @@ def test_large_without_a_file_says_which_one_is_needed() -> None:
 def test_a_wrong_setting_is_refused_with_what_is_right(
     arguments: dict[str, str], message: str
 ) -> None:
-    with pytest.raises(ConfigError, match=message):
-        load_model(**{"model": "tiny", **arguments})  # type: ignore[arg-type]
+    for refusing in (load_model, check_model):
+        with pytest.raises(ConfigError, match=message):
+            refusing(**{"model": "tiny", **arguments})  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])

@@ -44,18 +44,50 @@ def load_model(
         CheckpointError: no such file, no safetensors, truncated, or not this model's weights.
     """
     config = preset(model)
-    if dtype not in DTYPES:
-        raise ConfigError(f"dtype is {dtype!r}; it takes {', '.join(DTYPES)}")
-    where = find_device(device)
-    if checkpoint is None:
-        if model != "tiny":
-            hint = "the released model.safetensors" if model in PRESETS else "its safetensors file"
-            raise CheckpointError(f"{model} ships without weights: give checkpoint, {hint}")
-        checkpoint = WEIGHTS / "tiny.safetensors"
+    kept_in, where, path = _dtype(dtype), find_device(device), _path(model, checkpoint)
     with torch.device("meta"):
         network = PointSAM(config)
-    read_weights(network, Path(checkpoint), where, DTYPES[dtype])
+    read_weights(network, path, where, kept_in)
     return network.eval().requires_grad_(False)
+
+
+def check_model(
+    model: str = "tiny",
+    checkpoint: str | Path | None = None,
+    *,
+    device: Device = "auto",
+    dtype: str = "float32",
+) -> None:
+    """Finds in a moment what `load_model` would refuse, up to the header of the checkpoint.
+
+    Arguments and errors are those of `load_model`; the weights are neither read nor compared.
+    """
+    preset(model)
+    _dtype(dtype)
+    find_device(device)
+    path = _path(model, checkpoint)
+    _check_is_safetensors(path)
+    try:
+        with safe_open(path, framework="pt"):
+            pass
+    except (SafetensorError, OSError) as error:
+        raise _unreadable(path, error) from error
+
+
+def _dtype(name: str) -> torch.dtype:
+    if name not in DTYPES:
+        raise ConfigError(f"dtype is {name!r}; it takes {', '.join(DTYPES)}")
+    return DTYPES[name]
+
+
+def _path(model: str, checkpoint: str | Path | None) -> Path:
+    """The file of the weights; the shipped one where none is given."""
+    if checkpoint is not None:
+        return Path(checkpoint)
+    if model != "tiny":
+        hint = "the released model.safetensors" if model in PRESETS else "its safetensors file"
+        raise CheckpointError(f"{model} ships without weights: give checkpoint, {hint}")
+    return WEIGHTS / "tiny.safetensors"
 
 
 def find_device(name: Device) -> torch.device:
@@ -109,13 +141,17 @@ def read_weights(network: nn.Module, path: Path, device: torch.device, dtype: to
                     device, dtype_of(name, dtype), copy=True
                 )
     except (SafetensorError, OSError) as error:
-        raise CheckpointError(f"{path} is truncated or no safetensors file: {error}") from error
+        raise _unreadable(path, error) from error
     network.load_state_dict(weights, assign=True)
 
 
 def dtype_of(name: str, dtype: torch.dtype) -> torch.dtype:
     """What a tensor of a network in `dtype` is kept in, in memory and in files."""
     return torch.float32 if name.endswith(KEPT_FLOAT32) else dtype
+
+
+def _unreadable(path: Path, error: Exception) -> CheckpointError:
+    return CheckpointError(f"{path} is truncated or no safetensors file: {error}")
 
 
 def _check_is_safetensors(path: Path) -> None:

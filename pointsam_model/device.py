@@ -1,0 +1,39 @@
+"""The device that a model runs on: its memory, and when its work is done."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+
+@dataclass(frozen=True)
+class DeviceMemory:
+    """This process's memory on a GPU.
+
+    Attributes:
+        allocated: held by tensors [bytes].
+        reserved: taken from the GPU, `allocated` and what is kept for the next tensors [bytes].
+    """
+
+    allocated: int
+    reserved: int
+
+
+def device_memory(device: torch.device) -> DeviceMemory | None:
+    """What this process holds of a GPU's memory; None: the device is a CPU."""
+    if device.type != "cuda":
+        return None
+    return DeviceMemory(torch.cuda.memory_allocated(device), torch.cuda.memory_reserved(device))
+
+
+def free_device_memory() -> None:
+    """Gives the GPUs' memory that no tensor holds back to the system; nothing without a GPU."""
+    if torch.cuda.is_initialized():
+        torch.cuda.empty_cache()
+
+
+def wait_for_device(device: torch.device) -> None:
+    """Returns when the device has done all that it was asked for; at once on a CPU."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
