@@ -58,7 +58,7 @@ class ClickTopics:
             segmenter = node.loaded().segmenter
             clicks = requests.parse(request, node.config.limits)
             newest = segmenter.newest()
-            await node.ask(lambda: segmenter.click(clicks, newest), then=node.publish)
+            await node.transforms.ask(lambda: segmenter.click(clicks, newest), then=node.publish)
             node.tally.request(Code.OK)
             node.tally.click("answered")
         except Exception as error:

@@ -11,7 +11,7 @@ from pointsam_model import Cloud, Embedding
 from pointsam_model.cloud import CloudLayout
 from pointsam_model.errors import CloudError
 from pointsam_ros import cloud_msgs
-from pointsam_ros.config import CloudSettings
+from pointsam_ros.config import CloudSettings, LimitSettings
 from pointsam_ros.refusal import Code, Refusal
 
 JUMP_BACK_S = 2.0  # two clouds in a row so much before the newest: time started again
@@ -39,19 +39,15 @@ class StoredCloud:
 
     @classmethod
     def from_msg(
-        cls, msg: PointCloud2, arrived_ns: int, max_points: int, attached: bool = False
+        cls, msg: PointCloud2, arrived_ns: int, limits: LimitSettings, attached: bool = False
     ) -> StoredCloud:
-        """Checks the message's layout, not yet its points.
+        """Checks the message's size and layout, not yet its points; copies nothing.
 
         Raises:
-            CloudError: malformed, or more than `max_points` points.
+            CloudError: malformed, or beyond one of the limits.
         """
+        _check_size(msg, limits)
         layout = cloud_msgs.layout_of(msg)
-        if layout.width * layout.height > max_points:
-            raise CloudError(
-                f"the cloud has {layout.width * layout.height} points; the node takes at most "
-                f"{max_points} (parameter limits.max_points)"
-            )
         return cls(msg, layout, stamp_ns(msg.header.stamp), arrived_ns, attached)
 
     @property
@@ -213,3 +209,18 @@ def stamp_ns(stamp: object) -> int:
 def seconds(stamp: int) -> str:
     """A stamp [ns] as exact seconds, for messages."""
     return f"{stamp // 1_000_000_000}.{stamp % 1_000_000_000:09d}"
+
+
+def _check_size(msg: PointCloud2, limits: LimitSettings) -> None:
+    names = [msg.header.frame_id, *(field.name for field in msg.fields)]
+    for what, size, most, parameter in (
+        ("points", msg.width * msg.height, limits.max_points, "max_points"),
+        ("bytes of data", len(msg.data), limits.max_bytes, "max_bytes"),
+        ("fields", len(msg.fields), limits.max_fields, "max_fields"),
+        ("characters in a name", max(map(len, names)), limits.max_name_length, "max_name_length"),
+    ):
+        if size > most:
+            raise CloudError(
+                f"the cloud has {size} {what}; the node takes at most {most} "
+                f"(parameter limits.{parameter})"
+            )

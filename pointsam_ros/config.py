@@ -104,6 +104,13 @@ class LimitSettings:
     max_points: int = setting(
         5_000_000, "points of a cloud, width * height; larger ones are refused", low=3, high=2**31
     )
+    max_bytes: int = setting(
+        512 * 2**20, "bytes of a cloud's data, padding included", low=1, high=2**40
+    )
+    max_fields: int = setting(256, "fields of a cloud's points", low=3, high=65_536)
+    max_name_length: int = setting(
+        256, "characters of a session, of a frame_id, of a field's name", low=1, high=65_536
+    )
     max_prompts: int = setting(
         256, "clicks of a request, and of an object in a session", low=1, high=100_000
     )

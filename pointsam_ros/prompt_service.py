@@ -62,7 +62,7 @@ class PromptService:
     async def _answered(self, request: SegmentPrompts.Request) -> SegmentPrompts.Response:
         segmenter = self._node.loaded().segmenter
         question = segmenter.prepare(request)
-        _, response = await self._node.ask(
+        _, response = await self._node.transforms.ask(
             lambda: _respond(segmenter, question),
             then=lambda answered: self._node.publish(answered[0]),
         )

@@ -94,8 +94,7 @@ class Proposer:
         attached, stamp = requests.attached(goal.cloud), stamp_ns(goal.header.stamp)
         cloud = None
         if attached is not None:
-            most_points = config.limits.max_points
-            cloud = StoredCloud.from_msg(attached, self._now_ns(), most_points, attached=True)
+            cloud = StoredCloud.from_msg(attached, self._now_ns(), config.limits, attached=True)
         elif stamp:
             cloud = self._store.at(stamp, config.clouds.stamp_tolerance_s)
         return Wish(cloud, proposals, float(goal.min_score), most)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -44,16 +45,22 @@ def parse(request: SegmentPrompts.Request, limits: LimitSettings) -> Clicks:
 
     Raises:
         Refusal: BAD_REQUEST; no or too many points, points that are not finite, lengths that do
-            not agree, labels other than 0 and 1, an object id of 0.
+            not agree, labels other than 0 and 1, an object id of 0, a name that is too long.
     """
-    points = np.array([(point.x, point.y, point.z) for point in request.points], np.float64)
-    if not len(points):
+    if not len(request.points):
         raise _bad("points is empty; a request needs at least one click")
-    if len(points) > limits.max_prompts:
+    if len(request.points) > limits.max_prompts:
         raise _bad(
-            f"points has {len(points)} clicks; at most {limits.max_prompts} are taken "
+            f"points has {len(request.points)} clicks; at most {limits.max_prompts} are taken "
             "(parameter limits.max_prompts)"
         )
+    for name, text in (("session", request.session), ("frame_id", request.header.frame_id)):
+        if len(text) > limits.max_name_length:
+            raise _bad(
+                f"{name} has {len(text)} characters; at most {limits.max_name_length} are taken "
+                "(parameter limits.max_name_length)"
+            )
+    points = np.array([(point.x, point.y, point.z) for point in request.points], np.float64)
     for row in np.flatnonzero(~np.isfinite(points).all(axis=1)):
         raise _bad(f"points[{row}] is {tuple(points[row].tolist())}; clicks must be finite [m]")
     labels = _one_each("labels", request.labels, len(points))
@@ -81,11 +88,11 @@ def attached(cloud: PointCloud2) -> PointCloud2 | None:
     return None if empty else cloud
 
 
-def _one_each(name: str, values: object, count: int) -> np.ndarray:
+def _one_each(name: str, values: Sequence[int], count: int) -> np.ndarray:
     """(count,) int64: one value a click, all 1 where none is given."""
+    if len(values) not in (0, count):
+        raise _bad(f"{name} has {len(values)} values for {count} points; give {count}, or none")
     given = np.asarray(values, np.int64)
-    if len(given) not in (0, count):
-        raise _bad(f"{name} has {len(given)} values for {count} points; give {count}, or none")
     return given if len(given) else np.ones(count, np.int64)
 
 

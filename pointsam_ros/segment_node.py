@@ -35,6 +35,7 @@ from pointsam_ros.prompt_service import PromptService
 from pointsam_ros.propose_action import ProposeAction
 from pointsam_ros.refusal import Code, Refusal, refusal_of
 from pointsam_ros.segmenter import Answer
+from pointsam_ros.transform_wait import TransformWait
 from pointsam_ros.transforms import lookup_for
 from pointsam_ros.transitions import logged
 from pointsam_ros.worker import OverloadedError, Rank, Worker
@@ -63,6 +64,7 @@ class SegmentNode(WorkNode):
         parameters: its settings.
         state: what it is doing, as its diagnostics tell.
         tally: what became of clouds and requests.
+        transforms: by which requests in another coordinate frame are asked.
 
     Raises:
         ConfigError: a wrong parameter.
@@ -75,6 +77,7 @@ class SegmentNode(WorkNode):
         self.state = UNCONFIGURED
         self._diagnostics = Diagnostics(self, self.tally, self._health)
         self._lookup = lookup_for(self)
+        self.transforms = TransformWait(self, self._lookup)
         self._clouds = CloudStore(self.resolve_topic_name("~/points"))
         self._worker: Worker | None = None
         self._loaded: Loaded | None = None
@@ -209,7 +212,7 @@ class SegmentNode(WorkNode):
     def _on_cloud(self, msg: PointCloud2) -> None:
         self.tally.cloud("received")
         try:
-            cloud = StoredCloud.from_msg(msg, self._now_ns(), self.config.limits.max_points)
+            cloud = StoredCloud.from_msg(msg, self._now_ns(), self.config.limits)
         except CloudError as error:
             self.tally.refused(str(error))
             self.get_logger().warning(f"cloud refused: {error}", throttle_duration_sec=5.0)
@@ -220,6 +223,7 @@ class SegmentNode(WorkNode):
                 "sessions on them are lost"
             )
             self.tally.cloud("time jumps")
+            self._lookup.forget()
         self._offer_newest()
 
     def _offer_newest(self) -> None:

@@ -26,9 +26,15 @@ from pointsam_ros.sessions import NO_CLICKS, ObjectClicks, Session, Sessions
 from pointsam_ros.transforms import Lookup, in_frame
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class Question:
-    """A checked request, with its cloud where the request says which."""
+    """A checked request.
+
+    Attributes:
+        clicks: what it says.
+        cloud: the cloud that it is about; None: chosen when its turn comes, and kept then, so that
+            a second turn (a transform was missing) is about the same.
+    """
 
     clicks: Clicks
     cloud: StoredCloud | None
@@ -89,8 +95,7 @@ class Segmenter:
         config = self._config()
         clicks = requests.parse(request, config.limits)
         if clicks.cloud is not None:
-            most = config.limits.max_points
-            cloud = StoredCloud.from_msg(clicks.cloud, self._now_ns(), most, attached=True)
+            cloud = StoredCloud.from_msg(clicks.cloud, self._now_ns(), config.limits, attached=True)
             return Question(clicks, cloud)
         if clicks.stamp_ns and not clicks.session:
             return Question(clicks, self._stored(clicks))
@@ -103,7 +108,10 @@ class Segmenter:
             Refusal, PointSamError: see `refusal_of`.
         """
         clicks = question.clicks
-        session = self._session_of(clicks) or Session(self._cloud_of(question))
+        session = self._session_of(clicks)
+        if session is None:
+            question.cloud = self._cloud_of(question)
+            session = Session(question.cloud)
         answer, session = self.continued(session, clicks)
         if clicks.session:
             self._sessions.put(clicks.session, session, self._config().sessions.max)
@@ -238,10 +246,7 @@ class Segmenter:
         With an attached cloud the request may give the clicks a time of their own.
         """
         at_ns = clicks.stamp_ns if clicks.cloud is not None and clicks.stamp_ns else cloud.stamp_ns
-        timeout_s = self._config().transforms.timeout_s
-        return in_frame(
-            clicks.points, clicks.frame_id, cloud.frame_id, at_ns, timeout_s, self._lookup
-        )
+        return in_frame(clicks.points, clicks.frame_id, cloud.frame_id, at_ns, self._lookup)
 
     def _objects(
         self, clicks: Clicks, points: np.ndarray, known: Mapping[int, ObjectClicks]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from pointsam_ros.cloud_store import seconds
 from pointsam_ros.refusal import Code, Refusal
 
 if TYPE_CHECKING:
@@ -36,26 +38,94 @@ class Transform:
         return points @ self.rotation.T + self.translation
 
 
+class Gap(Enum):
+    """Why there is no transform between two frames; the value says what to do about it."""
+
+    UNKNOWN_FRAME = (
+        "a frame that nobody publishes on /tf or /tf_static: start its broadcaster, and compare "
+        "the names letter by letter"
+    )
+    DISCONNECTED = (
+        "both frames are known, but no chain of transforms joins them: publish the one that is "
+        "missing between the two trees, often the camera's mounting"
+    )
+    OTHER_TIME = (
+        "the frames are joined, but not at the time of the cloud. Where the cloud is newer than "
+        "the transforms, raise transforms.timeout_s or see whether the clocks of the camera and of "
+        "the broadcaster agree; where it is older than all that are kept, ask sooner, about a "
+        "newer cloud"
+    )
+    OTHER = "see that the transforms are published"
+
+
+class NoTransformError(Exception):
+    """A lookup found no way between two frames (yet).
+
+    Args:
+        gap: why.
+        detail: the same in the words of whoever looked.
+    """
+
+    def __init__(self, gap: Gap, detail: str) -> None:
+        super().__init__(detail)
+        self.gap = gap
+
+
 class Lookup(Protocol):
     """Knows where coordinate frames are."""
 
-    def __call__(self, target: str, source: str, stamp_ns: int, timeout_s: float) -> Transform:
-        """The transform from `source` to `target` at a time [ns].
+    def __call__(self, target: str, source: str, stamp_ns: int) -> Transform:
+        """The transform from `source` to `target` at a time [ns]; never waits. Any thread may ask.
+
+        Args:
+            target, source: frames, without a leading slash.
+            stamp_ns: the time; 0: the newest that is known.
 
         Raises:
-            Refusal: NO_TRANSFORM.
+            NoTransformError: there is none; one may come.
+            Refusal: NO_TRANSFORM; none will ever come.
         """
+
+    def forget(self) -> None:
+        """Time has jumped back: what is known of the time to come is wrong."""
+
+
+@dataclass(frozen=True)
+class Way:
+    """What a transform is looked for: from one frame to another at a time [ns]."""
+
+    target: str
+    source: str
+    stamp_ns: int
+
+
+class MissingTransform(Refusal):
+    """NO_TRANSFORM, for a reason that may pass.
+
+    Attributes:
+        way: the transform that is missing.
+    """
+
+    def __init__(self, way: Way, error: NoTransformError) -> None:
+        when = f"time {seconds(way.stamp_ns)}" if way.stamp_ns else "any time"
+        super().__init__(
+            Code.NO_TRANSFORM,
+            f"no transform from {way.source!r} to {way.target!r} at {when}: {error.gap.value}; or "
+            f"give the clicks in {way.target!r}. In detail: {error}",
+        )
+        self.way = way
 
 
 def in_frame(
-    points: np.ndarray, source: str, target: str, stamp_ns: int, timeout_s: float, lookup: Lookup
+    points: np.ndarray, source: str, target: str, stamp_ns: int, lookup: Lookup
 ) -> np.ndarray:
-    """Points (q,3) [m] of the coordinate frame `source`, in the frame `target`.
+    """Points (q,3) [m] of the coordinate frame `source`, in the frame `target`; never waits.
 
     An empty `source` means `target`. A leading slash, as ROS 1 had it, makes no difference.
 
     Raises:
-        Refusal: NO_TRANSFORM; says which frames, and what would be right.
+        MissingTransform: says which frames, and what would be right.
+        Refusal: NO_TRANSFORM, for good.
     """
     source, target = source.lstrip("/"), target.lstrip("/")
     if source in ("", target):
@@ -66,52 +136,73 @@ def in_frame(
             f"the clicks are in the coordinate frame {source!r}, but the cloud's header has an "
             "empty frame_id; leave the request's empty too, or name the frame in the driver",
         )
-    return lookup(target, source, stamp_ns, timeout_s)(points)
+    return found(Way(target, source, stamp_ns), lookup)(points)
 
 
-def without_tf2(target: str, source: str, stamp_ns: int, timeout_s: float) -> Transform:
+def found(way: Way, lookup: Lookup) -> Transform:
+    """The transform that is looked for.
+
+    Raises:
+        MissingTransform: it is not known, for a reason that may pass.
+        Refusal: NO_TRANSFORM, for good.
+    """
+    try:
+        return lookup(way.target, way.source, way.stamp_ns)
+    except NoTransformError as error:
+        raise MissingTransform(way, error) from error
+
+
+class WithoutTf2:
     """The lookup where tf2_ros is not installed: it knows no frame."""
-    raise Refusal(
-        Code.NO_TRANSFORM,
-        f"the clicks are in the coordinate frame {source!r} and the cloud is in {target!r}, and "
-        f"tf2_ros is not installed where the node runs: install it (ros-$ROS_DISTRO-tf2-ros-py), "
-        f"or give the clicks in {target!r}",
-    )
+
+    def __call__(self, target: str, source: str, stamp_ns: int) -> Transform:
+        raise Refusal(
+            Code.NO_TRANSFORM,
+            f"the clicks are in the coordinate frame {source!r} and the cloud is in {target!r}, "
+            "and tf2_ros is not installed where the node runs: install it "
+            f"(ros-$ROS_DISTRO-tf2-ros-py), or give the clicks in {target!r}",
+        )
+
+    def forget(self) -> None:
+        pass
 
 
 def lookup_for(node: Node) -> Lookup:
-    """tf2's transforms, listened to by `node`; `without_tf2` where tf2_ros is not installed."""
+    """tf2's transforms, listened to by `node`; `WithoutTf2` where tf2_ros is not installed."""
     try:
         import tf2_ros
     except ImportError:
-        return without_tf2
-    return _Tf2Lookup(tf2_ros, node)
+        return WithoutTf2()
+    return Tf2Lookup(tf2_ros, node)
 
 
-class _Tf2Lookup:
-    """The adapter to tf2_ros."""
+class Tf2Lookup:
+    """The adapter to tf2_ros.
+
+    Without a timeout tf2 does not wait: its own waiting would hold up the thread that asks.
+    """
 
     def __init__(self, tf2_ros: Any, node: Node) -> None:
         self._error = tf2_ros.TransformException
+        self._gaps = {
+            tf2_ros.LookupException: Gap.UNKNOWN_FRAME,
+            tf2_ros.ConnectivityException: Gap.DISCONNECTED,
+            tf2_ros.ExtrapolationException: Gap.OTHER_TIME,
+        }
         self._buffer = tf2_ros.Buffer()
         self._listener = tf2_ros.TransformListener(self._buffer, node)
 
-    def __call__(self, target: str, source: str, stamp_ns: int, timeout_s: float) -> Transform:
-        from rclpy.duration import Duration
+    def __call__(self, target: str, source: str, stamp_ns: int) -> Transform:
         from rclpy.time import Time
 
         try:
-            found = self._buffer.lookup_transform(
-                target, source, Time(nanoseconds=stamp_ns), Duration(seconds=timeout_s)
-            )
+            known = self._buffer.lookup_transform(target, source, Time(nanoseconds=stamp_ns))
         except self._error as error:
-            raise Refusal(
-                Code.NO_TRANSFORM,
-                f"no transform from {source!r} to {target!r} at {stamp_ns / 1e9:.3f} s within "
-                f"transforms.timeout_s = {timeout_s:g} s: {error}. See that it is published, or "
-                f"give the clicks in {target!r}",
-            ) from error
-        turn, shift = found.transform.rotation, found.transform.translation
+            raise NoTransformError(self._gaps.get(type(error), Gap.OTHER), str(error)) from error
+        turn, shift = known.transform.rotation, known.transform.translation
         return Transform.from_quaternion(
             np.array([turn.x, turn.y, turn.z, turn.w]), np.array([shift.x, shift.y, shift.z])
         )
+
+    def forget(self) -> None:
+        self._buffer.clear()  # what is static stays

@@ -14,7 +14,7 @@ from std_msgs.msg import Header
 from pointsam_model.errors import CloudError
 from pointsam_ros import cloud_msgs
 from pointsam_ros.cloud_store import CloudStore, StoredCloud
-from pointsam_ros.config import CloudSettings
+from pointsam_ros.config import CloudSettings, LimitSettings
 from pointsam_ros.refusal import Code, Refusal
 
 SECOND = 1_000_000_000
@@ -24,7 +24,7 @@ SETTINGS = CloudSettings(max_age_s=1.0, stale_s=10.0)
 def cloud(stamp_s: float, arrived_s: float = 0.0, embedded: bool = False) -> StoredCloud:
     stamp = Time(sec=int(stamp_s), nanosec=int(stamp_s % 1 * SECOND))
     msg = cloud_msgs.write(Header(stamp=stamp, frame_id="cam"), np.ones((3, 3), np.float32))
-    stored = StoredCloud.from_msg(msg, int(arrived_s * SECOND), max_points=100)
+    stored = StoredCloud.from_msg(msg, int(arrived_s * SECOND), LimitSettings())
     stored.embedding = object() if embedded else None  # type: ignore[assignment]
     return stored
 
@@ -133,10 +133,20 @@ def test_a_discarded_cloud_is_gone() -> None:
     assert bad not in kept and kept.newest() is None
 
 
-def test_a_cloud_of_too_many_points_is_refused_at_the_door() -> None:
-    msg = cloud_msgs.write(Header(), np.ones((101, 3), np.float32))
-    with pytest.raises(CloudError, match=r"101 points.*at most 100.*limits\.max_points"):
-        StoredCloud.from_msg(msg, 0, max_points=100)
+@pytest.mark.parametrize(
+    ("limits", "reason"),
+    [
+        ({"max_points": 100}, r"101 points; .*at most 100 .*limits\.max_points"),
+        ({"max_bytes": 1211}, r"1212 bytes of data; .*at most 1211 .*limits\.max_bytes"),
+        ({"max_fields": 2}, r"3 fields; .*limits\.max_fields"),
+        ({"max_name_length": 5}, r"6 characters in a name; .*limits\.max_name_length"),
+    ],
+)
+def test_a_cloud_beyond_a_limit_is_refused_at_the_door(limits: dict, reason: str) -> None:
+    msg = cloud_msgs.write(Header(frame_id="camera"), np.ones((101, 3), np.float32))
+    StoredCloud.from_msg(msg, 0, LimitSettings())
+    with pytest.raises(CloudError, match=reason):
+        StoredCloud.from_msg(msg, 0, LimitSettings(**limits))
 
 
 def test_threads_may_add_and_ask_at_once() -> None:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+from frame_tree import Tree
 from geometry_msgs.msg import Point, TransformStamped
-from node_process import RANDOM_MODEL, TINY
+from node_process import RANDOM_MODEL, TINY, Client, NodeProcess
 from scipy.spatial.transform import Rotation
 from std_msgs.msg import Header
 
@@ -21,24 +26,35 @@ from pointsam_ros.config import LimitSettings, NodeConfig
 from pointsam_ros.diagnostics import Tally
 from pointsam_ros.refusal import Code, Refusal
 from pointsam_ros.segmenter import Answer, Segmenter
-from pointsam_ros.transforms import Lookup, Transform, in_frame, lookup_for, without_tf2
+from pointsam_ros.transforms import (
+    Gap,
+    Lookup,
+    MissingTransform,
+    NoTransformError,
+    Transform,
+    WithoutTf2,
+    in_frame,
+    lookup_for,
+)
 
+STAND_IN = Path(__file__).parent / "tf2_stand_in"
+SECOND = 10**9
 TURN = Rotation.from_euler("xyz", [0.3, -0.5, 1.0])
 SHIFT = np.array([1.0, -2.0, 0.5])
+POSE = Transform(TURN.as_matrix(), SHIFT)
 POINTS = np.random.default_rng(3).normal(size=(5, 3))
 
 
-class Tree:
-    """A tree of one edge: `base` -> `camera`, known from second 10 on."""
-
-    def __init__(self) -> None:
-        self.asked: list[tuple[str, str, int, float]] = []
-
-    def __call__(self, target: str, source: str, stamp_ns: int, timeout_s: float) -> Transform:
-        self.asked.append((target, source, stamp_ns, timeout_s))
-        if (target, source) != ("camera", "base") or stamp_ns < 10 * 10**9:
-            raise Refusal(Code.NO_TRANSFORM, f"no way from {source} to {target} at {stamp_ns}")
-        return Transform(TURN.as_matrix(), SHIFT)
+@pytest.fixture
+def tree() -> Tree:
+    """camera -> base -> map, where the base drives and the camera is mounted; and another tree."""
+    made = Tree()
+    for second in (10, 20, 30):
+        drive = Rotation.from_euler("z", 0.1 * second).as_matrix()
+        made.put("map", "base", Transform(drive, np.array([second, 0.0, 0.0])), second * SECOND)
+    made.put("base", "camera", POSE)
+    made.put("dock", "charger", POSE)
+    return made
 
 
 def test_a_quaternion_of_any_length_is_its_rotation() -> None:
@@ -48,19 +64,45 @@ def test_a_quaternion_of_any_length_is_its_rotation() -> None:
 
 @pytest.mark.parametrize("source", ["", "camera", "/camera"])
 def test_clicks_in_the_clouds_own_frame_stay_as_they_are(source: str) -> None:
-    assert in_frame(POINTS, source, "camera", 0, 0.0, without_tf2) is POINTS
+    assert in_frame(POINTS, source, "camera", 0, WithoutTf2()) is POINTS
 
 
-def test_clicks_for_a_cloud_without_a_frame_are_refused() -> None:
+def test_clicks_go_where_the_frames_were_at_the_clouds_time(tree: Tree) -> None:
+    moved = in_frame(POINTS, "map", "/camera", 12 * SECOND, tree)
+    in_base = Rotation.from_euler("z", 1.2).inv().apply(POINTS - [12.0, 0.0, 0.0])
+    np.testing.assert_allclose(moved, TURN.inv().apply(in_base - SHIFT), atol=1e-9)
+
+
+def test_clicks_for_a_cloud_without_a_frame_are_refused(tree: Tree) -> None:
     with pytest.raises(Refusal, match="empty frame_id") as caught:
-        in_frame(POINTS, "base", "", 0, 0.0, Tree())
+        in_frame(POINTS, "base", "", 0, tree)
     assert caught.value.code == Code.NO_TRANSFORM
+    assert not tree.asked
 
 
-def test_without_tf2_the_refusal_says_how_to_get_it() -> None:
+def test_without_tf2_the_refusal_says_how_to_get_it_and_nobody_waits() -> None:
     with pytest.raises(Refusal, match=r"tf2_ros is not installed.*in 'camera'") as caught:
-        in_frame(POINTS, "base", "camera", 0, 0.0, without_tf2)
+        in_frame(POINTS, "base", "camera", 0, WithoutTf2())
     assert caught.value.code == Code.NO_TRANSFORM
+    assert not isinstance(caught.value, MissingTransform)
+
+
+@pytest.mark.parametrize(
+    ("source", "second", "reason"),
+    [
+        ("gripper", 20, r"'gripper'.*20\.0.*nobody publishes.*broadcaster.*\"gripper\" does not"),
+        ("dock", 20, "'dock'.*no chain of transforms joins them.*missing"),
+        ("map", 31, r"'map'.*31\.0.*not at the time of the cloud.*raise transforms.timeout_s.*fut"),
+        ("map", 9, r"'map'.*9\.0.*not at the time of the cloud.*ask sooner.*into the past"),
+    ],
+)
+def test_each_reason_has_its_own_words_and_remedy(
+    tree: Tree, source: str, second: int, reason: str
+) -> None:
+    with pytest.raises(MissingTransform, match=reason) as caught:
+        in_frame(POINTS, source, "camera", second * SECOND, tree)
+    assert caught.value.code == Code.NO_TRANSFORM
+    assert "give the clicks in 'camera'" in caught.value.message
 
 
 with np.load(TINY / "raw_input.npz", allow_pickle=False) as raw:
@@ -77,12 +119,16 @@ def predictor() -> Predictor:
 def segmenter_of_one_cloud(predictor: Predictor, lookup: Lookup) -> Segmenter:
     """It knows the cloud of second 20."""
     store = CloudStore("/points")
-    source = Header(frame_id="camera")
-    source.stamp.sec = 20
-    store.add(StoredCloud.from_msg(cloud_msgs.write(source, XYZ), 20 * 10**9, 10_000), retain=3)
+    store.add(cloud_of_second(20), retain=3)
     return Segmenter(
-        predictor, store, NodeConfig, lambda: 20 * 10**9, lookup, Tally(), lambda _: None
+        predictor, store, NodeConfig, lambda: 20 * SECOND, lookup, Tally(), lambda _: None
     )
+
+
+def cloud_of_second(second: int) -> StoredCloud:
+    source = Header(frame_id="camera")
+    source.stamp.sec = second
+    return StoredCloud.from_msg(cloud_msgs.write(source, XYZ), second * SECOND, LimitSettings())
 
 
 def request_of(click: np.ndarray, header: Header) -> SegmentPrompts.Request:
@@ -96,75 +142,157 @@ def answered(predictor: Predictor, lookup: Lookup, click: np.ndarray, header: He
     return segmenter.answer(segmenter.prepare(request_of(click, header)))
 
 
-def test_a_click_in_another_frame_segments_what_it_points_at(predictor: Predictor) -> None:
-    tree = Tree()
+def test_a_click_in_another_frame_segments_what_it_points_at(
+    predictor: Predictor, tree: Tree
+) -> None:
     click = XYZ[100].astype(np.float64)
-    there = TURN.inv().apply(click - SHIFT)  # the same place, told in `base`
+    there = TURN.apply(click) + SHIFT  # the same place, told in `base`
     moved = answered(predictor, tree, there, Header(frame_id="base"))
     direct = answered(predictor, tree, click, Header())
     np.testing.assert_array_equal(moved.found[0].instance.indices, direct.found[0].instance.indices)
-    assert tree.asked == [("camera", "base", 20 * 10**9, NodeConfig().transforms.timeout_s)]
+    assert tree.asked == [("camera", "base", 20 * SECOND)]
 
 
 def test_a_point_published_in_rvizs_fixed_frame_is_transformed_at_the_clouds_time(
-    predictor: Predictor,
+    predictor: Predictor, tree: Tree
 ) -> None:
-    tree = Tree()
     segmenter = segmenter_of_one_cloud(predictor, tree)
     click = XYZ[100].astype(np.float64)
-    request = request_of(TURN.inv().apply(click - SHIFT), Header(frame_id="base"))
+    request = request_of(TURN.apply(click) + SHIFT, Header(frame_id="base"))
     moved = segmenter.click(requests.parse(request, LimitSettings()), segmenter.newest())
     direct = answered(predictor, tree, click, Header())
     np.testing.assert_array_equal(moved.found[0].instance.indices, direct.found[0].instance.indices)
-    assert [stamp for _, _, stamp, _ in tree.asked] == [20 * 10**9]
+    assert [stamp for _, _, stamp in tree.asked] == [20 * SECOND]
 
 
-def test_a_frame_that_the_tree_does_not_know_is_refused(predictor: Predictor) -> None:
-    with pytest.raises(Refusal, match="no way from gripper") as caught:
-        answered(predictor, Tree(), XYZ[100], Header(frame_id="gripper"))
-    assert caught.value.code == Code.NO_TRANSFORM
+def test_a_request_that_waits_for_its_transform_stays_on_its_cloud(predictor: Predictor) -> None:
+    late = Tree()
+    segmenter = segmenter_of_one_cloud(predictor, late)
+    click = XYZ[100].astype(np.float64)
+    question = segmenter.prepare(request_of(TURN.apply(click) + SHIFT, Header(frame_id="base")))
+    with pytest.raises(MissingTransform):
+        segmenter.answer(question)
+    segmenter._store.add(cloud_of_second(21), retain=3)
+    late.put("base", "camera", POSE)
+    assert segmenter.answer(question).cloud.stamp_ns == 20 * SECOND
+
+
+# The adapter to tf2_ros.
 
 
 @pytest.fixture
 def tf2(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """A module with the part of tf2_ros's interface that the adapter uses."""
-
-    class TransformException(Exception):
-        pass
-
-    class Buffer:
-        def lookup_transform(self, target: str, source: str, at: Any, timeout: Any) -> Any:
-            if source != "base":
-                raise TransformException(f'"{source}" passed to lookupTransform does not exist')
-            found = TransformStamped()
-            turn = found.transform.rotation
-            turn.x, turn.y, turn.z, turn.w = (float(value) for value in TURN.as_quat())
-            shift = found.transform.translation
-            shift.x, shift.y, shift.z = (float(value) for value in SHIFT)
-            self.asked = (target, source, at.nanoseconds, timeout.nanoseconds)
-            return found
-
-    module = ModuleType("tf2_ros")
-    module.Buffer = Buffer  # type: ignore[attr-defined]
-    module.TransformListener = lambda buffer, node: SimpleNamespace()  # type: ignore[attr-defined]
-    module.TransformException = TransformException  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "tf2_ros", module)
-    return module
+    """A strict stand-in of tf2_ros."""
+    monkeypatch.syspath_prepend(str(STAND_IN))
+    monkeypatch.delitem(sys.modules, "tf2_ros", raising=False)
+    yield importlib.import_module("tf2_ros")
+    sys.modules.pop("tf2_ros", None)
 
 
-def test_where_tf2_is_installed_it_is_asked(tf2: ModuleType) -> None:
-    lookup = lookup_for(SimpleNamespace())  # type: ignore[arg-type]
-    moved = in_frame(POINTS, "base", "camera", 7 * 10**9, 0.25, lookup)
+@pytest.fixture
+def hear(tf2: ModuleType) -> tuple[Lookup, Callable[[TransformStamped], None]]:
+    """The node's lookup, and what its subscription to /tf calls."""
+    called: dict[str, Callable[[TransformStamped], None]] = {}
+
+    def create_subscription(kind: type, topic: str, callback: Any, *_: Any, **__: Any) -> None:
+        called[topic] = callback
+
+    lookup = lookup_for(SimpleNamespace(create_subscription=create_subscription))  # type: ignore[arg-type]
+    return lookup, called["/tf"]
+
+
+def test_where_tf2_is_installed_it_is_asked(tf2: Any, hear: Any) -> None:
+    lookup, told = hear
+    told(tf2.message("camera", "base", POSE, 7 * SECOND))
+    moved = in_frame(POINTS, "base", "camera", 7 * SECOND, lookup)
     np.testing.assert_allclose(moved, TURN.apply(POINTS) + SHIFT, atol=1e-12)
 
 
-def test_what_tf2_does_not_know_is_refused_with_its_words(tf2: ModuleType) -> None:
-    lookup = lookup_for(SimpleNamespace())  # type: ignore[arg-type]
-    with pytest.raises(Refusal, match=r'"gripper" passed.*give the clicks in .camera') as caught:
-        in_frame(POINTS, "gripper", "camera", 0, 0.25, lookup)
-    assert caught.value.code == Code.NO_TRANSFORM
+def test_each_of_tf2s_errors_is_told_apart(tf2: Any, hear: Any) -> None:
+    lookup, told = hear
+    told(tf2.message("camera", "base", POSE, 7 * SECOND))
+    told(tf2.message("dock", "charger", POSE, 7 * SECOND))
+    for source, second, gap in (
+        ("gripper", 7, Gap.UNKNOWN_FRAME),
+        ("charger", 7, Gap.DISCONNECTED),
+        ("base", 8, Gap.OTHER_TIME),
+        ("/base", 7, Gap.OTHER),
+    ):
+        with pytest.raises(NoTransformError) as caught:
+            lookup("camera", source, second * SECOND)
+        assert caught.value.gap == gap and str(caught.value)
+
+
+def test_when_time_jumps_back_moving_frames_are_forgotten(tf2: Any, hear: Any) -> None:
+    lookup, told = hear
+    told(tf2.message("camera", "base", POSE, 70 * SECOND))
+    lookup.forget()
+    told(tf2.message("camera", "base", POSE, 7 * SECOND))
+    lookup("camera", "base", 7 * SECOND)
+    with pytest.raises(NoTransformError, match="future"):
+        lookup("camera", "base", 70 * SECOND)
 
 
 def test_where_tf2_is_not_installed_the_node_works_without(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "tf2_ros", None)
-    assert lookup_for(SimpleNamespace()) is without_tf2  # type: ignore[arg-type]
+    assert isinstance(lookup_for(SimpleNamespace()), WithoutTf2)  # type: ignore[arg-type]
+
+
+# Waiting, in the node.
+
+
+@pytest.fixture
+def tf2_client(
+    start: Callable[..., tuple[NodeProcess, Client]], monkeypatch: pytest.MonkeyPatch
+) -> Client:
+    """A client of a node that has the stand-in of tf2, and waits long for transforms."""
+    monkeypatch.setenv("PYTHONPATH", f"{STAND_IN}:{STAND_IN.parent}", prepend=":")
+    _, client = start(transforms__timeout_s=10.0, limits__max_pending=3)
+    client.wait_until_ready()
+    return client
+
+
+@pytest.mark.dds
+def test_while_requests_wait_for_transforms_others_are_answered_and_a_flood_is_refused(
+    tf2_client: Client, tf2: Any
+) -> None:
+    client = tf2_client
+    cloud = client.cloud(XYZ)
+    elsewhere = Header(frame_id="base", stamp=cloud.header.stamp)
+    there = TURN.inv().apply(XYZ[100].astype(np.float64) - SHIFT)
+    waiting = [client.begin([there], header=elsewhere, cloud=cloud) for _ in range(3)]
+    client.settle(0.5)
+    started = time.monotonic()
+    assert client.ask([XYZ[100]], cloud=cloud).code == Code.OK
+    client.check_refused(
+        Code.NO_TRANSFORM, "nobody publishes", [there], header=elsewhere, cloud=cloud
+    )
+    assert time.monotonic() - started < 10.0
+    assert not any(answer.done() for answer in waiting)
+    broadcaster = client.node.create_publisher(TransformStamped, "/tf", 10)
+    client.wait_for(broadcaster.get_subscription_count, "subscription to /tf")
+    stamp_ns = cloud.header.stamp.sec * SECOND + cloud.header.stamp.nanosec
+    broadcaster.publish(tf2.message("camera", "base", POSE, stamp_ns))
+    for answer in waiting:
+        client.wait_for(answer.done, "answer")
+        assert answer.result().code == Code.OK, answer.result().message
+    assert not client.set(transforms__timeout_s=0.3)
+    client.check_refused(
+        Code.NO_TRANSFORM, "not at the time of the cloud", [there],
+        header=Header(frame_id="base"), cloud=client.cloud(XYZ),
+    )  # fmt: skip
+
+
+@pytest.mark.dds
+def test_a_request_that_waits_for_its_transform_is_answered_when_the_node_ends(
+    start: Callable[..., tuple[NodeProcess, Client]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", f"{STAND_IN}:{STAND_IN.parent}", prepend=":")
+    node, client = start(transforms__timeout_s=10.0)
+    client.wait_until_ready()
+    waiting = client.begin([XYZ[0]], header=Header(frame_id="base"), cloud=client.cloud(XYZ))
+    client.settle(1.0)
+    assert not waiting.done()
+    assert node.end() == 0
+    client.wait_for(waiting.done, "answer")
+    assert waiting.result().code == Code.NOT_READY
