@@ -74,6 +74,7 @@ setup(
     entry_points={
         "console_scripts": [
             "segment_node = pointsam_ros.segment_node:main",
+            "segment_cameras = pointsam_ros.segment_cameras:main",
             "pointsam = pointsam_model.cli:app",
         ],
     },

@@ -95,7 +95,7 @@ def _ask(
     first, warm, elapsed = [], [], []
     for number in range(clouds + 1):  # the first warms up
         say(f"node: cloud {number} of {clouds}")
-        xyz, rgb = _camera_cloud(seed=number)
+        xyz, rgb = camera_cloud(seed=number)
         rng = np.random.default_rng(number)
         clicks = xyz[rng.choice(len(xyz), prompts + 1)]
         seconds, header = planner.publish_and_ask(xyz, rgb, clicks[0])
@@ -183,7 +183,7 @@ class _Planner:
                 raise RuntimeError(f"the node did not {what} within {PATIENCE_S:.0f} s")
 
 
-def _camera_cloud(seed: int) -> tuple[np.ndarray, np.ndarray]:
+def camera_cloud(seed: int) -> tuple[np.ndarray, np.ndarray]:
     """A wavy wall before a camera, 640 x 480 points [m], with balls in front of it."""
     rng = np.random.default_rng(seed)
     rows, columns = np.mgrid[:HEIGHT, :WIDTH]

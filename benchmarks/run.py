@@ -47,7 +47,7 @@ def main(
     sizes = [_size(text) for text in size] if size else list(QUICK_SIZES if quick else SIZES)
     effort = Effort(least=1, most=2, seconds=5) if quick else Effort()
     started = datetime.now(timezone.utc)
-    report: dict[str, Any] = {"date": started.isoformat(timespec="seconds"), **_machine()}
+    report: dict[str, Any] = {"date": started.isoformat(timespec="seconds"), **machine()}
     console.print(f"{report['machine']}, {report['threads']} threads, torch {report['torch']}")
     with console.status("") as status:
         say: Callable[[str], None] = status.update
@@ -87,7 +87,8 @@ def _size(text: str) -> Size:
     return Size(points, num_patches, patch_size)
 
 
-def _machine() -> dict[str, Any]:
+def machine() -> dict[str, Any]:
+    """What the numbers were measured on."""
     return {
         "machine": processor(),
         "cores": len(os.sched_getaffinity(0)),

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from weakref import WeakValueDictionary
 
 from pointsam_model import Predictor, load_model
+from pointsam_model.nn import PointSAM
 from pointsam_ros.cloud_store import CloudStore
-from pointsam_ros.config import NodeConfig
+from pointsam_ros.config import ModelSettings, NodeConfig
 from pointsam_ros.diagnostics import Tally
 from pointsam_ros.proposer import Proposer
 from pointsam_ros.segmenter import Segmenter
 from pointsam_ros.transforms import Lookup
+
+_models: WeakValueDictionary[ModelSettings, PointSAM] = WeakValueDictionary()
+_one_loads = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -43,14 +49,27 @@ def load(
     Raises:
         PointSamError: a setting or a file is wrong.
     """
-    wanted = config().model
-    model = load_model(
-        wanted.preset,
-        checkpoint=wanted.checkpoint or None,
-        device=wanted.device,
-        dtype=wanted.dtype,
-    )
+    model = shared_model(config().model)
     predictor = Predictor(model, config().predictor, config().reduction)
     segmenter = Segmenter(predictor, store, config, now_ns, lookup, tally, log)
     proposer = Proposer(model, segmenter.embedding_of, store, config, now_ns, tally)
     return Loaded(segmenter, proposer, step_aside)
+
+
+def shared_model(settings: ModelSettings) -> PointSAM:
+    """The network of these settings, loaded unless a node of this process holds it already.
+
+    Raises:
+        PointSamError: a setting or a file is wrong.
+    """
+    with _one_loads:  # the others wait, and find it
+        model = _models.get(settings)
+        if model is None:
+            model = load_model(
+                settings.preset,
+                checkpoint=settings.checkpoint or None,
+                device=settings.device,
+                dtype=settings.dtype,
+            )
+            _models[settings] = model
+    return model

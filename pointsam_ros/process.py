@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 import rclpy
@@ -39,13 +39,13 @@ class WorkNode(LifecycleNode):
         raise NotImplementedError
 
 
-def run(make_node: Callable[[], WorkNode], args: list[str] | None = None) -> NoReturn:
-    """Spins a node until SIGINT, SIGTERM or its failure, and ends the process.
+def run(make_nodes: Callable[[], Sequence[WorkNode]], args: list[str] | None = None) -> NoReturn:
+    """Spins nodes until SIGINT, SIGTERM or the failure of one, and ends the process.
 
     Requests that still wait are answered first; the model's running job is not waited for. The exit
     status is 0 after a signal, 1 after a failure, of which the log tells the reason.
     """
-    status = _spin(make_node, args)
+    status = _spin(make_nodes, args)
     sys.stdout.flush()
     sys.stderr.flush()
     # Not through the interpreter's end: with PyTorch loaded that takes seconds, and it would tear
@@ -53,26 +53,32 @@ def run(make_node: Callable[[], WorkNode], args: list[str] | None = None) -> NoR
     os._exit(status)
 
 
-def _spin(make_node: Callable[[], WorkNode], args: list[str] | None) -> int:
+def _spin(make_nodes: Callable[[], Sequence[WorkNode]], args: list[str] | None) -> int:
     # rclpy's own handlers would shut the context down, and no pending request could be answered.
     rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
     try:
-        node = make_node()
+        nodes = make_nodes()
     except ConfigError as error:
         get_logger("pointsam").fatal(str(error))
         return 1
     executor = SingleThreadedExecutor()
-    executor.add_node(node)
     stop = StopSignals(executor.wake)
-    node.start()
-    while not stop.came and node.failure is None and _spin_once(node, executor):
+    for node in nodes:
+        executor.add_node(node)
+        node.start()
+    while not (stop.came or _failed(nodes)) and _spin_once(nodes[0], executor):
         pass
-    _finish(node, executor)
-    if node.failure is not None:
-        node.get_logger().fatal(node.failure)
-    node.destroy_node()
+    _finish(nodes, executor)
+    for node in nodes:
+        if node.failure is not None:
+            node.get_logger().fatal(node.failure)
+        node.destroy_node()
     rclpy.try_shutdown()
-    return 0 if node.failure is None else 1
+    return 1 if _failed(nodes) else 0
+
+
+def _failed(nodes: Sequence[WorkNode]) -> bool:
+    return any(node.failure is not None for node in nodes)
 
 
 class StopSignals:
@@ -109,16 +115,19 @@ def _spin_once(node: WorkNode, executor: Executor, timeout_s: float | None = Non
     return True
 
 
-def _finish(node: WorkNode, executor: Executor) -> None:
+def _finish(nodes: Sequence[WorkNode], executor: Executor) -> None:
     """Goes to the end of the lifecycle, and sends the answers that this makes."""
-    try:
-        node.trigger_shutdown()
-    except Exception as error:  # already finalized
-        node.get_logger().debug(f"no shutdown transition: {error}")
-    if node.open_requests:
-        _spin_while(lambda: node.open_requests > 0, node, executor, LAST_ANSWERS_S)
+    for node in nodes:
+        try:
+            node.trigger_shutdown()
+        except Exception as error:  # already finalized
+            node.get_logger().debug(f"no shutdown transition: {error}")
+    if any(node.open_requests for node in nodes):
+        _spin_while(
+            lambda: any(node.open_requests for node in nodes), nodes[0], executor, LAST_ANSWERS_S
+        )
         # rclpy sends the result of a goal in a callback of its own, after the goal's.
-        _spin_while(lambda: True, node, executor, LAST_RESULTS_S)
+        _spin_while(lambda: True, nodes[0], executor, LAST_RESULTS_S)
 
 
 def _spin_while(

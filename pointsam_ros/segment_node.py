@@ -341,7 +341,7 @@ def main(args: list[str] | None = None) -> int:
     if {"-h", "--help"} & set(sys.argv[1:] if args is None else args):
         print(USAGE)
         return 0
-    run(SegmentNode, args)
+    run(lambda: [SegmentNode()], args)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +59,13 @@ def free_domain() -> int:
 class NodeProcess:
     """`segment_node` in its own process, its log in a file."""
 
-    def __init__(self, domain: int, log: Path, parameters: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        domain: int,
+        log: Path,
+        parameters: dict[str, Any],
+        program: Sequence[str] = ("pointsam_ros.segment_node",),
+    ) -> None:
         self._log = log
         arguments = ["--ros-args"]
         for name, value in parameters.items():
@@ -68,7 +74,7 @@ class NodeProcess:
         environment = {**os.environ, "ROS_DOMAIN_ID": str(domain), "OMP_NUM_THREADS": "1"}
         with log.open("wb") as file:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "pointsam_ros.segment_node", *arguments],
+                [sys.executable, "-m", *program, *arguments],
                 cwd=ROOT,
                 env=environment,
                 stdout=file,
@@ -99,7 +105,8 @@ class NodeProcess:
 class Client:
     """What a planner does: publishes clouds, asks, and looks at what comes back."""
 
-    def __init__(self, domain: int) -> None:
+    def __init__(self, domain: int, namespace: str = "", points: str = "") -> None:
+        name = f"{namespace}/pointsam"
         self._changed: set[str] = set()
         self._stamp_ns = 0
         self._context = Context()
@@ -108,17 +115,17 @@ class Client:
         self._executor = SingleThreadedExecutor(context=self._context)
         self._executor.add_node(self.node)
         reliable = QoSProfile(depth=10, reliability=QoSReliabilityPolicy.RELIABLE)
-        self._points = self.node.create_publisher(PointCloud2, "/pointsam/points", reliable)
+        self._points = self.node.create_publisher(PointCloud2, points or f"{name}/points", reliable)
         self._segment = self.node.create_client(
-            SegmentPrompts, "/pointsam/segment_prompts", qos_profile=REQUESTS
+            SegmentPrompts, f"{name}/segment_prompts", qos_profile=REQUESTS
         )
-        self._propose = ActionClient(self.node, ProposeInstances, "/pointsam/propose_instances")
+        self._propose = ActionClient(self.node, ProposeInstances, f"{name}/propose_instances")
         self._clicks = {
             topic: self.node.create_publisher(PointStamped, topic, 10)
-            for topic in ("/clicked_point", "/pointsam/clicked_negative")
+            for topic in ("/clicked_point", f"{name}/clicked_negative")
         }
-        self._set = self.node.create_client(SetParameters, "/pointsam/set_parameters")
-        self._change = self.node.create_client(ChangeState, "/pointsam/change_state")
+        self._set = self.node.create_client(SetParameters, f"{name}/set_parameters")
+        self._change = self.node.create_client(ChangeState, f"{name}/change_state")
 
     def close(self) -> None:
         self._executor.shutdown()

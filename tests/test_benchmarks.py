@@ -109,3 +109,21 @@ def test_the_command_times_the_node_over_middleware(tmp_path: Path) -> None:
     (answer,) = json.loads(file.read_text())["ros"]
     assert answer["points"] == 640 * 480
     assert 0 < answer["elapsed"] < answer["prompt"] < answer["first_mask"]
+
+
+@pytest.mark.dds
+@pytest.mark.slow
+def test_the_command_compares_cameras_in_one_process_and_in_several(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "benchmarks.cameras", "--cameras", "2", "--seconds", "1"]
+    done = subprocess.run(
+        [*command, "--model", str(TINY / "config.json"), "--output", str(tmp_path)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    (file,) = tmp_path.glob("*.json")
+    together, apart = json.loads(file.read_text())["results"]
+    assert 0 < together["memory_mib"] < apart["memory_mib"]
+    for result in (together, apart):
+        assert 0 < result["p50_ms"] <= result["p99_ms"]

@@ -182,7 +182,11 @@ def test_wheel_has_nothing_else(wheel: list[str]) -> None:
 
 def test_entry_points_exist(declared: dict[str, Any]) -> None:
     scripts = declared["entry_points"]["console_scripts"]
-    assert [each.split(" = ")[0] for each in scripts] == ["segment_node", "pointsam"]
+    assert [each.split(" = ")[0] for each in scripts] == [
+        "segment_node",
+        "segment_cameras",
+        "pointsam",
+    ]
     for each in scripts:
         module, function = each.split(" = ")[1].split(":")
         path = ROOT / Path(*module.split(".")).with_suffix(".py")

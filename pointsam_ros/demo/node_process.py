@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -20,12 +21,22 @@ class NodeProcess:
     Args:
         parameters: ROS parameters that differ from the file, by name.
         log: file that takes what the node prints.
+        program: another module that runs nodes, and its arguments.
+        remappings: of ROS names, as FROM:=TO.
     """
 
-    def __init__(self, parameters: dict[str, str], log: Path) -> None:
+    def __init__(
+        self,
+        parameters: dict[str, str],
+        log: Path,
+        program: Sequence[str] = ("pointsam_ros.segment_node",),
+        remappings: Sequence[str] = (),
+    ) -> None:
         self.log = log
-        self._command = [sys.executable, "-m", "pointsam_ros.segment_node", "--ros-args"]
+        self._command = [sys.executable, "-m", *program, "--ros-args"]
         self._command += ["--params-file", str(config_file("segment.yaml"))]
+        for remapping in remappings:
+            self._command += ["-r", remapping]
         for name, value in parameters.items():
             self._command += ["-p", f"{name}:={value}"]
         self._process: subprocess.Popen[bytes] | None = None

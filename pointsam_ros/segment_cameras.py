@@ -1,0 +1,88 @@
+"""Several cameras in one process: a node each, in a namespace each, with one model for all."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+import rclpy.utilities
+from rclpy.exceptions import InvalidNamespaceException, InvalidTopicNameException
+from rclpy.validate_full_topic_name import validate_full_topic_name
+from rclpy.validate_namespace import validate_namespace
+
+from pointsam_ros.process import run
+from pointsam_ros.segment_node import SegmentNode
+
+USAGE = """Answers clicks on several cameras' clouds: a node each, in one process, with one model.
+
+usage: segment_cameras NAME=TOPIC [NAME=TOPIC ...] [--ros-args [--params-file FILE] ...]
+
+Each camera has the node /NAME/pointsam with its services and topics, for example
+/front/pointsam/segment_prompts after  segment_cameras front=/front/points left=/left/points
+
+Parameters after -p go to all of them; a file may have some for /front/pointsam alone.
+"""
+
+
+class CamerasError(Exception):
+    """The command line names no cameras, or not rightly."""
+
+
+def cameras_of(arguments: Sequence[str]) -> dict[str, str]:
+    """The topic of each camera, by the camera's name.
+
+    Args:
+        arguments: of the command line, without the program and what is ROS's: NAME=TOPIC.
+
+    Raises:
+        CamerasError: none, no pair, a name or topic that ROS does not take, or one given twice.
+    """
+    cameras: dict[str, str] = {}
+    for argument in arguments:
+        name, separator, topic = argument.partition("=")
+        if not separator:
+            raise CamerasError(f"{argument!r} is no camera; it takes NAME=TOPIC")
+        name, topic = name.strip("/"), "/" + topic.lstrip("/")
+        try:
+            validate_namespace(f"/{name}")
+            validate_full_topic_name(topic)
+        except (InvalidNamespaceException, InvalidTopicNameException) as error:
+            raise CamerasError(f"{argument!r}: {error}") from error
+        if not name:
+            raise CamerasError(f"{argument!r}: the camera has no name")
+        if name in cameras or topic in cameras.values():
+            raise CamerasError(f"{argument!r}: this name or topic is given twice")
+        cameras[name] = topic
+    if not cameras:
+        raise CamerasError("no camera is given")
+    return cameras
+
+
+def camera_nodes(cameras: dict[str, str]) -> list[SegmentNode]:
+    """A node a camera: /NAME/pointsam, which takes the clouds of its topic.
+
+    Raises:
+        ConfigError: a wrong parameter.
+    """
+    return [
+        SegmentNode(namespace=name, cli_args=["--ros-args", "-r", f"~/points:={topic}"])
+        for name, topic in cameras.items()
+    ]
+
+
+def main(args: list[str] | None = None) -> int:
+    """Runs the nodes until SIGINT or SIGTERM; 0 then, 1 where they cannot start, 2 misused."""
+    given = sys.argv if args is None else ["segment_cameras", *args]
+    if {"-h", "--help"} & set(given[1:]):
+        print(USAGE)
+        return 0
+    try:
+        cameras = cameras_of(rclpy.utilities.remove_ros_args(given)[1:])
+    except CamerasError as error:
+        print(f"segment_cameras: {error}\n\n{USAGE}", file=sys.stderr)
+        return 2
+    run(lambda: camera_nodes(cameras), args)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

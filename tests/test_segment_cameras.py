@@ -1,0 +1,97 @@
+"""Several cameras in one process: a node each, one model for all."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from lifecycle_msgs.msg import Transition
+from node_process import RANDOM_MODEL, Client, NodeProcess, free_domain
+
+from pointsam_ros.config import ModelSettings
+from pointsam_ros.loaded import shared_model
+from pointsam_ros.refusal import Code
+from pointsam_ros.segment_cameras import CamerasError, cameras_of
+
+CAMERAS = ("front=/front/points", "left=left/points")
+TINY = ModelSettings(
+    preset=RANDOM_MODEL["model.preset"], checkpoint=RANDOM_MODEL["model.checkpoint"], device="cpu"
+)
+
+
+@pytest.fixture
+def process(tmp_path: Path) -> Iterator[tuple[NodeProcess, int]]:
+    domain = free_domain()
+    program = ("pointsam_ros.segment_cameras", *CAMERAS)
+    node = NodeProcess(domain, tmp_path / "log", RANDOM_MODEL, program)
+    yield node, domain
+    node.process.kill()
+    node.process.wait()
+
+
+def test_each_camera_is_answered_from_its_own_clouds_and_lives_its_own_life(
+    process: tuple[NodeProcess, int],
+) -> None:
+    node, domain = process
+    front, left = (Client(domain, f"/{it}", f"/{it}/points") for it in ("front", "left"))
+    try:
+        clouds = []
+        for client, distance in ((front, 1.0), (left, 3.0)):
+            client.wait_until_ready()
+            xyz = np.random.default_rng(1).uniform(-0.5, 0.5, (500, 3))
+            xyz[:, 2] += distance
+            client.send(client.cloud(xyz.astype(np.float32)))
+            clouds.append(xyz)
+        for client, xyz in zip((front, left), clouds, strict=True):
+            response = client.ask([xyz[0]])
+            assert response.success, response.message
+            assert response.result.cloud_size == 500
+        front.check_refused(Code.TOO_FAR, "nearest point", [clouds[1][0]])
+
+        assert left.transition(Transition.TRANSITION_DEACTIVATE)
+        left.check_refused(Code.NOT_READY, "inactive", [clouds[1][0]])
+        assert front.ask([clouds[0][0]]).success
+        assert left.transition(Transition.TRANSITION_ACTIVATE)
+        left.wait_until_ready()
+    finally:
+        front.close()
+        left.close()
+    assert node.end() == 0, node.log
+    assert "Traceback" not in node.log
+
+
+def test_nodes_of_one_process_share_a_model_as_long_as_one_of_them_holds_it() -> None:
+    first, second = shared_model(TINY), shared_model(TINY)
+    assert first is second
+    assert shared_model(ModelSettings(TINY.preset, TINY.checkpoint, "cpu", "bfloat16")) is not first
+    held = weakref.ref(first)
+    del first, second
+    gc.collect()
+    assert held() is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        ([], "no camera"),
+        (["/points"], "NAME=TOPIC"),
+        (["=/points"], "no name"),
+        (["a b=/points"], "namespace must not contain"),
+        (["front=/no spaces"], "topic name must not contain"),
+        (["front=/one", "front=/two"], "twice"),
+        (["front=/one", "left=one"], "twice"),
+    ],
+)
+def test_a_wrong_list_of_cameras_is_refused_with_what_is_wrong(
+    arguments: list[str], reason: str
+) -> None:
+    with pytest.raises(CamerasError, match=reason):
+        cameras_of(arguments)
+
+
+def test_cameras_may_be_named_with_slashes() -> None:
+    assert cameras_of(["/arm/wrist/=/wrist/points"]) == {"arm/wrist": "/wrist/points"}
