@@ -7,13 +7,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from weakref import WeakValueDictionary
 
-from pointsam_model import Predictor, load_model
+from pointsam_model import DeviceMemory, Predictor, device_memory, load_model
 from pointsam_model.nn import PointSAM
 from pointsam_ros.cloud_store import CloudStore
 from pointsam_ros.config import ModelSettings, NodeConfig
-from pointsam_ros.diagnostics import Tally
 from pointsam_ros.proposer import Proposer
 from pointsam_ros.segmenter import Segmenter
+from pointsam_ros.tally import Tally
 from pointsam_ros.transforms import Lookup
 
 _models: WeakValueDictionary[ModelSettings, PointSAM] = WeakValueDictionary()
@@ -28,11 +28,13 @@ class Loaded:
         segmenter: answers clicks.
         proposer: answers goals.
         step_aside: by which a long job lets others use the model; True: it is to end.
+        memory: what of its GPU's memory this process holds; None: it runs on a CPU.
     """
 
     segmenter: Segmenter
     proposer: Proposer
     step_aside: Callable[[], bool]
+    memory: Callable[[], DeviceMemory | None]
 
 
 def load(
@@ -53,7 +55,7 @@ def load(
     predictor = Predictor(model, config().predictor, config().reduction)
     segmenter = Segmenter(predictor, store, config, now_ns, lookup, tally, log)
     proposer = Proposer(model, segmenter.embedding_of, store, config, now_ns, tally)
-    return Loaded(segmenter, proposer, step_aside)
+    return Loaded(segmenter, proposer, step_aside, lambda: device_memory(model.device))
 
 
 def shared_model(settings: ModelSettings) -> PointSAM:

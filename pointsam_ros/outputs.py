@@ -11,9 +11,9 @@ from pointsam_interfaces.msg import InstanceArray
 from pointsam_interfaces.srv import SegmentPrompts
 from pointsam_ros import cloud_msgs, mask_msgs
 from pointsam_ros.config import OutputQosSettings
-from pointsam_ros.diagnostics import Tally
 from pointsam_ros.qos import mismatch, profile
 from pointsam_ros.segmenter import Answer
+from pointsam_ros.tally import Tally
 
 
 def response_of(answer: Answer, return_points: bool) -> SegmentPrompts.Response:

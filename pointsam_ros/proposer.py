@@ -17,10 +17,10 @@ from pointsam_model.nn import PointSAM
 from pointsam_ros import requests
 from pointsam_ros.cloud_store import CloudStore, StoredCloud, stamp_ns
 from pointsam_ros.config import NodeConfig
-from pointsam_ros.diagnostics import Tally
 from pointsam_ros.mask_msgs import Found
 from pointsam_ros.refusal import Code, Refusal
 from pointsam_ros.segmenter import Answer
+from pointsam_ros.tally import Tally
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import Any
 from rclpy.qos import QoSProfile, QoSReliabilityPolicy, qos_policy_name_from_kind
 
 from pointsam_ros.config import OutputQosSettings, QosSettings
-from pointsam_ros.diagnostics import Tally
+from pointsam_ros.tally import Tally
 
 RELIABILITY = {
     "best_effort": QoSReliabilityPolicy.BEST_EFFORT,

@@ -25,7 +25,9 @@ from pointsam_model.errors import CloudError, PointSamError
 from pointsam_ros.clicks import ClickTopics
 from pointsam_ros.cloud_store import CloudStore, StoredCloud
 from pointsam_ros.config import NodeConfig
-from pointsam_ros.diagnostics import Diagnostics, State, Tally
+from pointsam_ros.diagnostics import Diagnostics, memory_values
+from pointsam_ros.gaps import Gaps
+from pointsam_ros.health import Clouds, State, health
 from pointsam_ros.loaded import Loaded, load
 from pointsam_ros.outputs import Outputs
 from pointsam_ros.parameters import Parameters
@@ -35,6 +37,8 @@ from pointsam_ros.prompt_service import PromptService
 from pointsam_ros.propose_action import ProposeAction
 from pointsam_ros.refusal import Code, Refusal, refusal_of
 from pointsam_ros.segmenter import Answer
+from pointsam_ros.tally import Tally
+from pointsam_ros.timing_topics import TimingTopics
 from pointsam_ros.transform_wait import TransformWait
 from pointsam_ros.transforms import lookup_for
 from pointsam_ros.transitions import logged
@@ -42,7 +46,6 @@ from pointsam_ros.worker import OverloadedError, Rank, Worker
 
 Result = TypeVar("Result")
 SUCCESS = TransitionCallbackReturn.SUCCESS
-FUTURE_S = 1.0  # clocks of two machines may differ so much before somebody should look
 UNCONFIGURED = State("the node is unconfigured", DiagnosticStatus.WARN)
 INACTIVE = State("the node is inactive", DiagnosticStatus.WARN)
 LOADING = State("the model is still being loaded", DiagnosticStatus.WARN)
@@ -75,10 +78,11 @@ class SegmentNode(WorkNode):
         self.parameters = Parameters(self)
         self.tally = Tally()
         self.state = UNCONFIGURED
-        self._diagnostics = Diagnostics(self, self.tally, self._health)
+        self._diagnostics = Diagnostics(self, self.tally, self._health, self._more_values)
         self._lookup = lookup_for(self)
         self.transforms = TransformWait(self, self._lookup)
         self._clouds = CloudStore(self.resolve_topic_name("~/points"))
+        self._gaps = Gaps()
         self._worker: Worker | None = None
         self._loaded: Loaded | None = None
         self._subscription: Subscription | None = None
@@ -90,24 +94,21 @@ class SegmentNode(WorkNode):
 
     def _health(self) -> State:
         """The state; once ready, also whether clouds come, in this node's time, and answers too."""
-        if self.state.level != DiagnosticStatus.OK:
-            return self.state
+        gaps, age = self._gaps, self._newest_age_s()
+        clouds = Clouds(self._clouds.topic, age, gaps.recent, gaps.losses_told)
+        return health(self.state, clouds, self.tally, self.config)
+
+    def _more_values(self) -> dict[str, str]:
+        """What the diagnostics tell beside the tally."""
+        loaded, age = self._loaded, self._newest_age_s()
+        return {
+            "newest cloud age [s]": "" if age is None else f"{age:.2f}",
+            **memory_values(loaded.memory() if loaded else None),
+        }
+
+    def _newest_age_s(self) -> float | None:
         newest = self._clouds.newest()
-        age = newest.age_s(self._now_ns()) if newest is not None else 0.0
-        stale, most_ms = self.config.clouds.stale_s, self.config.diagnostics.max_latency_ms
-        latency_ms = self.tally.milliseconds("request", 99)
-        if 0 < stale < age:
-            text = f"the newest cloud on {self._clouds.topic} is {age:.0f} s old"
-        elif age < -FUTURE_S:
-            text = f"clouds are stamped {-age:.1f} s ahead of this node's clock: set the clocks"
-        elif latency_ms is not None and 0 < most_ms < latency_ms:
-            text = (
-                f"one request of a hundred takes {latency_ms:.0f} ms or more, longer than "
-                f"diagnostics.max_latency_ms = {most_ms:g}"
-            )
-        else:
-            return self.state
-        return State(text, DiagnosticStatus.WARN)
+        return None if newest is None else newest.age_s(self._now_ns())
 
     # Lifecycle, in the order of a life.
 
@@ -124,6 +125,7 @@ class SegmentNode(WorkNode):
         """Checks what can be checked without loading, and opens the doors and the topics."""
         preset(self.config.model.preset)
         self._outputs = Outputs(self, self.config.outputs.qos, self.tally)
+        self._timings = TimingTopics(self)
         self._doors = (PromptService(self), ProposeAction(self), ClickTopics(self))
         self.state = INACTIVE
         return SUCCESS
@@ -133,11 +135,14 @@ class SegmentNode(WorkNode):
         """Loads the model in the worker's thread, and takes clouds meanwhile."""
         self.state = LOADING
         self._loaded = None
+        self.tally.watcher = self._timings
         previous, worker = self._worker, Worker(self._on_unexpected)
         self._worker = worker
         loading = worker.ask(lambda: self._load(worker, previous), then=self._on_loaded)
         loading.add_done_callback(self._on_load_failed)
-        self._subscription = subscribe(self, self.config.points.qos, self._on_cloud, self.tally)
+        self._subscription = subscribe(
+            self, self.config.points.qos, self._on_cloud, self.tally, self._gaps
+        )
         return super().on_activate(state)
 
     @logged
@@ -152,6 +157,7 @@ class SegmentNode(WorkNode):
         """Closes the doors and takes the topics away."""
         for door in self._doors:
             door.destroy()
+        self._timings.destroy()
         self._outputs.destroy()
         self.state = UNCONFIGURED
         return SUCCESS
@@ -164,6 +170,7 @@ class SegmentNode(WorkNode):
         return SUCCESS
 
     def _end_work(self, why: str) -> None:
+        self.tally.watcher = None
         if self._subscription is not None:
             self.destroy_subscription(self._subscription)
             self._subscription = None
@@ -171,6 +178,7 @@ class SegmentNode(WorkNode):
             self._worker.stop(Refusal(Code.NOT_READY, why))
         self._loaded = None
         self._clouds.clear()
+        self._gaps.restart()
 
     # The model.
 
@@ -217,12 +225,14 @@ class SegmentNode(WorkNode):
             self.tally.refused(str(error))
             self.get_logger().warning(f"cloud refused: {error}", throttle_duration_sec=5.0)
             return
+        self.tally.cloud("missing", self._gaps.came(cloud.stamp_ns))
         if self._clouds.add(cloud, self.config.clouds.retain):
             self.get_logger().warning(
                 "the clouds' time jumped back: those of the time to come are forgotten, and "
                 "sessions on them are lost"
             )
             self.tally.cloud("time jumps")
+            self._gaps.restart()
             self._lookup.forget()
         self._offer_newest()
 

@@ -12,17 +12,17 @@ from dataclasses import dataclass
 import numpy as np
 
 from pointsam_interfaces.srv import SegmentPrompts
-from pointsam_model import Embedding, Prediction, Predictor, Prompt
+from pointsam_model import Embedding, Prediction, Predictor, Prompt, wait_for_device
 from pointsam_model.errors import CloudError
 from pointsam_model.instances import instances_of
 from pointsam_ros import requests
 from pointsam_ros.cloud_store import CloudStore, StoredCloud, seconds
 from pointsam_ros.config import NodeConfig
-from pointsam_ros.diagnostics import Tally
 from pointsam_ros.mask_msgs import Found
 from pointsam_ros.refusal import Code, Refusal
 from pointsam_ros.requests import Clicks
 from pointsam_ros.sessions import NO_CLICKS, ObjectClicks, Session, Sessions
+from pointsam_ros.tally import Stopwatch, Tally
 from pointsam_ros.transforms import Lookup, in_frame
 
 
@@ -157,7 +157,8 @@ class Segmenter:
         predictions = self._predictor.segment(
             embedding, [Prompt(it.points, it.labels, it.mask) for it in objects.values()]
         )
-        self._took("segment", f"segmented {len(objects)} objects", started)
+        elapsed = time.perf_counter() - started
+        self._took("segment", f"segmented {len(objects)} objects", elapsed)
         masks = dict(zip(objects, predictions, strict=True))
         told = {
             object_id: ObjectClicks(it.points, it.labels, masks[object_id].best())
@@ -182,9 +183,11 @@ class Segmenter:
             CloudError: it has too few usable points; the store then forgets it.
         """
         if cloud.embedding is None:
-            started = time.perf_counter()
+            watch = Stopwatch(self._tally, lambda: wait_for_device(self._predictor.model.device))
             try:
-                cloud.embedding = self._predictor.embed(cloud.read())
+                source = cloud.read()
+                watch.reached("decode")
+                cloud.embedding = self._predictor.embed(source, watch.reached)
             except CloudError as error:
                 if not cloud.attached:
                     self._store.discard(cloud)
@@ -192,12 +195,11 @@ class Segmenter:
                 raise
             if not cloud.attached:
                 self._tally.cloud("embedded")
-            self._took("embed", f"embedded {cloud.size} points", started)
+            self._took("embed", f"embedded {cloud.size} points", watch.total())
         return cloud.embedding
 
-    def _took(self, what: str, done: str, started: float) -> None:
-        seconds = time.perf_counter() - started
-        self._tally.took(what, seconds)
+    def _took(self, stage: str, done: str, seconds: float) -> None:
+        self._tally.took(stage, seconds)
         self._log(f"{done} in {seconds * 1e3:.1f} ms")
 
     def _session_of(self, clicks: Clicks) -> Session | None:

@@ -11,7 +11,7 @@ from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 
 from pointsam_model.errors import PointSamError
-from pointsam_ros.diagnostics import State
+from pointsam_ros.health import State
 
 Transition = Callable[[Any, LifecycleState], TransitionCallbackReturn]
 

@@ -506,14 +506,14 @@ def test_help_is_printed_and_no_node_started() -> None:
 
 
 def test_a_sensor_that_falls_silent_is_told_in_the_diagnostics(client: Client) -> None:
-    client.set(clouds__stale_s=0.5)
+    assert not client.set(clouds__stale_s=0.5, diagnostics__error_factor=1e6)
     client.send(client.cloud(XYZ))
     client.diagnostics(
         lambda status, _: (
             status.level == DiagnosticStatus.WARN and "newest cloud on" in status.message
         )
     )
-    client.set(clouds__stale_s=10.0)
+    assert not client.set(clouds__stale_s=1e4)
     client.diagnostics(lambda status, _: status.level == DiagnosticStatus.OK)
 
 
@@ -584,8 +584,10 @@ def test_latencies_are_told_in_the_diagnostics_and_warned_of_where_a_limit_is_se
     for what in ("embed", "segment", "request"):
         assert 0.0 < float(values[f"{what} p50 [ms]"]) <= float(values[f"{what} p99 [ms]"])
     assert not client.set(diagnostics__max_latency_ms=0.001)
-    client.diagnostics(
-        lambda status, _: (
-            status.level == DiagnosticStatus.WARN and "max_latency_ms" in status.message
+    for factor, level in ((5.0, DiagnosticStatus.ERROR), (1e9, DiagnosticStatus.WARN)):
+        assert not client.set(diagnostics__error_factor=factor)
+        client.diagnostics(
+            lambda status, _, level=level: (
+                status.level == level and "max_latency_ms" in status.message
+            )
         )
-    )

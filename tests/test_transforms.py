@@ -23,9 +23,9 @@ from pointsam_model import Predictor, load_model
 from pointsam_ros import cloud_msgs, requests
 from pointsam_ros.cloud_store import CloudStore, StoredCloud
 from pointsam_ros.config import LimitSettings, NodeConfig
-from pointsam_ros.diagnostics import Tally
 from pointsam_ros.refusal import Code, Refusal
 from pointsam_ros.segmenter import Answer, Segmenter
+from pointsam_ros.tally import Tally
 from pointsam_ros.transforms import (
     Gap,
     Lookup,

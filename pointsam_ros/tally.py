@@ -1,0 +1,186 @@
+"""Counts and times what happens to clouds and requests."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Callable
+from typing import Protocol
+
+import numpy as np
+
+from pointsam_ros.refusal import Code
+
+CLOUD_FATES = ("received", "embedded", "dropped", "missing", "lost", "refused", "time jumps")
+GOAL_FATES = ("carried out", "refused", "cancelled")
+CLICK_FATES = ("answered", "refused")
+STAGES = {
+    "decode": "a cloud's bytes to points",
+    "reduce": "all points to those the network sees",
+    "encode": "the network on these",
+    "embed": "decode, reduce and encode together",
+    "segment": "the prompts of a request to masks",
+    "propose": "an embedded cloud to proposals, prompts in between included",
+    "publish": "an answer to messages on the topics that somebody listens to",
+    "request": "end to end: a request of the service to its answer",
+}
+TIMES_KEPT = 200  # of each stage, the newest
+
+
+class Watcher(Protocol):
+    """Is told each stage's time as it ends."""
+
+    def watches(self) -> bool:
+        """Whether anybody wants to know; exact times are then worth a wait for the device."""
+
+    def took(self, stage: str, seconds: float) -> None:
+        """One of STAGES has ended."""
+
+
+class Tally:
+    """Counts what happened to clouds and requests. May be used from several threads.
+
+    Attributes:
+        watcher: is told the times too; None: nobody.
+    """
+
+    def __init__(self) -> None:
+        self.watcher: Watcher | None = None
+        self._lock = threading.Lock()
+        self._clouds: Counter[str] = Counter()
+        self._requests: Counter[Code] = Counter()
+        self._goals: Counter[str] = Counter()
+        self._clicks: Counter[str] = Counter()
+        self._times = {stage: deque[float](maxlen=TIMES_KEPT) for stage in STAGES}
+        self._last_refused = ""
+        self._last_is_bad = False
+        self._last_incompatible = ""
+        self._is_unheard = False
+        self._last_failure = ""
+
+    def cloud(self, fate: str, count: int = 1) -> None:
+        """Counts clouds: received, embedded, dropped (a newer one came first), lost (by DDS).
+
+        And "time jumps", at which the clouds of the time to come are forgotten.
+        """
+        with self._lock:
+            self._clouds[fate] += count
+            if fate == "embedded":
+                self._last_is_bad = False
+            if fate == "received":
+                self._is_unheard = False
+
+    def refused(self, reason: str) -> None:
+        """Counts a cloud of the sensor that cannot be used."""
+        with self._lock:
+            self._clouds["refused"] += 1
+            self._last_refused, self._last_is_bad = reason, True
+
+    def request(self, code: Code) -> None:
+        """Counts an answer to a request; goals and clicks are requests too."""
+        with self._lock:
+            self._requests[code] += 1
+
+    def goal(self, fate: str) -> None:
+        """Counts goals of the action: carried out, refused, cancelled."""
+        with self._lock:
+            self._goals[fate] += 1
+
+    def click(self, fate: str) -> None:
+        """Counts clicks of RViz: answered, refused."""
+        with self._lock:
+            self._clicks[fate] += 1
+
+    def took(self, stage: str, seconds: float) -> None:
+        """Remembers how long one of STAGES took."""
+        with self._lock:
+            self._times[stage].append(seconds)
+        if self.watcher is not None:
+            self.watcher.took(stage, seconds)
+
+    def milliseconds(self, stage: str, percent: float) -> float | None:
+        """The percentile of what one of STAGES took of late [ms]; None: it was not done yet."""
+        with self._lock:
+            times = list(self._times[stage])
+        return float(np.percentile(times, percent)) * 1e3 if times else None
+
+    def incompatible(self, reason: str, input: bool) -> None:
+        """Remembers a publisher of clouds (`input`) or a subscriber whose QoS does not fit."""
+        with self._lock:
+            self._last_incompatible = reason
+            self._is_unheard = self._is_unheard or input
+
+    def failure(self, message: str) -> None:
+        """Remembers what nobody foresaw."""
+        with self._lock:
+            self._last_failure = message
+
+    def clouds(self, fate: str) -> int:
+        """How many clouds had this fate."""
+        with self._lock:
+            return self._clouds[fate]
+
+    def answers(self) -> int:
+        """How many requests were answered with success."""
+        with self._lock:
+            return self._requests[Code.OK]
+
+    def unheard(self) -> str:
+        """Why no cloud can come; empty where one came since."""
+        with self._lock:
+            return self._last_incompatible if self._is_unheard else ""
+
+    def unusable(self) -> str:
+        """Why the last cloud was refused; empty where one was embedded since."""
+        with self._lock:
+            return self._last_refused if self._last_is_bad else ""
+
+    def values(self) -> dict[str, str]:
+        """All of it as text, for the diagnostics."""
+        times = {
+            f"{stage} p{percent} [ms]": self.milliseconds(stage, percent)
+            for stage in STAGES
+            for percent in (50, 99)
+        }
+        with self._lock:
+            values = {f"clouds {fate}": str(self._clouds[fate]) for fate in CLOUD_FATES}
+            values["last refused cloud"] = self._last_refused
+            values |= {f"requests {code.name}": str(self._requests[code]) for code in Code}
+            values |= {f"goals {fate}": str(self._goals[fate]) for fate in GOAL_FATES}
+            values |= {f"clicks {fate}": str(self._clicks[fate]) for fate in CLICK_FATES}
+            values |= {key: "" if it is None else f"{it:.1f}" for key, it in times.items()}
+            values["last incompatible QoS"] = self._last_incompatible
+            values["last failure"] = self._last_failure
+        return values
+
+
+class Stopwatch:
+    """Times stages that follow each other without a break.
+
+    Args:
+        tally: is told.
+        settle: waits until a stage's work is really done; called only while somebody watches. On
+            a GPU work goes on after the call that asked for it, so without it a stage's time may
+            be counted to the next one that needs its result.
+    """
+
+    def __init__(self, tally: Tally, settle: Callable[[], None]) -> None:
+        self._tally = tally
+        self._settle = settle
+        self._began = self._last = time.perf_counter()
+
+    def reached(self, stage: str) -> None:
+        """A stage has ended, and the next one begins."""
+        self._tally.took(stage, self._lap())
+
+    def total(self) -> float:
+        """Seconds since the beginning."""
+        return self._last - self._began
+
+    def _lap(self) -> float:
+        watcher = self._tally.watcher
+        if watcher is not None and watcher.watches():
+            self._settle()
+        before, self._last = self._last, time.perf_counter()
+        return self._last - before
