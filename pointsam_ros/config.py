@@ -272,14 +272,15 @@ def _yaml_lines(config: NodeConfig) -> Iterator[str]:
             comment += f" ({allowed})"
         for line in textwrap.wrap(comment, 98 - len(indent)):
             yield f"{indent}# {line}"
-        yield f"{indent}{leaf}: {_yaml_value(value)}"
+        yield f"{indent}{leaf}: {yaml_value(value)}"
 
 
 def _indent(depth: int) -> str:
     return "  " * (depth + 2)
 
 
-def _yaml_value(value: Any) -> str:
+def yaml_value(value: Any) -> str:
+    """A setting's value as a YAML file has it."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):

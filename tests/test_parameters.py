@@ -18,9 +18,11 @@ from rclpy.parameter import Parameter
 from pointsam_model.config import settings
 from pointsam_model.errors import ConfigError
 from pointsam_ros.config import NodeConfig, as_yaml, is_live
+from pointsam_ros.parameter_reference import as_markdown
 from pointsam_ros.parameters import Parameters
 
-SEGMENT_YAML = Path(__file__).parents[1] / "config" / "segment.yaml"
+ROOT = Path(__file__).parents[1]
+SEGMENT_YAML = ROOT / "config" / "segment.yaml"
 Make = Callable[..., tuple[Node, Parameters]]
 
 
@@ -58,6 +60,17 @@ def test_the_parameter_file_is_the_settings() -> None:
     assert SEGMENT_YAML.read_text() == as_yaml(NodeConfig()), (
         "run: python -m pointsam_ros.config > config/segment.yaml"
     )
+
+
+def test_the_reference_for_people_is_the_settings() -> None:
+    text = (ROOT / "docs" / "parameters.md").read_text()
+    assert text == as_markdown(NodeConfig()), (
+        "run: python -m pointsam_ros.parameter_reference > docs/parameters.md"
+    )
+    for name, _, metadata in settings(NodeConfig()):
+        (line,) = (line for line in text.splitlines() if line.startswith(f"| `{name}` |"))
+        assert metadata["description"] in line
+        assert f"| {'yes' if is_live(name) else 'no'} |" in line
 
 
 def test_the_parameter_file_holds_every_setting_at_its_default() -> None:
