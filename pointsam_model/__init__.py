@@ -19,13 +19,14 @@ from pointsam_model.errors import (
     CheckpointError,
     CloudError,
     ConfigError,
+    OutOfMemory,
     PointSamError,
     PromptError,
     TooFarError,
 )
 from pointsam_model.instances import Instance, OrientedBox, oriented_box
 from pointsam_model.predictor import Predictor
-from pointsam_model.prompt import Prediction, Prompt
+from pointsam_model.prompt import MaskPrompt, Prediction, Prompt
 from pointsam_model.proposals import ProposalGenerator
 from pointsam_model.weights import check_model, load_model
 
@@ -41,8 +42,10 @@ __all__ = [
     "DeviceMemory",
     "Embedding",
     "Instance",
+    "MaskPrompt",
     "ModelConfig",
     "OrientedBox",
+    "OutOfMemory",
     "PointField",
     "PointSamError",
     "Prediction",

@@ -230,7 +230,11 @@ class ProposalConfig:
         high=1.0,
     )
     batch_mib: int = setting(
-        256, "memory for a decoder batch [MiB]: more objects at once", low=1, high=1_000_000
+        256,
+        "memory for a decoder batch on a CPU [MiB]: more objects at once; a GPU's is a share of"
+        " what is free",
+        low=1,
+        high=1_000_000,
     )
 
 

@@ -34,6 +34,10 @@ def free_device_memory() -> None:
 
 
 def wait_for_device(device: torch.device) -> None:
-    """Returns when the device has done all that it was asked for; at once on a CPU."""
+    """Returns when the device has done all that this thread asked for; at once on a CPU.
+
+    It waits for the thread's stream alone: while another thread captures a CUDA graph, to wait for
+    the whole device would be an error.
+    """
     if device.type == "cuda":
-        torch.cuda.synchronize(device)
+        torch.cuda.current_stream(device).synchronize()

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
+from typing import Any
 
 import numpy as np
+import torch
+from torch import Tensor
 
-from pointsam_model.cloud import Cloud, ReducedCloud
+from pointsam_model.cloud import Cloud
 from pointsam_model.errors import PromptError, TooFarError
 from pointsam_model.nn import CloudEncoding
+from pointsam_model.reduction import ReducedCloud
 
 ROUNDING = 1e-6  # how far over the sphere a coordinate may round
 
@@ -40,19 +44,29 @@ class Embedding:
         """Number n of source points."""
         return self.cloud.size
 
-    @cached_property
-    def source_counts(self) -> np.ndarray:
-        """(m,) int64: how many source points each kept point speaks for."""
-        nearest = self.kept.nearest
-        return np.bincount(nearest[nearest >= 0], minlength=len(self.kept.rows))
+    @property
+    def device(self) -> torch.device:
+        """Where it is: the model's."""
+        return self.encoding.embedding.device
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the device's memory that it takes, its cloud's points there included."""
+        return _nbytes(self.encoding) + _nbytes(self.kept.kept) + self.cloud.device_bytes
 
     @cached_property
-    def center_counts(self) -> np.ndarray:
-        """(l,) int64: how many source points are nearest to each patch centre."""
-        centers = self.encoding.patches.centers.shape[1]
-        nearest = self.encoding.patches.index[0, :, 0].cpu().numpy()
-        counts = np.bincount(nearest, self.source_counts, minlength=centers)
-        return counts.astype(np.int64)
+    def source_counts(self) -> Tensor:
+        """(m,) int64 on the device: how many source points each kept point speaks for."""
+        nearest = self.kept.kept.nearest.long() + 1  # 0: not in reach of a mask
+        counts = nearest.new_zeros(len(self.kept) + 1)
+        return counts.scatter_add_(0, nearest, torch.ones_like(nearest))[1:]
+
+    @cached_property
+    def center_counts(self) -> Tensor:
+        """(l,) int64 on the device: how many source points are nearest to each patch centre."""
+        patches = self.encoding.patches
+        counts = self.source_counts.new_zeros(patches.centers.shape[1])
+        return counts.scatter_add_(0, patches.index[0, :, 0], self.source_counts)
 
     @cached_property
     def reach(self) -> float:
@@ -60,10 +74,8 @@ class Embedding:
 
         A point that down-sampling dropped may lie just outside the sphere of those it kept.
         """
-        points = self.cloud.xyz[self.kept.nearest >= 0]
-        low, high = points.min(0).astype(np.float64), points.max(0).astype(np.float64)
-        extent = max(np.abs(low - self.center).max(), np.abs(high - self.center).max())
-        return max(1.0, float(extent / self.scale))
+        low, high = self.kept.low - self.center, self.kept.high - self.center
+        return max(1.0, float(max(np.abs(low).max(), np.abs(high).max()) / self.scale))
 
     def normalise(self, points: np.ndarray) -> np.ndarray:
         """Clicks (q, 3) [m] in the network's coordinates, float32.
@@ -88,7 +100,7 @@ class Embedding:
                 `snap_range_fraction` of its distance to the sensor).
         """
         points = np.asarray(points, np.float64).reshape(-1, 3)
-        rows, distances = self.cloud.nearest(points)
+        nearest, distances = self.cloud.snap(points)
         ranges = np.linalg.norm(points, axis=1)
         allowed = np.maximum(self.snap_radius_m, self.snap_range_fraction * ranges)
         far = np.flatnonzero(distances > allowed)
@@ -96,10 +108,17 @@ class Embedding:
             click = far[0]
             raise TooFarError(
                 f"click {click} at {_meters(points[click])} is {distances[click]:.3f} m from the "
-                f"nearest point, {_meters(self.cloud.xyz[rows[click]])}; at most "
+                f"nearest point, {_meters(nearest[click])}; at most "
                 f"{allowed[click]:.3f} m there"
             )
-        return self.cloud.xyz[rows].astype(np.float64)
+        return nearest
+
+
+def _nbytes(part: Any) -> int:
+    """Of all tensors in a dataclass of tensors and such."""
+    if isinstance(part, Tensor):
+        return part.numel() * part.element_size()
+    return sum(_nbytes(getattr(part, it.name)) for it in fields(part)) if part is not None else 0
 
 
 def _meters(point: np.ndarray) -> str:

@@ -25,5 +25,9 @@ class ConfigError(PointSamError):
     """A setting whose value is of the wrong type, out of range, or unknown."""
 
 
+class OutOfMemory(PointSamError):
+    """Work for which the device's memory does not suffice, however small its batches."""
+
+
 class CancelledError(Exception):
     """Work that its caller has called off; nothing is wrong."""

@@ -53,16 +53,12 @@ def instances_of(prediction: Prediction, up: ArrayLike | None = None) -> list[In
         prediction: of `Predictor.segment`; `prediction.best()` for its best mask alone.
         up: (3,) direction for boxes that only yaw, or None.
     """
-    xyz = prediction.embedding.cloud.xyz
     axis = None if up is None else tuple(float(value) for value in np.asarray(up).reshape(3))
-    found = []
-    for mask, score, stability in zip(
-        prediction.masks, prediction.scores, prediction.stability, strict=True
-    ):
-        rows = np.flatnonzero(mask)
-        if len(rows):
-            points = np.take(xyz, rows, axis=0)
-            found.append(
-                Instance(rows.astype(np.uint32), float(score), float(stability), points, axis)  # type: ignore[arg-type]
-            )
-    return found
+    masks = zip(
+        prediction.rows, prediction.points, prediction.scores, prediction.stability, strict=True
+    )
+    return [
+        Instance(rows.astype(np.uint32), float(score), float(stability), points, axis)  # type: ignore[arg-type]
+        for rows, points, score, stability in masks
+        if len(rows)
+    ]

@@ -11,15 +11,18 @@ import torch
 from torch import Tensor
 
 from pointsam_model import ops
+from pointsam_model.batches import in_batches
 from pointsam_model.cloud import Cloud, ReducedCloud
 from pointsam_model.config import PredictorConfig, ReductionConfig
 from pointsam_model.embedding import Embedding
 from pointsam_model.errors import PromptError
 from pointsam_model.nn import PointSAM, make_patches
-from pointsam_model.prompt import Prediction, Prompt
+from pointsam_model.prompt import MaskPrompt, Prediction, Prompt
+from pointsam_model.transfer import fetched, sent
 from pointsam_model.voting import ask_around
 
 OBJECTS_AT_ONCE = 32  # objects in one decoder batch: bounds the memory
+PADDING = -1.0  # label of a click that is none
 
 
 class Predictor:
@@ -45,6 +48,11 @@ class Predictor:
         self.reduction = reduction or ReductionConfig()
         self._embedding: Embedding | None = None
 
+    @property
+    def device(self) -> str:
+        """Where the model is, and where clouds are best decoded: cpu, cuda:0."""
+        return str(self.model.device)
+
     @torch.inference_mode()
     def embed(self, cloud: Cloud, reached: Callable[[str], None] | None = None) -> Embedding:
         """Reduces, normalises and encodes a cloud.
@@ -56,27 +64,34 @@ class Predictor:
 
         Raises:
             CloudError: fewer than three distinct points are left by the reduction.
+            OutOfMemory: the device has too little memory for it.
         """
+        embedded: list[Embedding] = []
+        in_batches(1, 1, lambda _: embedded.append(self._embed(cloud, reached)))
+        return embedded[0]
+
+    def _embed(self, cloud: Cloud, reached: Callable[[str], None] | None) -> Embedding:
         device = self.model.device
         shape = self.model.config
         most = shape.max_points if device.type == "cpu" else shape.max_points_gpu
         kept = cloud.reduce(self.reduction, most, device)
         if reached is not None:
             reached("reduce")
-        coords, center, scale = ops.normalise(torch.from_numpy(kept.points).to(device))
+        coords, *sphere = ops.normalise(kept.kept.points)
+        center, scale = fetched(*sphere)  # before the network has much to do
         num_patches, patch_size = shape.patches_for(len(coords))
         patches = make_patches(
             coords[None],
             min(self.config.num_patches or num_patches, len(coords)),
             min(self.config.patch_size or patch_size, len(coords)),
         )
-        features = _features(kept, shape.in_features, device)
+        features = _features(kept, shape.in_features)
         encoding = self.model.keep_first_view(self.model.encode(patches, features))
         embedding = Embedding(
             cloud,
             kept,
             encoding,
-            kept.origin + center.cpu().numpy(),
+            kept.origin + center,
             float(scale),
             self.config.snap_radius_m,
             self.config.snap_range_fraction,
@@ -98,6 +113,7 @@ class Predictor:
 
         Raises:
             PromptError: a prompt that is malformed or belongs to another cloud; names the object.
+            OutOfMemory: the device has too little memory for a single object.
         """
         questions = [self._question(embedding, number, p) for number, p in enumerate(prompts)]
         if self.config.first_click_mask:
@@ -174,48 +190,51 @@ class Predictor:
             for row in [int(np.flatnonzero(q.labels)[0])]
         ]
         for question, (logits, scores) in zip(bare, self._decode(embedding, first), strict=True):
-            question.mask = logits[scores.argmax()]
+            question.mask = logits[scores.argmax(0, keepdim=True)][0]
 
     def _decode(
         self, embedding: Embedding, questions: list[_Question]
-    ) -> list[tuple[np.ndarray, np.ndarray]]:
+    ) -> list[tuple[Tensor, Tensor]]:
         """Logits (c, m) and scores (c,) of each question, as the network gives them."""
-        answers: dict[int, tuple[np.ndarray, np.ndarray]] = {}
-        kinds = sorted({question.kind for question in questions})
-        for kind in kinds:
+        answers: dict[int, tuple[Tensor, Tensor]] = {}
+        for kind in sorted({question.kind for question in questions}):
             rows = [row for row, question in enumerate(questions) if question.kind == kind]
-            for start in range(0, len(rows), OBJECTS_AT_ONCE):
-                batch = rows[start : start + OBJECTS_AT_ONCE]
-                logits, scores = self._decode_batch(embedding, [questions[row] for row in batch])
-                answers.update(zip(batch, zip(logits, scores, strict=True), strict=True))
+
+            def decode(batch: slice, rows: list[int] = rows) -> None:
+                asked = rows[batch]
+                logits, scores = self._decode_batch(embedding, [questions[row] for row in asked])
+                answers.update(zip(asked, zip(logits, scores, strict=True), strict=True))
+
+            in_batches(len(rows), OBJECTS_AT_ONCE, decode)
         return [answers[row] for row in range(len(questions))]
 
     def _decode_batch(
         self, embedding: Embedding, questions: list[_Question]
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Questions of one kind: clicks padded to the most, padding hidden from attention."""
-        device = self.model.device
-        most = max(len(question.labels) for question in questions)
-        clicks = np.zeros((len(questions), most, 3), np.float32)
-        labels = np.full((len(questions), most), -1, np.int64)
+    ) -> tuple[Tensor, Tensor]:
+        """Questions of one kind: clicks padded to the most, padding hidden from attention.
+
+        What the host knows goes up in one copy, and nothing is waited for.
+        """
+        counts = [len(question.labels) for question in questions]
+        asked = np.full((len(questions), max(counts), 4), PADDING, np.float32)
         for row, question in enumerate(questions):
-            clicks[row, : len(question.labels)] = question.clicks
-            labels[row, : len(question.labels)] = question.labels
+            asked[row, : counts[row], :3] = question.clicks
+            asked[row, : counts[row], 3] = question.labels
+        there = sent(asked, self.model.device)
+        clicks, labels = there[..., :3], there[..., 3]
         masks = [question.mask for question in questions if question.mask is not None]
         votes = self.config.first_click_votes
-        if votes and most == 1 and not masks and questions[0].multimask:
-            asked = torch.from_numpy(clicks[:, 0]).to(device)
-            logits, scores = ask_around(self.model, embedding, asked, votes)
-            return logits.cpu().numpy(), scores.cpu().numpy()
+        if votes and max(counts) == 1 and not masks and questions[0].multimask:
+            return ask_around(self.model, embedding, clicks[:, 0], votes)
         logits, scores = self.model.decode(
             embedding.encoding,
-            torch.from_numpy(clicks).to(device)[None],
-            torch.from_numpy(labels).to(device)[None],
-            visible=torch.from_numpy(labels >= 0).to(device)[None] if (labels < 0).any() else None,
-            mask_logits=torch.from_numpy(np.stack(masks)).to(device)[None] if masks else None,
+            clicks[None],
+            labels[None],
+            visible=(labels != PADDING)[None] if min(counts) < max(counts) else None,
+            mask_logits=torch.stack(masks)[None] if masks else None,
             multimask=questions[0].multimask,
         )
-        return logits[0].cpu().numpy(), scores[0].cpu().numpy()
+        return logits[0], scores[0]
 
 
 @dataclass
@@ -224,7 +243,7 @@ class _Question:
 
     clicks: np.ndarray
     labels: np.ndarray
-    mask: np.ndarray | None
+    mask: Tensor | None
     multimask: bool
 
     @property
@@ -233,34 +252,43 @@ class _Question:
         return self.mask is not None, self.multimask
 
 
-def _features(kept: ReducedCloud, channels: int, device: torch.device) -> Tensor:
+def _features(kept: ReducedCloud, channels: int) -> Tensor:
     """Colours (1, m, channels) in [-1, 1]; mid grey where the cloud has none."""
-    if kept.colors is None:
-        return torch.zeros(1, len(kept.rows), channels, device=device)
-    return (torch.from_numpy(kept.colors).to(device)[None].float() / 255 - 0.5) / 0.5
+    colors = kept.kept.colors
+    if colors is None:
+        return kept.kept.points.new_zeros(1, len(kept), channels)
+    return (colors[None].float() / 255 - 0.5) / 0.5
 
 
-def _mask_logits(prompt: Prompt, embedding: Embedding) -> np.ndarray | None:
+def _mask_logits(prompt: Prompt, embedding: Embedding) -> Tensor | None:
+    """The prompt's mask (m,) on the model's device."""
     mask = prompt.mask
     if mask is None:
         return None
     if isinstance(mask, Prediction):
         if mask.embedding is not embedding:
             raise PromptError("the mask belongs to another cloud; it must come from this embedding")
-        if len(mask.logits) != 1:
-            raise PromptError(f"the mask prompt has {len(mask.logits)} masks; choose one: .best()")
-        return mask.logits[0]
+        if len(mask) != 1:
+            raise PromptError(f"the mask prompt has {len(mask)} masks; choose one: .best()")
+        mask = mask.prompt()
+    if isinstance(mask, MaskPrompt):
+        if len(mask.logits) != len(embedding.kept):
+            raise PromptError(
+                f"the mask prompt is of {len(mask.logits)} kept points, this cloud has "
+                f"{len(embedding.kept)}: it belongs to another cloud, or was made in another way"
+            )
+        return mask.logits
     logits = np.asarray(mask)
-    if logits.shape != embedding.kept.rows.shape or logits.dtype.kind != "f":
+    if logits.shape != (len(embedding.kept),) or logits.dtype.kind != "f":
         raise PromptError(
             f"the mask prompt is {logits.dtype} {logits.shape}; it must be the logits of an "
-            f"earlier prediction on this cloud, float {embedding.kept.rows.shape}"
+            f"earlier prediction on this cloud, float ({len(embedding.kept)},)"
         )
     if not np.isfinite(logits).all():
         raise PromptError("the mask prompt holds values that are not finite")
-    return logits.astype(np.float32)
+    return sent(logits.astype(np.float32), embedding.device)
 
 
-def _best_first(logits: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    order = np.argsort(-scores, kind="stable")
+def _best_first(logits: Tensor, scores: Tensor) -> tuple[Tensor, Tensor]:
+    order = torch.argsort(scores, descending=True, stable=True)
     return logits[order], scores[order]

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
 
+from pointsam_model import ops
 from pointsam_model.errors import PromptError
+from pointsam_model.suppression import to_host
+from pointsam_model.transfer import fetched
 
 if TYPE_CHECKING:
     from pointsam_model.embedding import Embedding
@@ -24,15 +31,15 @@ class Prompt:
     Attributes:
         points: (q, 3), clicks in the cloud's coordinate frame [m], at least one.
         labels: (q,), 1 on the object, 0 off it; None: all on it.
-        mask: an earlier `Prediction` of one mask on the same cloud (`prediction.best()`), or its
-            logits (m,) over the kept points; None: no mask prompt.
+        mask: an earlier `Prediction` of one mask on the same cloud (`prediction.best()`), its
+            `prompt()`, or its logits (m,) over the kept points; None: no mask prompt.
         multimask: True: up to three masks, for an ambiguous click; False: one; None: three for a
             single click without a mask, else one.
     """
 
     points: npt.ArrayLike
     labels: npt.ArrayLike | None = None
-    mask: Prediction | npt.ArrayLike | None = None
+    mask: Prediction | MaskPrompt | npt.ArrayLike | None = None
     multimask: bool | None = None
 
     def clicks(self) -> tuple[np.ndarray, np.ndarray]:
@@ -62,37 +69,80 @@ class Prompt:
         return points, labels.astype(np.int64)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
+class MaskPrompt:
+    """A mask for a later `Prompt` on the same cloud, kept where the network left it.
+
+    It holds no embedding, so it may be kept while those come and go: it fits every embedding of its
+    cloud that was made in the same way.
+
+    Attributes:
+        logits: (m,) float32 over the kept points, on the model's device.
+    """
+
+    logits: Tensor
+
+
 class Prediction:
     """The masks of one object, best first.
 
+    Everything stays on the model's device; the host gets what it reads, when it first reads it.
+
     Attributes:
         embedding: the cloud they belong to.
-        logits: (c, m) float32 over the kept points; a point is in the mask above 0.
-        scores: (c,) float32, predicted IoU as the head gives it (it may leave 0..1).
+        device_logits, device_scores: `logits` and `scores` on the model's device.
     """
 
-    embedding: Embedding = field(repr=False)
-    logits: np.ndarray = field(repr=False)
-    scores: np.ndarray
+    def __init__(
+        self,
+        embedding: Embedding,
+        logits: Tensor | NDArray[np.float32],
+        scores: Tensor | NDArray[np.float32],
+    ) -> None:
+        """Masks of logits (c, m) and scores (c,), best first."""
+        self.embedding = embedding
+        self.device_logits = torch.as_tensor(logits, device=embedding.device)
+        self.device_scores = torch.as_tensor(scores, device=embedding.device)
+
+    def __len__(self) -> int:
+        """Number c of masks."""
+        return len(self.device_scores)
 
     @cached_property
-    def masks(self) -> np.ndarray:
-        """(c, n) bool over the source points; a dropped point has its nearest kept point's."""
-        nearest = self.embedding.kept.nearest
-        inside = nearest >= 0  # -1 reads the last kept point, and is put right here
-        return np.stack([(row > 0)[nearest] & inside for row in self.logits])
+    def logits(self) -> NDArray[np.float32]:
+        """(c, m) float32 over the kept points; a point is in the mask above 0."""
+        return fetched(self.device_logits)[0]
 
     @cached_property
-    def stability(self) -> np.ndarray:
+    def scores(self) -> NDArray[np.float32]:
+        """(c,) float32, predicted IoU as the head gives it (it may leave 0..1)."""
+        return fetched(self.device_scores)[0]
+
+    @property
+    def stability(self) -> NDArray[np.float32]:
         """(c,) float32: IoU of the mask at logit +1 and the mask at logit -1, over source points.
 
         An empty mask has stability 0.
         """
-        counts = self.embedding.source_counts
-        inner = (self.logits > STABILITY_OFFSET) @ counts
-        outer = (self.logits > -STABILITY_OFFSET) @ counts
-        return (inner / np.maximum(outer, 1)).astype(np.float32)
+        return self._found.stability
+
+    @property
+    def rows(self) -> list[NDArray[np.int32]]:
+        """Of each mask its source points, (k,) int32 rows, ascending."""
+        return self._found.rows
+
+    @property
+    def points(self) -> list[NDArray[np.floating]]:
+        """Of each mask its source points' coordinates, (k, 3) float32 or float64 [m]."""
+        return self._found.points
+
+    @cached_property
+    def masks(self) -> NDArray[np.bool_]:
+        """(c, n) bool over the source points; a dropped point has its nearest kept point's."""
+        nearest = self.embedding.kept.nearest
+        kept = to_host(self.device_logits > 0)
+        # One more place, which is in no mask, is where the -1 of a point out of reach leads.
+        return np.stack([np.append(mask, False)[nearest] for mask in kept])
 
     def best(self) -> Prediction:
         """The mask of the highest predicted IoU alone."""
@@ -100,5 +150,39 @@ class Prediction:
 
     def choose(self, which: int) -> Prediction:
         """One of the masks alone."""
-        rows = slice(which, which + 1)
-        return Prediction(self.embedding, self.logits[rows], self.scores[rows])
+        chosen = slice(which, which + 1)
+        return Prediction(self.embedding, self.device_logits[chosen], self.device_scores[chosen])
+
+    def prompt(self) -> MaskPrompt:
+        """The best mask, for a later prompt on this cloud."""
+        return MaskPrompt(self.device_logits[0])
+
+    @cached_property
+    def _found(self) -> _Found:
+        """Where the masks are, all of it in one copy from the device."""
+        masks, kept = self.device_logits > 0, self.embedding.kept.kept
+        rows, starts = ops.mask_rows(masks, kept.nearest)
+        stability = stability_of(self.device_logits, self.embedding.source_counts)
+        points = self.embedding.cloud.points_at(rows)
+        found, places, ends, stable = fetched(rows, points, starts, stability)
+        parts = [slice(start, end) for start, end in pairwise(ends.tolist())]
+        return _Found([found[it] for it in parts], [places[it] for it in parts], stable)
+
+
+def stability_of(logits: Tensor, counts: Tensor) -> Tensor:
+    """(...) IoU of masks (..., l) at logits +1 and -1; 0 for one that is empty at -1.
+
+    Args:
+        counts: (l,), source points that each place speaks for.
+    """
+    weight = counts.float()
+    inner = (logits > STABILITY_OFFSET).float() @ weight
+    outer = (logits > -STABILITY_OFFSET).float() @ weight
+    return inner / outer.clamp_min(1)
+
+
+@dataclass(frozen=True)
+class _Found:
+    rows: list[NDArray[np.int32]]
+    points: list[NDArray[np.floating]]
+    stability: NDArray[np.float32]

@@ -9,15 +9,14 @@ at every point, from their mean and a few of their clicks.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from pointsam_model import ops
+from pointsam_model.batches import batch_bytes, in_batches
 from pointsam_model.cloud import Cloud
 from pointsam_model.config import PredictorConfig, ProposalConfig, ReductionConfig
 from pointsam_model.connectivity import Surface
@@ -27,8 +26,8 @@ from pointsam_model.instances import Instance, instances_of
 from pointsam_model.nn import PointSAM
 from pointsam_model.planes import is_flat
 from pointsam_model.predictor import Predictor
-from pointsam_model.prompt import STABILITY_OFFSET, Prediction
-from pointsam_model.suppression import overlaps, suppress
+from pointsam_model.prompt import STABILITY_OFFSET, Prediction, stability_of
+from pointsam_model.suppression import overlaps, suppress, to_device, to_host
 from pointsam_model.voting import AGREE, SURE, decode_clicks
 
 CLICKS = 3  # of those that agree, the leader's among them, spread over the object
@@ -125,21 +124,24 @@ class _Work:
     ) -> None:
         self.model, self.config, self.embedding = model, config, embedding
         self.patches = embedding.encoding.patches
-        self.weight = torch.from_numpy(embedding.center_counts).to(model.device).float()
+        self.weight = embedding.center_counts.float()
         self.progress, self.cancelled = progress, cancelled
 
     def rough_masks(self) -> _RoughMasks:
         """All masks of clicks all over the cloud that are good enough, best first."""
         centers = self.patches.centers[0]
-        few = max(1, len(self.embedding.kept.rows) // POINTS_A_CLICK)
+        few = max(1, len(self.embedding.kept) // POINTS_A_CLICK)
         count = min(self.config.points, len(centers), few)
         clicks = torch.arange(count, device=centers.device)  # centres are in farthest point order
-        parts = []
-        for batch in self._batches(count, len(centers) * self.model.config.decoder.dim):
+        parts: list[_RoughMasks] = []
+
+        def decode(batch: slice) -> None:
             logits, scores = self._decode(clicks[batch, None], at_centers=True)
             parts.append(self._good_enough(logits, scores, clicks[batch]))
             if self.progress:
                 self.progress(batch.stop, count)
+
+        self._in_batches(count, len(centers) * self.model.config.decoder.dim, decode)
         return _RoughMasks.joined(parts)
 
     def leaders(self, rough: _RoughMasks) -> tuple[Tensor, Tensor]:
@@ -159,27 +161,31 @@ class _Work:
 
     def decoded_again(self, rough: Tensor, clicks: Tensor) -> Prediction:
         """Masks (k, m) from rough ones (k, l) and clicks (k, q); without doubles, best first."""
-        kept = len(self.embedding.kept.rows)
+        kept = len(self.embedding.kept)
         index, weight = self.patches.index[0], self.patches.weight[0]
         masks = ops.interpolate(rough.t().contiguous(), index, weight).t().contiguous()
         logits, scores = rough.new_empty(len(rough), kept), rough.new_empty(len(rough))
         widest = max(self.model.config.patch_hidden) * self._prompt_points()
-        for batch in self._batches(len(rough), widest):
+
+        def decode(batch: slice) -> None:
             decoded, score = self._decode(clicks[batch], mask_logits=masks[None, batch])
             logits[batch], scores[batch] = decoded[:, 0], score[:, 0]
-        counts = torch.from_numpy(self.embedding.source_counts).to(logits.device).float()
-        rank = scores * _stability(logits, counts)
+
+        self._in_batches(len(rough), widest, decode)
+        counts = self.embedding.source_counts.float()
+        rank = scores * stability_of(logits, counts)
         some = (logits > 0).any(1)
         logits, scores, rank = logits[some], scores[some], rank[some]
         overlap = overlaps(logits > 0, logits > 0, counts)
         stay = suppress(overlap, rank, self.config.nms_iou)
-        return Prediction(self.embedding, logits[stay].cpu().numpy(), scores[stay].cpu().numpy())
+        return Prediction(self.embedding, logits[stay], scores[stay])
 
     def instances(self, exact: Prediction) -> list[Instance]:
         """Whole and connected, no plane that others stand on; best first."""
-        if len(exact.logits) == 0:
+        if len(exact) == 0:
             return []
-        found = instances_of(Prediction(self.embedding, self._cleaned(exact.logits), exact.scores))
+        logits = self._cleaned(exact.device_logits)
+        found = instances_of(Prediction(self.embedding, logits, exact.device_scores))
         valid = int(self.embedding.source_counts.sum())
         return [
             instance
@@ -197,7 +203,7 @@ class _Work:
 
     def _good_enough(self, logits: Tensor, scores: Tensor, clicks: Tensor) -> _RoughMasks:
         """Of masks (p, 3, l) those that are neither too small nor too large, sure and stable."""
-        stability = _stability(logits, self.weight)
+        stability = stability_of(logits, self.weight)
         share = (logits > 0).float() @ self.weight / self.weight.sum()
         good = (share > 0) & (share <= self.config.max_share)
         good &= (scores >= self.config.min_score) & (stability >= self.config.min_stability)
@@ -230,30 +236,33 @@ class _Work:
             chosen.append(torch.where(farthest > 0, click[row], chosen[-1]))
         return torch.stack(chosen, 1)
 
-    def _cleaned(self, logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    def _cleaned(self, logits: Tensor) -> Tensor:
         """Logits (c, m) whose masks have neither holes nor specks."""
         if self.config.piece_share == 0:
             return logits
         surface = Surface(self.embedding.kept.points)
-        cleaned = logits.copy()
-        for row in cleaned:
+        masks = logits > 0
+        right = to_host(masks)
+        for row, mask in enumerate(right):
             self._go_on()
-            mask = row > 0
-            right = surface.cleaned(mask, self.config.piece_share)
-            row[right & ~mask] = STABILITY_OFFSET
-            row[mask & ~right] = -STABILITY_OFFSET
-        return cleaned
+            right[row] = surface.cleaned(mask, self.config.piece_share)
+        cleaned = to_device(right, logits.device)
+        changed = torch.where(cleaned, STABILITY_OFFSET, -STABILITY_OFFSET)
+        return torch.where(cleaned == masks, logits, changed)
 
     def _is_support(self, instance: Instance, share: float) -> bool:
         return share > self.config.max_flat_share and is_flat(instance.points)
 
-    def _batches(self, count: int, values: int) -> Iterator[slice]:
-        """Slices of objects that hold so many values each, of bounded memory."""
-        itemsize = self.model.pc_encoder.out_proj.weight.element_size()
-        step = max(1, int(self.config.batch_mib * 2**20 / (values * itemsize * TENSORS)))
-        for start in range(0, count, step):
+    def _in_batches(self, count: int, values: int, work: Callable[[slice], None]) -> None:
+        """Work over objects that hold so many values each, in batches of bounded memory."""
+        weights = self.model.pc_encoder.out_proj.weight
+        room = batch_bytes(weights.device, self.config.batch_mib * 2**20)
+
+        def work_on(batch: slice) -> None:
             self._go_on()
-            yield slice(start, min(start + step, count))
+            work(batch)
+
+        in_batches(count, max(1, room // (values * weights.element_size() * TENSORS)), work_on)
 
     def _go_on(self) -> None:
         """Asks the caller, who may have other work done meanwhile.
@@ -263,10 +272,3 @@ class _Work:
         """
         if self.cancelled and self.cancelled():
             raise CancelledError("the proposals were cancelled")
-
-
-def _stability(logits: Tensor, weight: Tensor) -> Tensor:
-    """(...) IoU of masks (..., l) at logits +1 and -1; 0 for one that is empty at -1."""
-    inner = (logits > STABILITY_OFFSET).float() @ weight
-    outer = (logits > -STABILITY_OFFSET).float() @ weight
-    return inner / outer.clamp_min(1)

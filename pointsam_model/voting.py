@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from pointsam_model import ops
+from pointsam_model.batches import in_batches
 from pointsam_model.embedding import Embedding
 from pointsam_model.nn import PointSAM
 from pointsam_model.suppression import overlaps
@@ -34,8 +35,12 @@ def ask_around(
         logits (m, c, n) over the kept points; scores (m, c): predicted IoU times how much the
         neighbours in the mask agree with it.
     """
-    step = max(1, CLICKS_AT_ONCE // (1 + votes))
-    answers = [_ask(model, embedding, some, votes) for some in clicks.split(step)]
+    answers: list[tuple[Tensor, Tensor]] = []
+    in_batches(
+        len(clicks),
+        max(1, CLICKS_AT_ONCE // (1 + votes)),
+        lambda rows: answers.append(_ask(model, embedding, clicks[rows], votes)),
+    )
     logits, scores = zip(*answers, strict=True)
     return torch.cat(logits), torch.cat(scores)
 
@@ -51,7 +56,7 @@ def _ask(
     rough, _ = decode_clicks(model, embedding, asked.flatten(0, 1)[:, None], at_centers=True)
     rough = rough.unflatten(0, asked.shape[:2])
     own, others = rough[:, 0], rough[:, 1:].flatten(1, 2)  # (m, c, l) and (m, v · c, l)
-    weight = torch.from_numpy(embedding.center_counts).to(own.device).float()
+    weight = embedding.center_counts.float()
     overlap = overlaps(own > 0, others > 0, weight)
 
     # A neighbour agrees as much as the best of its masks does; one outside has no say.

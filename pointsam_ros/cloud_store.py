@@ -59,13 +59,13 @@ class StoredCloud:
         """Number of points, width * height."""
         return self.layout.width * self.layout.height
 
-    def read(self) -> Cloud:
-        """The decoded cloud.
+    def read(self, device: str = "cpu") -> Cloud:
+        """The decoded cloud; a GPU is sent the message's bytes and decodes them.
 
         Raises:
             CloudError: no point of it is finite.
         """
-        return Cloud.from_buffer(cloud_msgs.data_of(self.msg), self.layout)
+        return Cloud.from_buffer(cloud_msgs.data_of(self.msg), self.layout, device)
 
     def age_s(self, now_ns: int) -> float:
         """Seconds since it was measured; since it came where it has no stamp."""

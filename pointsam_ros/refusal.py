@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import IntEnum
 
 from pointsam_interfaces.srv import SegmentPrompts
-from pointsam_model.errors import CloudError, PromptError, TooFarError
+from pointsam_model.errors import CloudError, OutOfMemory, PromptError, TooFarError
 
 _Response = SegmentPrompts.Response
 
@@ -44,6 +44,8 @@ def refusal_of(error: BaseException) -> Refusal:
         return Refusal(Code.BAD_REQUEST, str(error))
     if isinstance(error, CloudError):
         return Refusal(Code.BAD_CLOUD, str(error))
+    if isinstance(error, OutOfMemory):
+        return Refusal(Code.OVERLOADED, str(error))
     return Refusal(
         Code.FAILED,
         f"{type(error).__name__}: {error}; the log of the node has the details",

@@ -185,7 +185,7 @@ class Segmenter:
         if cloud.embedding is None:
             watch = Stopwatch(self._tally, lambda: wait_for_device(self._predictor.model.device))
             try:
-                source = cloud.read()
+                source = cloud.read(self._predictor.device)
                 watch.reached("decode")
                 cloud.embedding = self._predictor.embed(source, watch.reached)
             except CloudError as error:

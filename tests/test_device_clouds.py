@@ -7,16 +7,19 @@ import struct
 from itertools import pairwise
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_cloud import buffers, packed, random_cloud
-from test_ops import EVERY_BACKEND, EXAMPLES, Backend, clouds
+from test_ops import EVERY_BACKEND, EXAMPLES, ON_A_GPU, Backend, clouds
 
-from pointsam_model import ops
+from pointsam_model import Cloud, Predictor, Prompt, ReductionConfig, load_model, ops
+from pointsam_model.cloud import _DevicePoints
 from pointsam_model.errors import CloudError
-from pointsam_model.layout import CloudLayout
+from pointsam_model.instances import instances_of
+from pointsam_model.layout import CloudLayout, PointField
 from pointsam_model.ops import naive
 
 FARTHEST = 1e9
@@ -186,3 +189,103 @@ def test_large_clouds_of_a_batch_are_normalised_each_by_itself(backend: Backend)
         torch.testing.assert_close(coords[b].cpu().double(), right, rtol=1e-6, atol=1e-6)
         torch.testing.assert_close(center[b].cpu(), right_center)
         torch.testing.assert_close(scale[b].cpu(), right_scale)
+
+
+# Clouds whose points a GPU has; on a CPU in the same way, through plain PyTorch.
+
+WHERE = pytest.mark.parametrize(
+    "device", [torch.device("cpu"), pytest.param(torch.device("cuda"), marks=ON_A_GPU)]
+)
+
+
+def both(data: bytes, layout: CloudLayout, device: torch.device) -> tuple[Cloud, Cloud]:
+    """A cloud on the host, and the same as a GPU has it."""
+    there = Cloud.__new__(Cloud)
+    there._points = _DevicePoints(data, layout, device)
+    return Cloud.from_buffer(data, layout), there
+
+
+def colored(n: int, seed: int = 0) -> tuple[bytes, CloudLayout]:
+    """A cloud with packed colours of which a third is no return."""
+    rng = np.random.default_rng(seed)
+    points = np.empty((n, 4), np.float32)
+    points[:, :3] = random_cloud(n, seed)
+    points[rng.random(n) < 0.2, 1] = np.nan
+    points[rng.random(n) < 0.2, :3] = 0
+    points.view(np.uint8)[:, 12:] = rng.integers(0, 256, (n, 4))
+    points[:3, :3] = [[0, 0, 1], [1, 0, 2], [0, 1, 3]]
+    fields = tuple(PointField(name, 4 * i, 7) for i, name in enumerate(("x", "y", "z", "rgb")))
+    return points.tobytes(), CloudLayout(fields, 1, n, 16, 16 * n)
+
+
+@WHERE
+@pytest.mark.parametrize(
+    "config",
+    [
+        ReductionConfig(),
+        ReductionConfig(voxel_size_m=0.3),
+        ReductionConfig(crop_min_m=(-0.5, -1.0, 0.0), min_range_m=1.2, max_range_m=2.5),
+        ReductionConfig(max_points=100_000),
+    ],
+)
+def test_a_cloud_on_the_device_is_reduced_as_on_the_host(
+    device: torch.device, config: ReductionConfig
+) -> None:
+    here, there = both(*colored(4000), device)
+    right, reduced = here.reduce(config, 300), there.reduce(config, 300, device)
+    assert reduced.kept.points.device.type == device.type
+    if device.type == "cpu":
+        assert np.array_equal(reduced.rows, right.rows)
+        assert np.array_equal(reduced.nearest, right.nearest)
+    assert len(reduced) == len(right)
+    assert np.array_equal(reduced.nearest >= 0, right.nearest >= 0)
+    assert np.array_equal(reduced.points, here.xyz[reduced.rows])
+    assert here.rgb is not None
+    assert np.array_equal(reduced.colors, here.rgb[reduced.rows])
+    assert np.array_equal(reduced.low, right.low)
+    assert np.array_equal(reduced.high, right.high)
+
+
+@WHERE
+def test_a_cloud_on_the_device_knows_its_nearest_points_and_their_places(
+    device: torch.device,
+) -> None:
+    here, there = both(*colored(2000, seed=3), device)
+    queries = random_cloud(5, seed=4)
+    for found, right in zip(there.nearest(queries), here.nearest(queries), strict=True):
+        np.testing.assert_allclose(found, right, rtol=1e-14)
+    for found, right in zip(there.snap(queries), here.snap(queries), strict=True):
+        np.testing.assert_allclose(found, right, rtol=1e-14)
+    rows = np.flatnonzero(here.valid)[::7].astype(np.int32)
+    gathered = there.points_at(torch.from_numpy(rows).to(device))
+    assert np.array_equal(gathered.cpu().numpy(), here.xyz[rows])
+
+
+@WHERE
+def test_the_host_gets_a_device_clouds_points_when_it_asks(device: torch.device) -> None:
+    here, there = both(*colored(500), device)
+    assert there.size == here.size == 500
+    assert there.device_bytes > 12 * np.count_nonzero(here.valid)
+    np.testing.assert_array_equal(there.xyz, here.xyz)
+    np.testing.assert_array_equal(there.rgb, here.rgb)
+    np.testing.assert_array_equal(there.valid, here.valid)
+
+
+@WHERE
+def test_a_device_cloud_without_a_valid_point_is_refused(device: torch.device) -> None:
+    with pytest.raises(CloudError, match=r"none of the cloud's 40 points .* 40 are \(0,0,0\)"):
+        both(*packed(0 * random_cloud(40)), device)
+
+
+@WHERE
+def test_a_device_cloud_is_segmented_as_one_on_the_host(device: torch.device) -> None:
+    here, there = both(*colored(3000, seed=5), device)
+    predictor = Predictor(load_model("tiny", device=str(device)))
+    click = here.xyz[np.flatnonzero(here.valid)[[100]]].astype(np.float64)
+    (right,) = predictor.segment(predictor.embed(here), [Prompt(click)])
+    (found,) = predictor.segment(predictor.embed(there), [Prompt(click)])
+    assert right.masks.any()
+    np.testing.assert_array_equal(found.masks, right.masks)
+    for instance, expected in zip(instances_of(found), instances_of(right), strict=True):
+        np.testing.assert_array_equal(instance.points, expected.points)
+        np.testing.assert_array_equal(instance.points, here.xyz[instance.indices])

@@ -11,7 +11,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from pointsam_model.cloud import Cloud
 from pointsam_model.instances import OrientedBox, instances_of, oriented_box
 
 
@@ -207,9 +206,10 @@ def test_each_mask_with_points_becomes_an_instance() -> None:
     masks = np.zeros((3, len(xyz)), bool)
     masks[0, 5:40] = True
     masks[2, [7, 3]] = True
+    rows = [np.flatnonzero(mask) for mask in masks]
     prediction = SimpleNamespace(
-        embedding=SimpleNamespace(cloud=Cloud(xyz)),
-        masks=masks,
+        rows=rows,
+        points=[xyz[it] for it in rows],
         scores=np.array([0.9, 0.5, 0.1], np.float32),
         stability=np.array([0.8, 0.0, 0.7], np.float32),
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -141,7 +140,7 @@ def test_another_object_is_not_taken_for_it(both: list[Prediction]) -> None:
 
 def test_a_mask_of_low_score_is_not_taken_for_it(prompted: Prediction) -> None:
     follower = Follower(prompted, 0.0, config=TrackingConfig(follow_min_score=0.5))
-    unsure = replace(prompted, scores=np.array([0.4], np.float32))
+    unsure = Prediction(prompted.embedding, prompted.logits, np.array([0.4], np.float32))
     assert follower.see(unsure, 0.1) is None
 
 
@@ -184,7 +183,7 @@ def test_following_is_deterministic(predictor: Predictor, prompted: Prediction) 
 
 def test_an_empty_mask_cannot_be_followed(prompted: Prediction) -> None:
     with pytest.raises(PromptError, match="empty"):
-        Follower(replace(prompted, logits=np.full_like(prompted.logits, -5.0)), 0.0)
+        Follower(Prediction(prompted.embedding, prompted.logits - 100, prompted.scores), 0.0)
 
 
 def test_the_command_counts_followed_objects(capsys: pytest.CaptureFixture[str]) -> None:

@@ -50,7 +50,7 @@ def by_hand(
     """The answer to one click, one mask and one neighbour after the other."""
     patches = embedding.encoding.patches
     centers = patches.centers[0].numpy()
-    weight = embedding.center_counts
+    weight = embedding.center_counts.numpy()
     around = np.argsort(np.square(centers - click).sum(1))[:VOTES]
     neighbours = {row: decoded(model, embedding, centers[row], None)[0] for row in around}
     logits, scores = [], []

@@ -17,7 +17,6 @@ from torch import Tensor
 
 from pointsam_model.ops.decoding import decode, decode_valid
 from pointsam_model.ops.interpolation import interpolate
-from pointsam_model.ops.masking import mask_rows
 from pointsam_model.ops.normalising import normalise
 
 __all__ = [
@@ -100,6 +99,15 @@ def voxel_rows(points: Tensor, size: float) -> Tensor:
     voxel = np.repeat(np.arange(len(first)), members)[nearest]
     _, lowest = np.unique(voxel, return_index=True)
     return torch.from_numpy(np.sort(order[nearest[lowest]]))
+
+
+def mask_rows(masks: Tensor, nearest: Tensor) -> tuple[Tensor, Tensor]:
+    near = nearest.numpy()
+    # One more place, which is in no mask, is where -1 leads.
+    rows = [np.flatnonzero(np.append(mask, False)[near]) for mask in masks.numpy()]
+    starts = np.cumsum([0, *map(len, rows)])
+    together = np.concatenate([*rows, np.empty(0, np.int64)]).astype(np.int32)
+    return torch.from_numpy(together), torch.from_numpy(starts)
 
 
 def _voxel_keys(cells: NDArray[np.int64]) -> NDArray[np.int64]:

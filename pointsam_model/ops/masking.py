@@ -1,4 +1,4 @@
-"""From masks over kept points to rows of the source, in plain PyTorch for both devices."""
+"""From masks over kept points to rows of the source, in plain PyTorch."""
 
 from __future__ import annotations
 

@@ -1,0 +1,63 @@
+"""Between the host and the model's device: few copies, and only those back are waited for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+
+def sent(array: NDArray[Any], device: torch.device) -> Tensor:
+    """The array on the device, in order on its current stream; nobody waits for the copy.
+
+    A CPU gets the array's own memory. A GPU's copy goes through pinned memory that is reused.
+    """
+    tensor = torch.from_numpy(array)
+    if device.type == "cpu":
+        return tensor
+    return tensor.pin_memory().to(device, non_blocking=True)
+
+
+def fetched(*tensors: Tensor) -> tuple[NDArray[Any], ...]:
+    """Tensors as arrays on the host: all that are on a GPU in one copy, which is waited for.
+
+    From a CPU nothing is copied: arrays share the tensors' memory.
+    """
+    away = [tensor for tensor in tensors if tensor.device.type != "cpu"]
+    if not away:
+        return tuple(tensor.numpy() for tensor in tensors)
+    there = packed(away)
+    here = torch.empty(there.shape, dtype=torch.uint8, pin_memory=True)
+    here.copy_(there, non_blocking=True)
+    torch.cuda.current_stream(there.device).synchronize()
+    arrived = iter(unpacked(here.numpy(), away))
+    return tuple(it.numpy() if it.device.type == "cpu" else next(arrived) for it in tensors)
+
+
+def packed(tensors: Sequence[Tensor]) -> Tensor:
+    """The tensors' bytes, (bytes,) uint8 on their device, laid end to end as `_order` says."""
+    return torch.cat(
+        [tensors[place].contiguous().view(-1).view(torch.uint8) for place in _order(tensors)]
+    )
+
+
+def unpacked(raw: NDArray[np.uint8], tensors: Sequence[Tensor]) -> tuple[NDArray[Any], ...]:
+    """Arrays of the shapes and types of `tensors`, viewed in the bytes of `packed`."""
+    arrays: dict[int, NDArray[Any]] = {}
+    start = 0
+    for place in _order(tensors):
+        like = tensors[place]
+        stop = start + like.numel() * like.element_size()
+        kind = torch.empty(0, dtype=like.dtype).numpy().dtype
+        arrays[place] = raw[start:stop].view(kind).reshape(tuple(like.shape))
+        start = stop
+    return tuple(arrays[place] for place in range(len(tensors)))
+
+
+def _order(tensors: Sequence[Tensor]) -> list[int]:
+    """Places of the tensors, wide types first: then each array begins where its type may."""
+    return sorted(range(len(tensors)), key=lambda place: -tensors[place].element_size())
