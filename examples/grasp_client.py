@@ -3,17 +3,23 @@
     python examples/grasp_client.py 0.1 0.05 0.8 --opening 0.085
 
 The click is in the cloud's coordinate frame [m], whose origin is the sensor.
+
+A node that is killed in the middle of a request never answers it: `response_to` waits no longer
+than it should, and asks again.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
+import time
 from dataclasses import dataclass
 
 import numpy as np
 import rclpy
 from geometry_msgs.msg import Point
+from rclpy.client import Client
+from rclpy.node import Node
 
 from pointsam_interfaces.msg import Instance
 from pointsam_interfaces.srv import SegmentPrompts
@@ -21,6 +27,13 @@ from pointsam_ros import cloud_msgs
 from pointsam_ros.transforms import Transform
 
 STANDOFF_M = 0.10  # between the hand and the object before it closes in
+ATTEMPTS = 4
+PAUSE_S = 1.0  # before asking again what could not be answered yet
+PASSING = (
+    SegmentPrompts.Response.NO_CLOUD,
+    SegmentPrompts.Response.NOT_READY,
+    SegmentPrompts.Response.OVERLOADED,
+)
 
 
 @dataclass(frozen=True)
@@ -59,12 +72,37 @@ def grasp_of(instance: Instance, points: np.ndarray) -> Grasp:
     return Grasp(approach, short, float(instance.box_size.z), pregrasp)
 
 
+def response_to(
+    request: SegmentPrompts.Request, node: Node, client: Client, timeout_s: float
+) -> SegmentPrompts.Response:
+    """Asks until there is an answer that will not pass, at most ATTEMPTS times.
+
+    Raises:
+        TimeoutError: no answer to the last attempt within `timeout_s`.
+    """
+    for attempt in range(1, ATTEMPTS + 1):
+        answer = client.call_async(request)
+        rclpy.spin_until_future_complete(node, answer, timeout_sec=timeout_s)
+        if not answer.done():
+            client.remove_pending_request(answer)  # it would be kept for ever
+            if attempt == ATTEMPTS:
+                raise TimeoutError(f"no answer within {timeout_s:g} s")
+            print(f"no answer within {timeout_s:g} s, asks again", file=sys.stderr)
+        elif answer.result().code not in PASSING or attempt == ATTEMPTS:
+            break
+        else:
+            print(f"asks again: {answer.result().message}", file=sys.stderr)
+            time.sleep(PAUSE_S)
+    return answer.result()
+
+
 def main() -> int:
-    """Asks once and prints the grasp; 1 where there is none."""
+    """Asks and prints the grasp; 1 where there is none."""
     parser = argparse.ArgumentParser(description="Prints a grasp of the object at a point.")
     parser.add_argument("point", type=float, nargs=3, help="on the object, cloud's frame [m]")
     parser.add_argument("--opening", type=float, default=0.085, help="of the gripper [m]")
     parser.add_argument("--service", default="/pointsam/segment_prompts")
+    parser.add_argument("--timeout", type=float, default=10.0, help="of an attempt [s]")
     asked = parser.parse_args()
     rclpy.init()
     node = rclpy.create_node("grasp_client")
@@ -74,9 +112,11 @@ def main() -> int:
         return 1
     x, y, z = asked.point
     request = SegmentPrompts.Request(points=[Point(x=x, y=y, z=z)], return_points=True)
-    answer = client.call_async(request)
-    rclpy.spin_until_future_complete(node, answer)
-    response = answer.result()
+    try:
+        response = response_to(request, node, client, asked.timeout)
+    except TimeoutError as error:
+        print(error)
+        return 1
     if not response.success or not response.result.instances:
         print(f"no object: {response.message}")
         return 1

@@ -3,20 +3,34 @@
     python examples/navigation_client.py --min-score 0.6 --within 5.0
 
 Obstacles are in the cloud's coordinate frame, nearest first.
+
+A node that is killed in the middle of a goal never ends it: `result_of` waits no longer than it
+should, and sends the goal again.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
+import time
 from dataclasses import dataclass
 
 import numpy as np
 import rclpy
 from rclpy.action import ActionClient
+from rclpy.node import Node
 
 from pointsam_interfaces.action import ProposeInstances
 from pointsam_interfaces.msg import InstanceArray
+from pointsam_interfaces.srv import SegmentPrompts
+
+ATTEMPTS = 4
+PAUSE_S = 1.0  # before sending again what could not be carried out yet
+PASSING = (
+    SegmentPrompts.Response.NO_CLOUD,
+    SegmentPrompts.Response.NOT_READY,
+    SegmentPrompts.Response.OVERLOADED,
+)
 
 
 @dataclass(frozen=True)
@@ -44,12 +58,51 @@ def obstacles_of(array: InstanceArray, within_m: float) -> list[Obstacle]:
     return sorted(near, key=lambda obstacle: obstacle.distance)
 
 
+def result_of(
+    goal: ProposeInstances.Goal, node: Node, client: ActionClient, timeout_s: float
+) -> ProposeInstances.Result:
+    """Sends a goal until it has a result that will not pass, at most ATTEMPTS times.
+
+    Raises:
+        TimeoutError: the last attempt had no result within `timeout_s`.
+    """
+    for attempt in range(1, ATTEMPTS + 1):
+        result = _attempt(goal, node, client, timeout_s)
+        if result is not None and result.code not in PASSING:
+            break
+        why = f"no result within {timeout_s:g} s" if result is None else result.message
+        if attempt < ATTEMPTS:
+            print(f"asks again: {why}", file=sys.stderr)
+            time.sleep(PAUSE_S)
+    if result is None:
+        raise TimeoutError(why)
+    return result
+
+
+def _attempt(
+    goal: ProposeInstances.Goal, node: Node, client: ActionClient, timeout_s: float
+) -> ProposeInstances.Result | None:
+    sent = client.send_goal_async(goal, _print_progress)
+    rclpy.spin_until_future_complete(node, sent, timeout_sec=timeout_s)
+    if not sent.done():
+        return None
+    answer = sent.result().get_result_async()
+    rclpy.spin_until_future_complete(node, answer, timeout_sec=timeout_s)
+    return answer.result().result if answer.done() else None
+
+
+def _print_progress(message: ProposeInstances.Impl.FeedbackMessage) -> None:
+    told = message.feedback
+    print(f"{told.prompts_done} of {told.prompts_total} prompts", file=sys.stderr)
+
+
 def main() -> int:
-    """Asks once and prints the obstacles; 1 where the cloud cannot be had."""
+    """Asks and prints the obstacles; 1 where the cloud cannot be had."""
     parser = argparse.ArgumentParser(description="Prints the obstacles in the newest cloud.")
     parser.add_argument("--min-score", type=float, default=0.0, help="0: the node's parameter")
     parser.add_argument("--within", type=float, default=np.inf, help="distance to look at [m]")
     parser.add_argument("--action", default="/pointsam/propose_instances")
+    parser.add_argument("--timeout", type=float, default=60.0, help="of an attempt [s]")
     asked = parser.parse_args()
     rclpy.init()
     node = rclpy.create_node("navigation_client")
@@ -57,17 +110,12 @@ def main() -> int:
     if not client.wait_for_server(10.0):
         print(f"no action {asked.action}: is the node running?")
         return 1
-    sent = client.send_goal_async(
-        ProposeInstances.Goal(min_score=asked.min_score),
-        lambda message: print(
-            f"{message.feedback.prompts_done} of {message.feedback.prompts_total} prompts",
-            file=sys.stderr,
-        ),
-    )
-    rclpy.spin_until_future_complete(node, sent)
-    answer = sent.result().get_result_async()
-    rclpy.spin_until_future_complete(node, answer)
-    result = answer.result().result
+    try:
+        goal = ProposeInstances.Goal(min_score=asked.min_score)
+        result = result_of(goal, node, client, asked.timeout)
+    except TimeoutError as error:
+        print(f"no obstacles known: {error}")
+        return 1
     if not result.success:
         print(f"no obstacles known: {result.message}")
         return 1

@@ -40,15 +40,19 @@ class Clouds:
     losses_told: bool
 
 
-def health(state: State, clouds: Clouds, tally: Tally, config: NodeConfig) -> State:
-    """The node's state; where that is good, also what is wrong with clouds and answers.
+def health(
+    state: State, clouds: Clouds, tally: Tally, config: NodeConfig, namesakes: str | None = None
+) -> State:
+    """The node's state; where that is good, also what is wrong with clouds, answers and its name.
 
     The worst comes first in the text. A limit that is passed `diagnostics.error_factor` times over
     is an ERROR, else a WARN.
     """
     if state.level != OK:
         return state
-    complaints = sorted(_complaints(clouds, tally, config), key=lambda it: it.level, reverse=True)
+    complaints = [State(namesakes, WARN)] if namesakes else []
+    complaints += _complaints(clouds, tally, config)
+    complaints.sort(key=lambda it: it.level, reverse=True)
     if not complaints:
         return state
     return State("; ".join(it.text for it in complaints), complaints[0].level)

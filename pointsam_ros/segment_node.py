@@ -29,6 +29,7 @@ from pointsam_ros.diagnostics import Diagnostics, memory_values
 from pointsam_ros.gaps import Gaps
 from pointsam_ros.health import Clouds, State, health
 from pointsam_ros.loaded import Loaded, load
+from pointsam_ros.namesakes import namesakes
 from pointsam_ros.outputs import Outputs
 from pointsam_ros.parameters import Parameters
 from pointsam_ros.points_topic import subscribe
@@ -86,6 +87,7 @@ class SegmentNode(WorkNode):
         self._worker: Worker | None = None
         self._loaded: Loaded | None = None
         self._subscription: Subscription | None = None
+        self._doors: tuple[PromptService | ProposeAction | ClickTopics, ...] = ()
 
     @property
     def config(self) -> NodeConfig:
@@ -96,7 +98,7 @@ class SegmentNode(WorkNode):
         """The state; once ready, also whether clouds come, in this node's time, and answers too."""
         gaps, age = self._gaps, self._newest_age_s()
         clouds = Clouds(self._clouds.topic, age, gaps.recent, gaps.losses_told)
-        return health(self.state, clouds, self.tally, self.config)
+        return health(self.state, clouds, self.tally, self.config, namesakes(self))
 
     def _more_values(self) -> dict[str, str]:
         """What the diagnostics tell beside the tally."""
@@ -155,8 +157,7 @@ class SegmentNode(WorkNode):
     @logged
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Closes the doors and takes the topics away."""
-        for door in self._doors:
-            door.destroy()
+        self._close_doors()
         self._timings.destroy()
         self._outputs.destroy()
         self.state = UNCONFIGURED
@@ -168,6 +169,16 @@ class SegmentNode(WorkNode):
         self._end_work("the node is shutting down")
         self.state = FINALIZED
         return SUCCESS
+
+    def destroy_node(self) -> None:
+        """Takes everything away."""
+        self._close_doors()
+        super().destroy_node()
+
+    def _close_doors(self) -> None:
+        for door in self._doors:
+            door.destroy()
+        self._doors = ()
 
     def _end_work(self, why: str) -> None:
         self.tally.watcher = None
