@@ -186,17 +186,18 @@ def test_the_examples_get_their_answers_from_the_node_that_comes_after_a_killed_
 ) -> None:
     node = fork(**SLOW, embed__mode="on_prompt", clouds__stale_s=0.0)
     client.wait_until_ready()
-    client.publish(client.cloud(MANY))
+    busy = [client.begin([MANY[0]], cloud=client.cloud(MANY)) for _ in range(12)]
     asked = [
-        example(own_domain, "grasp_client", "--timeout", 3, "--opening", 100, "--", *XYZ[100]),
-        example(own_domain, "navigation_client", "--timeout", 3),
+        example(own_domain, "grasp_client", "--timeout", 4, "--opening", 100, "--", *XYZ[100]),
+        example(own_domain, "navigation_client", "--timeout", 4),
     ]
 
     client.wait_for(
         lambda: {"grasp_client", "navigation_client"} <= set(client.node.get_node_names()),
         "examples",
     )
-    client.settle(0.5)
+    client.settle(2.0)
+    assert not busy[-1].done(), "the node should be in the middle of it"
     node.kill()
     fork(clouds__stale_s=0.0, proposals__min_score=0.0, proposals__min_stability=0.0)
     cloud = client.cloud(XYZ)
