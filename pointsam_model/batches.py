@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TypeVar
 
 import torch
 
 from pointsam_model.device import free_device_memory
 from pointsam_model.errors import OutOfMemory
+
+Result = TypeVar("Result")
 
 # How PyTorch, CUDA and its libraries say it, where they have no exception of its own for it.
 SIGNS = ("out of memory", "can't allocate memory", "not enough memory", "ALLOC_FAILED")
@@ -40,6 +43,17 @@ def in_batches(count: int, step: int, work: Callable[[slice], None]) -> None:
                 "dtype bfloat16"
             )
         step = (rows.stop - start + 1) // 2
+
+
+def in_one(work: Callable[[], Result]) -> Result:
+    """The result of work that cannot be done in parts.
+
+    Raises:
+        OutOfMemory: the memory does not suffice for it.
+    """
+    results: list[Result] = []
+    in_batches(1, 1, lambda _: results.append(work()))
+    return results[0]
 
 
 def batch_bytes(device: torch.device, on_cpu: int) -> int:

@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from pointsam_model import ops
+from pointsam_model.batches import in_one
 from pointsam_model.config import ReductionConfig
 from pointsam_model.errors import CloudError
 from pointsam_model.layout import CloudLayout, PointField
@@ -68,6 +69,7 @@ class Cloud:
 
         Raises:
             CloudError: no float x, y, z; data shorter than the layout; no valid point.
+            OutOfMemory: the GPU has too little memory for it.
         """
         cloud = cls.__new__(cls)
         where = torch.device(device)
@@ -75,7 +77,7 @@ class Cloud:
             xyz, rgb = ops.decode(data, layout)
             cloud._points = _HostPoints(xyz.numpy(), None if rgb is None else rgb.numpy())
         else:
-            cloud._points = _DevicePoints(data, layout, where)
+            cloud._points = in_one(lambda: _DevicePoints(data, layout, where))
         return cloud
 
     @property

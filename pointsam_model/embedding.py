@@ -49,7 +49,7 @@ class Embedding:
         """Where it is: the model's."""
         return self.encoding.embedding.device
 
-    @property
+    @cached_property
     def nbytes(self) -> int:
         """Bytes of the device's memory that it takes, its cloud's points there included."""
         return _nbytes(self.encoding) + _nbytes(self.kept.kept) + self.cloud.device_bytes

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from pointsam_model import ops
-from pointsam_model.batches import in_batches
+from pointsam_model.batches import in_batches, in_one
 from pointsam_model.cloud import Cloud, ReducedCloud
 from pointsam_model.config import PredictorConfig, ReductionConfig
 from pointsam_model.embedding import Embedding
@@ -66,9 +66,7 @@ class Predictor:
             CloudError: fewer than three distinct points are left by the reduction.
             OutOfMemory: the device has too little memory for it.
         """
-        embedded: list[Embedding] = []
-        in_batches(1, 1, lambda _: embedded.append(self._embed(cloud, reached)))
-        return embedded[0]
+        return in_one(lambda: self._embed(cloud, reached))
 
     def _embed(self, cloud: Cloud, reached: Callable[[str], None] | None) -> Embedding:
         device = self.model.device

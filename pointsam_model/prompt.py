@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pointsam_model import ops
+from pointsam_model.batches import in_one
 from pointsam_model.errors import PromptError
 from pointsam_model.suppression import to_host
 from pointsam_model.transfer import fetched
@@ -159,6 +160,9 @@ class Prediction:
 
     @cached_property
     def _found(self) -> _Found:
+        return in_one(self._find)
+
+    def _find(self) -> _Found:
         """Where the masks are, all of it in one copy from the device."""
         masks, kept = self.device_logits > 0, self.embedding.kept.kept
         rows, starts = ops.mask_rows(masks, kept.nearest)

@@ -70,6 +70,13 @@ class EmbedSettings:
     max_rate_hz: float = setting(
         2.0, "most clouds embedded a second in mode latest [Hz]", low=0.001, high=1000.0
     )
+    max_memory_mib: int = setting(
+        2048,
+        "memory of the model's device that embeddings take [MiB]; the least recently used go, and"
+        " their clouds are embedded again when asked for",
+        low=1,
+        high=1_000_000,
+    )
 
 
 @dataclass(frozen=True)

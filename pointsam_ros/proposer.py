@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pointsam_interfaces.action import ProposeInstances
 from pointsam_model import Embedding, ProposalGenerator
 from pointsam_model.config import ProposalConfig, configured
-from pointsam_model.errors import CancelledError, CloudError, ConfigError
+from pointsam_model.errors import CancelledError, CloudError, ConfigError, OutOfMemory
 from pointsam_model.nn import PointSAM
 from pointsam_ros import requests
 from pointsam_ros.cloud_store import CloudStore, StoredCloud, stamp_ns
@@ -138,4 +138,7 @@ class Proposer:
         try:
             return self.propose(Wish(cloud, self._config().proposals), None, step_aside)
         except (CancelledError, CloudError):  # whoever is to know of a bad cloud has been told
+            return None
+        except OutOfMemory as error:
+            self._tally.failure(str(error))
             return None

@@ -13,11 +13,12 @@ import numpy as np
 
 from pointsam_interfaces.srv import SegmentPrompts
 from pointsam_model import Embedding, Prediction, Predictor, Prompt, wait_for_device
-from pointsam_model.errors import CloudError
+from pointsam_model.errors import CloudError, OutOfMemory
 from pointsam_model.instances import instances_of
 from pointsam_ros import requests
 from pointsam_ros.cloud_store import CloudStore, StoredCloud, seconds
 from pointsam_ros.config import NodeConfig
+from pointsam_ros.embedded import EmbeddedClouds
 from pointsam_ros.mask_msgs import Found
 from pointsam_ros.refusal import Code, Refusal
 from pointsam_ros.requests import Clicks
@@ -82,6 +83,7 @@ class Segmenter:
         self._lookup = lookup
         self._tally = tally
         self._log = log
+        self._embedded = EmbeddedClouds()
         self._sessions = Sessions()
         self._clicked: Session | None = None
 
@@ -161,7 +163,7 @@ class Segmenter:
         self._took("segment", f"segmented {len(objects)} objects", elapsed)
         masks = dict(zip(objects, predictions, strict=True))
         told = {
-            object_id: ObjectClicks(it.points, it.labels, masks[object_id].best())
+            object_id: ObjectClicks(it.points, it.labels, masks[object_id].prompt())
             for object_id, it in objects.items()
         }
         answer = _answer(session.cloud, masks, clicks.multimask)
@@ -175,28 +177,41 @@ class Segmenter:
                 self.embedding_of(cloud)
             except CloudError as error:
                 self._log(f"the newest cloud is unusable: {error}")
+            except OutOfMemory as error:
+                self._tally.failure(str(error))
 
     def embedding_of(self, cloud: StoredCloud) -> Embedding:
         """The cloud's embedding, made where it has none yet.
 
         Raises:
             CloudError: it has too few usable points; the store then forgets it.
+            OutOfMemory: the device has too little memory, even without any other embedding.
         """
         if cloud.embedding is None:
-            watch = Stopwatch(self._tally, lambda: wait_for_device(self._predictor.model.device))
             try:
-                source = cloud.read(self._predictor.device)
-                watch.reached("decode")
-                cloud.embedding = self._predictor.embed(source, watch.reached)
+                cloud.embedding = self._embed(cloud)
             except CloudError as error:
                 if not cloud.attached:
                     self._store.discard(cloud)
                     self._tally.refused(str(error))
                 raise
-            if not cloud.attached:
-                self._tally.cloud("embedded")
-            self._took("embed", f"embedded {cloud.size} points", watch.total())
+        self._embedded.use(cloud, self._config().embed.max_memory_mib * 2**20)
         return cloud.embedding
+
+    def _embed(self, cloud: StoredCloud) -> Embedding:
+        watch = Stopwatch(self._tally, lambda: wait_for_device(self._predictor.model.device))
+        try:
+            source = cloud.read(self._predictor.device)
+            watch.reached("decode")
+            embedding = self._predictor.embed(source, watch.reached)
+        except OutOfMemory:
+            if not self._embedded.drop_all():
+                raise
+            return self._embed(cloud)
+        if not cloud.attached:
+            self._tally.cloud("embedded")
+        self._took("embed", f"embedded {cloud.size} points", watch.total())
+        return embedding
 
     def _took(self, stage: str, done: str, seconds: float) -> None:
         self._tally.took(stage, seconds)

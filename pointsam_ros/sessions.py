@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from pointsam_model import Prediction
+from pointsam_model import MaskPrompt
 from pointsam_ros.cloud_store import StoredCloud
 
 
@@ -19,12 +19,12 @@ class ObjectClicks:
     Attributes:
         points: (q,3) float64 [m], in the cloud's coordinate frame.
         labels: (q,) int64, 1 on the object, 0 off it.
-        mask: the last mask; None: none yet.
+        mask: the last mask; None: none yet. It outlives the embedding that it was made on.
     """
 
     points: np.ndarray
     labels: np.ndarray
-    mask: Prediction | None = None
+    mask: MaskPrompt | None = None
 
     def with_clicks(self, points: np.ndarray, labels: np.ndarray) -> ObjectClicks:
         """The same object with further clicks."""
