@@ -63,6 +63,7 @@ setup(
         (f"share/{PACKAGE}", ["package.xml"]),
         (f"share/{PACKAGE}/launch", _files("launch")),
         (f"share/{PACKAGE}/config", _files("config")),
+        (f"share/{PACKAGE}/config/sros2", _files("config/sros2")),
     ],
     install_requires=RUNTIME,
     extras_require={

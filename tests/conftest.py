@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
+    from forked_nodes import ForkedNode
     from node_process import Client, NodeProcess
 
 ROOT = Path(__file__).parents[1]
@@ -82,3 +83,37 @@ def start(tmp_path: Path) -> Iterator[Callable[..., tuple[NodeProcess, Client]]]
     for process in processes:
         process.process.kill()
         process.process.wait()
+
+
+@pytest.fixture
+def own_domain() -> int:
+    """A ROS domain for one test."""
+    from node_process import free_domain
+
+    return free_domain()
+
+
+@pytest.fixture
+def own_client(own_domain: int) -> Iterator[Client]:
+    """A client on the test's own domain."""
+    from node_process import Client
+
+    client = Client(own_domain)
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def fork(own_domain: int, tmp_path: Path) -> Iterator[Callable[..., ForkedNode]]:
+    """Starts nodes on the test's own domain, each at once."""
+    from forked_nodes import ForkedNode
+
+    nodes: list[ForkedNode] = []
+
+    def fork_one(**parameters: Any) -> ForkedNode:
+        nodes.append(ForkedNode(own_domain, tmp_path / f"node{len(nodes)}.log", **parameters))
+        return nodes[-1]
+
+    yield fork_one
+    for node in nodes:
+        node.kill()

@@ -16,9 +16,18 @@ _forks.set_forkserver_preload(["pointsam_ros.segment_node"])
 
 
 class ForkedNode:
-    """As NodeProcess, for tests that start many."""
+    """As NodeProcess, for tests that start many.
 
-    def __init__(self, domain: int, log: Path, **parameters: Any) -> None:
+    Args:
+        domain, log: as there.
+        audit: a file that gets what Python's audit hooks tell of the node: every file it opens,
+            every process it starts, with its arguments.
+        parameters: over random weights, `__` for a dot.
+    """
+
+    def __init__(
+        self, domain: int, log: Path, audit: Path | None = None, **parameters: Any
+    ) -> None:
         named = {name.replace("__", "."): value for name, value in parameters.items()}
         arguments = ["--ros-args"]
         for name, value in {**RANDOM_MODEL, **named}.items():
@@ -27,7 +36,7 @@ class ForkedNode:
         environment = {**os.environ, "ROS_DOMAIN_ID": str(domain), "OMP_NUM_THREADS": "1"}
         self._log = log
         self._older = set(Path("/dev/shm").iterdir())
-        self._process = _forks.Process(target=_run, args=(str(log), arguments, environment))
+        self._process = _forks.Process(target=_run, args=(log, arguments, environment, audit))
         self._process.start()
 
     @property
@@ -68,11 +77,14 @@ class ForkedNode:
         self._process.join()
 
 
-def _run(log: str, arguments: list[str], environment: dict[str, str]) -> None:
+def _run(log: Path, arguments: list[str], environment: dict[str, str], audit: Path | None) -> None:
     os.environ.update(environment)
     output = os.open(log, os.O_CREAT | os.O_WRONLY | os.O_APPEND)
     os.dup2(output, 1)
     os.dup2(output, 2)
     from pointsam_ros.segment_node import main
 
+    if audit is not None:
+        told = audit.open("w", buffering=1)
+        sys.addaudithook(lambda event, args: print(event, args, file=told))
     sys.exit(main(arguments))

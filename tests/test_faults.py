@@ -8,15 +8,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 from diagnostic_msgs.msg import DiagnosticStatus
 from forked_nodes import ForkedNode
-from node_process import ROOT, TINY, Client, NodeProcess, free_domain
+from node_process import ROOT, TINY, Client, NodeProcess
 
 from pointsam_ros.refusal import Code
 
@@ -37,29 +36,8 @@ Fork = Callable[..., ForkedNode]
 
 
 @pytest.fixture
-def own_domain() -> int:
-    return free_domain()
-
-
-@pytest.fixture
-def client(own_domain: int) -> Iterator[Client]:
-    made = Client(own_domain)
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def fork(own_domain: int, tmp_path: Path) -> Iterator[Fork]:
-    """Starts nodes on the test's domain."""
-    nodes: list[ForkedNode] = []
-
-    def start_one(**parameters: Any) -> ForkedNode:
-        nodes.append(ForkedNode(own_domain, tmp_path / f"node{len(nodes)}.log", **parameters))
-        return nodes[-1]
-
-    yield start_one
-    for node in nodes:
-        node.kill()
+def client(own_client: Client) -> Client:
+    return own_client
 
 
 # Signals.

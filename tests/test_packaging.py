@@ -161,6 +161,7 @@ def test_all_data_files_exist(declared: dict[str, Any]) -> None:
         "launch/segment.launch.py",
         "config/segment.yaml",
         "config/fastdds_large_clouds.xml",
+        "config/sros2/pointsam.policy.xml",
     } <= shipped
 
 
