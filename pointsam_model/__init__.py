@@ -6,6 +6,7 @@ from pointsam_model.config import (
     PredictorConfig,
     ProposalConfig,
     ReductionConfig,
+    TrackingConfig,
 )
 from pointsam_model.device import (
     DeviceMemory,
@@ -28,6 +29,8 @@ from pointsam_model.instances import Instance, OrientedBox, oriented_box
 from pointsam_model.predictor import Predictor
 from pointsam_model.prompt import MaskPrompt, Prediction, Prompt
 from pointsam_model.proposals import ProposalGenerator
+from pointsam_model.tracking import Tracker
+from pointsam_model.tracking_follow import Follower
 from pointsam_model.weights import check_model, load_model
 
 __version__ = "0.1.0"
@@ -41,6 +44,7 @@ __all__ = [
     "ConfigError",
     "DeviceMemory",
     "Embedding",
+    "Follower",
     "Instance",
     "MaskPrompt",
     "ModelConfig",
@@ -58,6 +62,8 @@ __all__ = [
     "ReducedCloud",
     "ReductionConfig",
     "TooFarError",
+    "Tracker",
+    "TrackingConfig",
     "check_model",
     "device_memory",
     "free_device_memory",

@@ -238,6 +238,40 @@ class ProposalConfig:
     )
 
 
+@dataclass(frozen=True)
+class TrackingConfig:
+    """When an instance of one cloud is that of an earlier one."""
+
+    enabled: bool = setting(False, "instances keep their ids from cloud to cloud")
+    keep_s: float = setting(
+        2.0, "an object that was missed in a cloud keeps its id so long [s]", low=0.0, high=86_400.0
+    )
+    min_overlap: float = setting(
+        0.2, "an instance is its earlier self from this IoU in space", low=0.01, high=1.0
+    )
+    min_shape: float = setting(
+        0.5,
+        "one that jumped is, if both are so alike (IoU with their middles put together)",
+        low=0.01,
+        high=1.0,
+    )
+    max_speed: float = setting(
+        1.0,
+        "objects move at most so fast in the tracking frame [m/s]; 0: none jumps",
+        low=0.0,
+        high=100.0,
+    )
+    voxel_share: float = setting(
+        0.06, "edge of the voxels that are compared, of an object's diagonal", low=0.01, high=0.5
+    )
+    voxel_m: float = setting(
+        0.005, "and at least this, above the sensor's noise [m]", low=0.0001, high=10.0
+    )
+    follow_min_score: float = setting(
+        0.3, "a followed object is found from this predicted IoU", low=0.0, high=1.0
+    )
+
+
 LARGE_CLOUDS = (PatchRule(above_points=16_384, num_patches=2_048, patch_size=256),)
 LARGE = ModelConfig(large_clouds=LARGE_CLOUDS)
 GIANT = ModelConfig(

@@ -9,49 +9,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import linear_sum_assignment
 
-from pointsam_model.config import setting
+from pointsam_model.config import TrackingConfig
 from pointsam_model.tracking_shapes import Motion, Shape, in_frame
-
-
-@dataclass(frozen=True)
-class TrackingConfig:
-    """When an instance of one cloud is that of an earlier one."""
-
-    enabled: bool = setting(False, "instances keep their ids from cloud to cloud")
-    keep_s: float = setting(
-        2.0, "an object that is not seen keeps its id so long [s]", low=0.0, high=86_400.0
-    )
-    min_overlap: float = setting(
-        0.2, "an instance is its earlier self from this IoU in space", low=0.01, high=1.0
-    )
-    min_shape: float = setting(
-        0.5,
-        "one that jumped is, if both are so alike (IoU with their middles put together)",
-        low=0.01,
-        high=1.0,
-    )
-    max_speed: float = setting(
-        1.0,
-        "objects move at most so fast in the tracking frame [m/s]; 0: none jumps",
-        low=0.0,
-        high=100.0,
-    )
-    voxel_share: float = setting(
-        0.06, "edge of the voxels that are compared, of an object's diagonal", low=0.01, high=0.5
-    )
-    voxel_m: float = setting(
-        0.005, "and at least this, above the sensor's noise [m]", low=0.0001, high=10.0
-    )
-    follow_min_score: float = setting(
-        0.3, "a followed object is found from this predicted IoU", low=0.0, high=1.0
-    )
 
 
 class HasPoints(Protocol):
@@ -82,7 +47,8 @@ class Tracker:
     ) -> list[int]:
         """The ids of a cloud's instances.
 
-        Time that jumps back (a bag that starts over) begins anew: nothing is recognised.
+        Time that jumps back (a bag that starts over) begins anew: nothing is recognised. An object
+        is remembered for `keep_s`, and one that the last cloud showed until the next one.
 
         Args:
             instances: of one cloud, in any order: another order permutes the ids.
@@ -96,25 +62,58 @@ class Tracker:
         Raises:
             ValueError: no rigid transform, or a stamp that is not finite.
         """
-        if not math.isfinite(stamp_s):
-            raise ValueError(f"the stamp is {stamp_s}; it must be finite seconds")
-        size = (self.config.voxel_share, self.config.voxel_m)
-        shapes = [Shape.of(in_frame(it.points, transform), *size) for it in instances]
+        shapes = self._shapes(instances, stamp_s, transform)
+        if stamp_s < self._stamp_s:
+            self.reset()
         self._forget(stamp_s)
         # In an order of their own: neither equal overlaps nor new ids depend on the input's.
-        order = sorted(range(len(shapes)), key=lambda row: _rank(shapes[row]))
+        order = _ordered(shapes)
         found = self._recognised([shapes[row] for row in order], stamp_s)
         ids = [0] * len(shapes)
         for place, row in enumerate(order):
-            shape, known = shapes[row], found.get(place)
-            if known is None:
-                known = self.new_id()
-                self._tracks[known] = Motion(shape, stamp_s)
-            else:
-                self._tracks[known].see(shape, stamp_s, self.config.max_speed)
+            known = found.get(place) or self.new_id()
+            self._put(known, shapes[row], stamp_s)
             ids[row] = known
         self._stamp_s = stamp_s
         return ids
+
+    def recognise(
+        self, instances: Sequence[HasPoints], stamp_s: float, transform: ArrayLike | None = None
+    ) -> list[int | None]:
+        """The ids of those instances that are where a known object is; None: it is none of them.
+
+        Changes nothing. The cloud need not be whole, and may be older than the last one.
+
+        Args:
+            instances, stamp_s, transform: as `update` takes them.
+
+        Raises:
+            ValueError: no rigid transform, or a stamp that is not finite.
+        """
+        shapes = self._shapes(instances, stamp_s, transform)
+        ids = [known for known, it in self._tracks.items() if self._remembers(it, stamp_s)]
+        order = _ordered(shapes)
+        overlap = self._overlaps(ids, [shapes[row] for row in order], stamp_s)
+        found = {order[place]: ids[row] for row, place in _assigned(overlap).items()}
+        return [found.get(row) for row in range(len(shapes))]
+
+    def see(
+        self, known: int, instance: HasPoints, stamp_s: float, transform: ArrayLike | None = None
+    ) -> None:
+        """Says where the object of an id is, for one that is found otherwise (see `new_id`).
+
+        An older sighting than the object's last one changes nothing.
+
+        Args:
+            known: the id.
+            instance, stamp_s, transform: as `update` takes them.
+
+        Raises:
+            ValueError: no rigid transform, or a stamp that is not finite.
+        """
+        (shape,) = self._shapes([instance], stamp_s, transform)
+        self._put(known, shape, stamp_s)
+        self._forget(stamp_s)
 
     def new_id(self) -> int:
         """An id that no instance has or will have, for an object that is tracked otherwise."""
@@ -126,37 +125,61 @@ class Tracker:
         self._tracks.clear()
         self._stamp_s = -math.inf
 
+    def _shapes(
+        self, instances: Sequence[HasPoints], stamp_s: float, transform: ArrayLike | None
+    ) -> list[Shape]:
+        if not math.isfinite(stamp_s):
+            raise ValueError(f"the stamp is {stamp_s}; it must be finite seconds")
+        size = (self.config.voxel_share, self.config.voxel_m)
+        return [Shape.of(in_frame(it.points, transform), *size) for it in instances]
+
+    def _put(self, known: int, shape: Shape, stamp_s: float) -> None:
+        track = self._tracks.get(known)
+        if track is None:
+            self._tracks[known] = Motion(shape, stamp_s)
+        elif stamp_s >= track.seen_s:
+            track.see(shape, stamp_s, self.config.max_speed)
+
     def _forget(self, stamp_s: float) -> None:
-        """Drops what was not seen for too long, or everything where time went back."""
-        if stamp_s < self._stamp_s:
-            self.reset()
-        keep_s = self.config.keep_s
+        """Drops what was missed for too long."""
         self._tracks = {
             known: track
             for known, track in self._tracks.items()
-            if stamp_s - track.seen_s <= keep_s
+            if track.seen_s > stamp_s or self._remembers(track, stamp_s)
         }
+
+    def _remembers(self, track: Motion, stamp_s: float) -> bool:
+        # What the last cloud showed was not missed yet, however long ago that was.
+        return abs(stamp_s - track.seen_s) <= self.config.keep_s or track.seen_s == self._stamp_s
 
     def _recognised(self, shapes: Sequence[Shape], stamp_s: float) -> dict[int, int]:
         """For each shape (by its place) that is of a known object, the object's id."""
-        overlap = np.zeros((len(self._tracks), len(shapes)))
-        for row, track in enumerate(self._tracks.values()):
-            overlap[row] = track.overlaps(shapes, stamp_s)
-        pairs = _assigned(np.where(overlap >= self.config.min_overlap, overlap, 0.0))
-        pairs |= self._jumped(shapes, stamp_s, pairs)
         ids = list(self._tracks)
+        pairs = _assigned(self._overlaps(ids, shapes, stamp_s))
+        pairs |= self._jumped(shapes, stamp_s, pairs)
         return {place: ids[row] for row, place in pairs.items()}
+
+    def _overlaps(
+        self, ids: Sequence[int], shapes: Sequence[Shape], stamp_s: float
+    ) -> NDArray[np.float64]:
+        """IoU in space of tracks (rows) and shapes (columns); 0 where it is too little."""
+        overlap = np.zeros((len(ids), len(shapes)))
+        for row, known in enumerate(ids):
+            overlap[row] = self._tracks[known].overlaps(shapes, stamp_s)
+        return np.where(overlap >= self.config.min_overlap, overlap, 0.0)
 
     def _jumped(
         self, shapes: Sequence[Shape], stamp_s: float, pairs: dict[int, int]
     ) -> dict[int, int]:
         """Of tracks (rows) and shapes without each other, those alike and near enough."""
-        gate = self.config.max_speed * (stamp_s - self._stamp_s) if self._tracks else 0.0
         value = np.zeros((len(self._tracks), len(shapes)))
         left = set(range(len(shapes))) - set(pairs.values())
         for row, track in enumerate(self._tracks.values()):
             if row in pairs:
                 continue
+            # What moves is seen moving: there was no time but since the last cloud.
+            passed = min(stamp_s - self._stamp_s, stamp_s - track.seen_s)
+            gate = self.config.max_speed * passed
             expected = track.shape.centroid + track.moves(stamp_s)[-1]
             for place in left:
                 shape = shapes[place]
@@ -169,9 +192,11 @@ class Tracker:
         return _assigned(value)
 
 
-def _rank(shape: Shape) -> tuple[float, ...]:
-    """Large objects first."""
-    return (-shape.reach, *shape.centroid.tolist())
+def _ordered(shapes: Sequence[Shape]) -> list[int]:
+    """Rows of shapes, large objects first."""
+    return sorted(
+        range(len(shapes)), key=lambda row: (-shapes[row].reach, *shapes[row].centroid.tolist())
+    )
 
 
 def _assigned(value: NDArray[np.float64]) -> dict[int, int]:

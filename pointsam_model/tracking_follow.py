@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.spatial import cKDTree
 
+from pointsam_model.config import TrackingConfig
 from pointsam_model.embedding import Embedding
 from pointsam_model.errors import PromptError
 from pointsam_model.instances import Instance, instances_of
 from pointsam_model.prompt import Prediction, Prompt
-from pointsam_model.tracking import TrackingConfig
 from pointsam_model.tracking_shapes import Motion, Shape, in_frame
 
 SURE = 8.0  # logits beyond it count as this: an old mask does not overrule a new cloud
@@ -60,6 +60,7 @@ class Follower:
             raise PromptError("the mask to follow is empty")
         self._motion = Motion(self._shape(found[0], transform), stamp_s)
         self._mask = _Mask.of(prediction, transform)
+        self._missed = False  # in the last cloud in which it was looked for
 
     def prompt(
         self, embedding: Embedding, stamp_s: float, transform: ArrayLike | None = None
@@ -86,7 +87,8 @@ class Follower:
             overlap = self._motion.shape.overlap(there, moved)
             if overlap > best:
                 best, logits = overlap, projected
-        if best < self.config.min_overlap:
+        self._missed = best < self.config.min_overlap
+        if self._missed:
             return None
         return Prompt(kept[_clicks(points, logits > 0)], mask=logits)
 
@@ -98,19 +100,27 @@ class Follower:
         Raises:
             ValueError: no rigid transform.
         """
+        if self.lost(stamp_s):
+            return None
+        self._missed = True  # unless it is found
         found = instances_of(prediction.best())
-        if self.lost(stamp_s) or not found or found[0].score < self.config.follow_min_score:
+        if not found or found[0].score < self.config.follow_min_score:
             return None
         shape = self._shape(found[0], transform)
         if self._motion.overlaps([shape], stamp_s)[0] < self.config.min_overlap:
             return None
         self._motion.see(shape, stamp_s, self.config.max_speed)
         self._mask = _Mask.of(prediction, transform)
+        self._missed = False
         return found[0]
 
     def lost(self, stamp_s: float) -> bool:
-        """Whether it was not seen for longer than `keep_s`, or time went back behind it."""
-        return not 0 <= stamp_s - self._motion.seen_s <= self.config.keep_s
+        """Whether it was missed for longer than `keep_s`, or time went back behind it.
+
+        One that was never looked for since it was seen is not lost, however long ago that was.
+        """
+        passed = stamp_s - self._motion.seen_s
+        return passed < 0 or (self._missed and passed > self.config.keep_s)
 
     def _shape(self, instance: Instance, transform: ArrayLike | None) -> Shape:
         points = in_frame(instance.points, transform)

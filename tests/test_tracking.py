@@ -22,10 +22,9 @@ from benchmarks.tracking_sequences import (
     moving_sequence,
     true_masks,
 )
-from pointsam_model import ConfigError
+from pointsam_model import ConfigError, Tracker, TrackingConfig
 from pointsam_model.config import configured
 from pointsam_model.evaluation.tracking import TrackedCloud, TrackingResult, evaluate_tracking
-from pointsam_model.tracking import Tracker, TrackingConfig
 from pointsam_model.tracking_shapes import Shape
 
 SEEDS = (0, 3, 5)
@@ -159,6 +158,44 @@ def test_an_object_hidden_for_longer_than_keep_s_is_a_new_one() -> None:
     (first,) = tracker.update([box((0, 0, 1))], 0.0)
     assert tracker.update([], 2.0) == []
     assert tracker.update([box((0, 0, 1), 1)], 2.1) != [first]
+
+
+def test_what_the_last_cloud_showed_is_known_however_late_the_next_one_comes() -> None:
+    tracker = Tracker(TrackingConfig(keep_s=1.0))
+    first = tracker.update([box((0, 0, 1))], 0.0)
+    assert tracker.update([box((0, 0, 1), 1)], 30.0) == first
+    assert tracker.update([], 31.0) == []
+    assert tracker.update([box((0, 0, 1), 2)], 31.5) != first
+
+
+def test_recognising_changes_nothing_and_may_be_of_an_older_cloud() -> None:
+    tracker = Tracker(TrackingConfig(keep_s=1.0))
+    here, there = tracker.update([box((0, 0, 1)), box((1, 0, 1))], 5.0)
+    objects = [box((2, 0, 1), 1), box((1, 0, 1), 2), box((0, 0, 1), 3)]
+    for stamp_s in (4.5, 5.5, 4.5):
+        assert tracker.recognise(objects, stamp_s) == [None, there, here]
+    tracker.update([], 5.5)
+    assert tracker.recognise(objects, 4.2) == [None, there, here]
+    assert tracker.recognise(objects, 6.1) == [None, None, None], "longer ago than keep_s"
+    assert tracker.update(objects[1:], 6.0) == [there, here]
+
+
+def test_an_object_that_is_found_otherwise_is_recognised_where_it_was_said_to_be() -> None:
+    tracker = Tracker(TrackingConfig(max_speed=0.0))
+    known = tracker.new_id()
+    tracker.see(known, box((0, 0, 1)), 1.0)
+    tracker.see(known, box((0.5, 0, 1), 1), 2.0)
+    tracker.see(known, box((5, 0, 1), 1), 1.5)  # too late to count
+    assert tracker.update([box((0.5, 0, 1), 2)], 2.0) == [known]
+    assert tracker.update([box((5, 0, 1), 2)], 2.1) != [known]
+
+
+def test_objects_that_are_only_said_to_be_somewhere_are_forgotten_after_keep_s() -> None:
+    tracker = Tracker(TrackingConfig(keep_s=1.0))
+    for step in range(5):
+        tracker.see(tracker.new_id(), box((step, 0, 1)), float(step))
+    objects = [box((step, 0, 1), 9) for step in range(5)]
+    assert tracker.recognise(objects, 4.0) == [None, None, None, 4, 5]
 
 
 def test_a_moving_object_is_where_it_would_be_behind_what_hid_it() -> None:

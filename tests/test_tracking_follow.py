@@ -6,43 +6,27 @@ import math
 
 import numpy as np
 import pytest
+from moving_tabletop import HERE, tabletop
 from numpy.typing import NDArray
 
 from benchmarks.tracking import main as command
-from pointsam_model import Cloud, Embedding, Instance, Predictor, PromptError, load_model
+from pointsam_model import (
+    Cloud,
+    Embedding,
+    Follower,
+    Instance,
+    Predictor,
+    PromptError,
+    TrackingConfig,
+    load_model,
+)
 from pointsam_model.prompt import Prediction
-from pointsam_model.tracking import TrackingConfig
-from pointsam_model.tracking_follow import CLICKS, Follower
-
-SIDE = 0.1  # of the boxes' tops [m]
-HERE, OTHER = (-0.1, 0.0), (0.12, 0.05)
-SHADES = np.array([[120, 110, 100], [200, 60, 40], [40, 90, 200]], np.uint8)
+from pointsam_model.tracking_follow import CLICKS
 
 
 @pytest.fixture(scope="module")
 def predictor() -> Predictor:
     return Predictor(load_model("tiny", device="cpu"))
-
-
-def tabletop(
-    at: tuple[float, float] | None = HERE, seed: int = 0, pose: NDArray[np.float64] | None = None
-) -> tuple[Cloud, NDArray[np.int64]]:
-    """Tops of two boxes 8 cm above a table, and which point is of which.
-
-    at: where the first one is; None: it is gone. pose: of the camera in the world.
-    """
-    random = np.random.default_rng(seed)
-    axis = np.arange(-0.3, 0.3, 0.007)
-    x, y = (grid.ravel() + random.normal(0, 0.001, grid.size) for grid in np.meshgrid(axis, axis))
-    label = np.zeros(len(x), np.int64)
-    for number, middle in ((1, at), (2, OTHER)):
-        if middle:
-            inside = (abs(x - middle[0]) < SIDE / 2) & (abs(y - middle[1]) < SIDE / 2)
-            label[inside] = number
-    xyz = np.stack([x, y, np.where(label > 0, 0.72, 0.8)], 1)
-    if pose is not None:
-        xyz = (xyz - pose[:3, 3]) @ pose[:3, :3]
-    return Cloud(xyz.astype(np.float32), SHADES[label]), label
 
 
 def iou(instance: Instance | None, truth: NDArray[np.bool_]) -> float:
@@ -129,6 +113,18 @@ def test_an_object_that_is_gone_for_longer_is_lost_and_stays_so(
     assert follower.prompt(predictor.embed(back), 1.1) is None
     assert follower.see(prompted, 1.1) is None
     assert follower.lost(1.2)
+
+
+def test_an_object_that_nobody_looked_for_is_looked_for_however_late(
+    predictor: Predictor, prompted: Prediction
+) -> None:
+    follower = Follower(prompted, 0.0, config=TrackingConfig(keep_s=1.0))
+    assert not follower.lost(60.0)
+    cloud, label = tabletop(seed=1)
+    assert iou(step(follower, predictor, cloud, 60.0), label == 1) > 0.7
+    gone, _ = tabletop(None, 2)
+    assert step(follower, predictor, gone, 120.0) is None
+    assert follower.lost(120.0)
 
 
 def test_another_object_is_not_taken_for_it(both: list[Prediction]) -> None:
