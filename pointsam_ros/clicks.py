@@ -11,8 +11,8 @@ from std_srvs.srv import Trigger
 
 from pointsam_interfaces.srv import SegmentPrompts
 from pointsam_ros import requests
+from pointsam_ros.answers import Answer
 from pointsam_ros.refusal import Code
-from pointsam_ros.segmenter import Answer
 
 if TYPE_CHECKING:
     from pointsam_ros.segment_node import SegmentNode

@@ -77,12 +77,16 @@ class CloudStore:
 
     Args:
         topic: where the clouds come from, for messages.
+
+    Attributes:
+        jumps: how often time has jumped back.
     """
 
     def __init__(self, topic: str) -> None:
         self.topic = topic
         self._lock = threading.Lock()
         self._clouds: list[StoredCloud] = []  # in the order they came
+        self.jumps = 0
         self._behind = False  # the cloud that came last was far behind the newest
 
     def __contains__(self, cloud: StoredCloud) -> bool:
@@ -106,6 +110,7 @@ class CloudStore:
             behind = 0 < cloud.stamp_ns < newest - JUMP_BACK_S * 1e9
             jumped = behind and self._behind
             self._behind = behind and not jumped
+            self.jumps += jumped
             self._clouds = [
                 known
                 for known in self._clouds

@@ -14,6 +14,7 @@ from pointsam_model.config import (
     PredictorConfig,
     ProposalConfig,
     ReductionConfig,
+    TrackingConfig,
     setting,
     settings,
 )
@@ -68,7 +69,10 @@ class EmbedSettings:
         choices=("latest", "on_prompt"),
     )
     max_rate_hz: float = setting(
-        2.0, "most clouds embedded a second in mode latest [Hz]", low=0.001, high=1000.0
+        2.0,
+        "most clouds embedded a second in mode latest, and while objects are followed [Hz]",
+        low=0.001,
+        high=1000.0,
     )
     max_memory_mib: int = setting(
         2048,
@@ -101,6 +105,20 @@ class ProposalSettings(ProposalConfig):
         "wait",
         "a goal while another is carried out: wait for its turn, or refuse it",
         choices=("wait", "refuse"),
+    )
+
+
+@dataclass(frozen=True)
+class TrackingSettings(TrackingConfig):
+    """Ids that stay with objects, and objects that are followed."""
+
+    frame: str = setting(
+        "",
+        "fixed coordinate frame in which objects are recognised, by tf2, so that a moving camera"
+        " does not lose them (odom, map); empty: the cloud's own frame is fixed",
+    )
+    max_followed: int = setting(
+        16, "prompted objects that are followed at once; more are refused", low=1, high=1000
     )
 
 
@@ -228,12 +246,22 @@ class NodeConfig:
     embed: EmbedSettings = EmbedSettings()
     sessions: SessionSettings = SessionSettings()
     proposals: ProposalSettings = field(default_factory=ProposalSettings)
+    tracking: TrackingSettings = field(default_factory=TrackingSettings)
     limits: LimitSettings = LimitSettings()
     transforms: TransformSettings = TransformSettings()
     diagnostics: DiagnosticsSettings = DiagnosticsSettings()
 
 
-LIVE_SECTIONS = ("clouds", "embed", "sessions", "proposals", "limits", "transforms", "diagnostics")
+LIVE_SECTIONS = (
+    "clouds",
+    "embed",
+    "sessions",
+    "proposals",
+    "tracking",
+    "limits",
+    "transforms",
+    "diagnostics",
+)
 
 
 def is_live(name: str) -> bool:

@@ -14,6 +14,7 @@ from pointsam_ros.config import ModelSettings, NodeConfig
 from pointsam_ros.proposer import Proposer
 from pointsam_ros.segmenter import Segmenter
 from pointsam_ros.tally import Tally
+from pointsam_ros.tracks import Tracks
 from pointsam_ros.transforms import Lookup
 
 _models: WeakValueDictionary[ModelSettings, PointSAM] = WeakValueDictionary()
@@ -27,12 +28,14 @@ class Loaded:
     Attributes:
         segmenter: answers clicks.
         proposer: answers goals.
+        tracks: gives instances their ids, and follows objects.
         step_aside: by which a long job lets others use the model; True: it is to end.
         memory: what of its GPU's memory this process holds; None: it runs on a CPU.
     """
 
     segmenter: Segmenter
     proposer: Proposer
+    tracks: Tracks
     step_aside: Callable[[], bool]
     memory: Callable[[], DeviceMemory | None]
 
@@ -44,6 +47,7 @@ def load(
     lookup: Lookup,
     tally: Tally,
     log: Callable[[str], None],
+    warn: Callable[[str], None],
     step_aside: Callable[[], bool],
 ) -> Loaded:
     """Loads the model; the arguments are those of `Segmenter`, `Proposer` and `Loaded`.
@@ -53,9 +57,10 @@ def load(
     """
     model = shared_model(config().model)
     predictor = Predictor(model, config().predictor, config().reduction)
-    segmenter = Segmenter(predictor, store, config, now_ns, lookup, tally, log)
-    proposer = Proposer(model, segmenter.embedding_of, store, config, now_ns, tally)
-    return Loaded(segmenter, proposer, step_aside, lambda: device_memory(model.device))
+    tracks = Tracks(predictor, store, config, lookup, tally, warn)
+    segmenter = Segmenter(predictor, store, config, now_ns, lookup, tally, log, tracks)
+    proposer = Proposer(model, segmenter.embedding_of, store, config, now_ns, tally, tracks)
+    return Loaded(segmenter, proposer, tracks, step_aside, lambda: device_memory(model.device))
 
 
 def shared_model(settings: ModelSettings) -> PointSAM:

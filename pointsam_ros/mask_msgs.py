@@ -5,7 +5,6 @@ from __future__ import annotations
 import array
 import colorsys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
@@ -16,25 +15,18 @@ from visualization_msgs.msg import Marker, MarkerArray
 
 from pointsam_interfaces.msg import Instance as InstanceMsg
 from pointsam_interfaces.msg import InstanceArray
-from pointsam_model import Instance, OrientedBox
+from pointsam_model import OrientedBox
 from pointsam_ros import cloud_msgs
+from pointsam_ros.answers import Found
 
 LINE_M = 0.003  # width of a box's edges
 TEXT_M = 0.03  # height of a label's letters
 GOLDEN_RATIO = 0.618034  # hues so far apart that neighbouring ids differ
 
 
-@dataclass(frozen=True)
-class Found:
-    """An instance and the object of the request that it answers; 0: nobody asked for it."""
-
-    object_id: int
-    instance: Instance
-
-
 def instance_array(header: Header, cloud_size: int, found: Sequence[Found]) -> InstanceArray:
-    """All that was found in one cloud, in the given order; ids count from 1."""
-    messages = [_instance(number, it) for number, it in enumerate(found, start=1)]
+    """All that was found in one cloud, in the given order."""
+    messages = [_instance(it) for it in found]
     return InstanceArray(header=header, cloud_size=int(cloud_size), instances=messages)
 
 
@@ -46,18 +38,18 @@ def segmented_points(source: PointCloud2, found: Sequence[Found]) -> PointCloud2
     """
     size = source.width * source.height
     ids, scores = np.zeros(size, np.uint32), np.zeros(size, np.float32)
-    numbered = list(enumerate((it.instance for it in found), start=1))
-    for number, instance in sorted(numbered, key=lambda it: (it[1].score, -it[0])):
-        ids[instance.indices] = number
-        scores[instance.indices] = _clamped(instance.score)
+    best_first = sorted(found, key=lambda it: -it.instance.score)
+    for it in best_first[::-1]:
+        ids[it.instance.indices] = it.id
+        scores[it.instance.indices] = clamped(it.instance.score)
     return cloud_msgs.with_fields(source, {"instance_id": ids, "score": scores})
 
 
 def markers(header: Header, found: Sequence[Found]) -> MarkerArray:
     """The box and a label of each instance, after a marker that deletes the earlier ones."""
     shown = [Marker(header=header, action=Marker.DELETEALL)]
-    for number, it in enumerate(found, start=1):
-        shown += [_box_marker(header, number, it), _text_marker(header, number, it)]
+    for it in found:
+        shown += [_box_marker(header, it), _text_marker(header, it)]
     return MarkerArray(markers=shown)
 
 
@@ -79,22 +71,22 @@ def quaternion(rotation: np.ndarray) -> Quaternion:
     return Quaternion(x=float(sign * x), y=float(sign * y), z=float(sign * z), w=float(sign * w))
 
 
-def _instance(number: int, it: Found) -> InstanceMsg:
+def _instance(it: Found) -> InstanceMsg:
     # int() and float() everywhere: a numpy scalar in a message aborts the process.
     instance = it.instance
     return InstanceMsg(
-        id=number,
+        id=int(it.id),
         object_id=int(it.object_id),
-        score=_clamped(instance.score),
+        score=clamped(instance.score),
         stability=float(instance.stability),
         indices=array.array("I", instance.indices.astype("<u4").tobytes()),
         centroid=_point(instance.centroid),
-        box_pose=_pose(instance.box),
-        box_size=Vector3(**_xyz(instance.box.size)),
+        box_pose=pose_of(instance.box),
+        box_size=Vector3(**xyz_of(instance.box.size)),
     )
 
 
-def _box_marker(header: Header, number: int, it: Found) -> Marker:
+def _box_marker(header: Header, it: Found) -> Marker:
     """The twelve edges of the box, in the box's own coordinate frame."""
     half = it.instance.box.size / 2
     corners = [np.array(signs) for signs in product((-1, 1), repeat=3)]
@@ -107,46 +99,49 @@ def _box_marker(header: Header, number: int, it: Found) -> Marker:
     marker = Marker(
         header=header,
         ns="boxes",
-        id=number,
+        id=int(it.id),
         type=Marker.LINE_LIST,
         action=Marker.ADD,
-        pose=_pose(it.instance.box),
-        color=_color(number),
+        pose=pose_of(it.instance.box),
+        color=_color(it.id),
     )
     marker.scale.x = LINE_M
     marker.points = [_point(corner * half) for edge in edges for corner in edge]
     return marker
 
 
-def _text_marker(header: Header, number: int, it: Found) -> Marker:
+def _text_marker(header: Header, it: Found) -> Marker:
     whose = f" of object {it.object_id}" if it.object_id else ""
     marker = Marker(
         header=header,
         ns="labels",
-        id=number,
+        id=int(it.id),
         type=Marker.TEXT_VIEW_FACING,
         action=Marker.ADD,
         pose=Pose(position=_point(it.instance.centroid)),
-        color=_color(number),
-        text=f"{number}{whose}: {_clamped(it.instance.score):.2f}",
+        color=_color(it.id),
+        text=f"{it.id}{whose}: {clamped(it.instance.score):.2f}",
     )
     marker.scale.z = TEXT_M
     return marker
 
 
-def _pose(box: OrientedBox) -> Pose:
+def pose_of(box: OrientedBox) -> Pose:
+    """Centre and orientation of a box."""
     return Pose(position=_point(box.center), orientation=quaternion(box.rotation))
 
 
 def _point(values: np.ndarray) -> Point:
-    return Point(**_xyz(values))
+    return Point(**xyz_of(values))
 
 
-def _xyz(values: np.ndarray) -> dict[str, float]:
+def xyz_of(values: np.ndarray) -> dict[str, float]:
+    """Three numbers as the fields of a point or a vector."""
     return {axis: float(value) for axis, value in zip("xyz", values, strict=True)}
 
 
-def _clamped(score: float) -> float:
+def clamped(score: float) -> float:
+    """A score as messages carry it, 0 to 1."""
     return min(max(float(score), 0.0), 1.0)
 
 

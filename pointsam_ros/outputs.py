@@ -9,10 +9,10 @@ from visualization_msgs.msg import MarkerArray
 
 from pointsam_interfaces.msg import InstanceArray
 from pointsam_interfaces.srv import SegmentPrompts
-from pointsam_ros import cloud_msgs, mask_msgs
+from pointsam_ros import cloud_msgs, detection_msgs, mask_msgs
+from pointsam_ros.answers import Answer
 from pointsam_ros.config import OutputQosSettings
 from pointsam_ros.qos import mismatch, profile
-from pointsam_ros.segmenter import Answer
 from pointsam_ros.tally import Tally
 
 
@@ -30,7 +30,10 @@ def response_of(answer: Answer, return_points: bool) -> SegmentPrompts.Response:
 
 
 class Outputs:
-    """`~/instances`, `~/segmented_points` and `~/markers`, each only while someone subscribes."""
+    """`~/instances`, `~/segmented_points` and `~/markers`, each only while someone subscribes.
+
+    And `~/detections` where vision_msgs is installed.
+    """
 
     def __init__(self, node: LifecycleNode, settings: OutputQosSettings, tally: Tally) -> None:
         self._node = node
@@ -39,6 +42,8 @@ class Outputs:
         self._instances = self._publisher(InstanceArray, "~/instances")
         self._points = self._publisher(PointCloud2, "~/segmented_points")
         self._markers = self._publisher(MarkerArray, "~/markers")
+        detections = detection_msgs.message_type()
+        self._detections = self._publisher(detections, "~/detections") if detections else None
 
     def wanted(self) -> bool:
         """Whether somebody subscribes to any of them."""
@@ -55,6 +60,8 @@ class Outputs:
             self._points.publish(mask_msgs.segmented_points(source, found))
         if self._markers.get_subscription_count():
             self._markers.publish(mask_msgs.markers(source.header, found))
+        if self._detections is not None and self._detections.get_subscription_count():
+            self._detections.publish(detection_msgs.detection_array(source.header, found))
 
     def destroy(self) -> None:
         """Takes the topics away."""
@@ -71,5 +78,6 @@ class Outputs:
             kind, name, profile(self._settings), event_callbacks=events
         )
 
-    def _publishers(self) -> tuple[LifecyclePublisher, ...]:
-        return self._instances, self._points, self._markers
+    def _publishers(self) -> list[LifecyclePublisher]:
+        known = (self._instances, self._points, self._markers, self._detections)
+        return [it for it in known if it is not None]

@@ -10,9 +10,10 @@ from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
 
 from pointsam_interfaces.srv import SegmentPrompts
+from pointsam_ros.answers import Answer
 from pointsam_ros.outputs import response_of
 from pointsam_ros.refusal import Code
-from pointsam_ros.segmenter import Answer, Question, Segmenter
+from pointsam_ros.segmenter import Question, Segmenter
 
 if TYPE_CHECKING:
     from pointsam_ros.segment_node import SegmentNode

@@ -11,9 +11,9 @@ from rclpy.callback_groups import ReentrantCallbackGroup
 
 from pointsam_interfaces.action import ProposeInstances
 from pointsam_ros import mask_msgs
+from pointsam_ros.answers import Answer
 from pointsam_ros.prompt_service import REQUESTS
 from pointsam_ros.refusal import Code, Refusal
-from pointsam_ros.segmenter import Answer
 from pointsam_ros.worker import Rank
 
 if TYPE_CHECKING:

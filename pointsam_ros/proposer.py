@@ -15,12 +15,12 @@ from pointsam_model.config import ProposalConfig, configured
 from pointsam_model.errors import CancelledError, CloudError, ConfigError, OutOfMemory
 from pointsam_model.nn import PointSAM
 from pointsam_ros import requests
+from pointsam_ros.answers import Answer
 from pointsam_ros.cloud_store import CloudStore, StoredCloud, stamp_ns
 from pointsam_ros.config import NodeConfig
-from pointsam_ros.mask_msgs import Found
 from pointsam_ros.refusal import Code, Refusal
-from pointsam_ros.segmenter import Answer
 from pointsam_ros.tally import Tally
+from pointsam_ros.tracks import Tracks
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,7 @@ class Proposer:
         config: gives the settings as they are now.
         now_ns: the node's time [ns].
         tally: is told how long it took, prompts in between included.
+        tracks: gives instances their ids.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class Proposer:
         config: Callable[[], NodeConfig],
         now_ns: Callable[[], int],
         tally: Tally,
+        tracks: Tracks,
     ) -> None:
         self._model = model
         self._embedding_of = embedding_of
@@ -67,6 +69,7 @@ class Proposer:
         self._config = config
         self._now_ns = now_ns
         self._tally = tally
+        self._tracks = tracks
         self._last: StoredCloud | None = None  # the newest cloud that `propose_newest` has done
 
     def prepare(self, goal: ProposeInstances.Goal) -> Wish:
@@ -121,22 +124,27 @@ class Proposer:
         started = time.perf_counter()
         generator = ProposalGenerator(self._model, wish.config)
         instances = generator.generate(embedding, progress, step_aside)
-        good = [it for it in instances if it.score >= wish.min_score][: wish.max_instances]
-        for instance in good:
-            _ = instance.box  # takes milliseconds: computed here, not in the executor's thread
+        found = self._tracks.proposed(cloud, instances)
+        good = [it for it in found if it.instance.score >= wish.min_score][: wish.max_instances]
+        for it in good:
+            _ = it.instance.box  # takes milliseconds: computed here, not in the executor's thread
             if step_aside():
                 raise CancelledError("the proposals were cancelled")
         self._tally.took("propose", time.perf_counter() - started)
-        return Answer(cloud, [Found(0, instance) for instance in good], [])
+        return Answer(cloud, good, [])
 
     def propose_newest(self, step_aside: Callable[[], bool]) -> Answer | None:
-        """Proposes the objects of the newest cloud; None: it was done before, or has none."""
+        """Proposes the objects of the newest cloud; None: it was done before, or has none.
+
+        Followed objects that were seen in it belong to them.
+        """
         cloud = self._store.newest()
         if cloud is None or cloud is self._last:
             return None
         self._last = cloud
         try:
-            return self.propose(Wish(cloud, self._config().proposals), None, step_aside)
+            answer = self.propose(Wish(cloud, self._config().proposals), None, step_aside)
+            return replace(answer, found=self._tracks.with_followed(cloud, answer.found))
         except (CancelledError, CloudError):  # whoever is to know of a bad cloud has been told
             return None
         except OutOfMemory as error:

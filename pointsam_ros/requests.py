@@ -27,6 +27,7 @@ class Clicks:
         multimask: every mask of an object with one click.
         return_points: also the points of each instance.
         session: its name; empty: none.
+        follow: the objects are followed from cloud to cloud.
     """
 
     points: np.ndarray
@@ -38,6 +39,7 @@ class Clicks:
     multimask: bool
     return_points: bool
     session: str
+    follow: bool
 
 
 def parse(request: SegmentPrompts.Request, limits: LimitSettings) -> Clicks:
@@ -79,6 +81,7 @@ def parse(request: SegmentPrompts.Request, limits: LimitSettings) -> Clicks:
         multimask=bool(request.multimask),
         return_points=bool(request.return_points),
         session=str(request.session),
+        follow=bool(request.follow),
     )
 
 

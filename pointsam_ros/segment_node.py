@@ -22,6 +22,7 @@ from sensor_msgs.msg import PointCloud2
 
 from pointsam_model.config import preset
 from pointsam_model.errors import CloudError, PointSamError
+from pointsam_ros.answers import Answer
 from pointsam_ros.clicks import ClickTopics
 from pointsam_ros.cloud_store import CloudStore, StoredCloud
 from pointsam_ros.config import NodeConfig
@@ -37,7 +38,7 @@ from pointsam_ros.process import WorkNode, run
 from pointsam_ros.prompt_service import PromptService
 from pointsam_ros.propose_action import ProposeAction
 from pointsam_ros.refusal import Code, Refusal, refusal_of
-from pointsam_ros.segmenter import Answer
+from pointsam_ros.release_service import ReleaseService
 from pointsam_ros.tally import Tally
 from pointsam_ros.timing_topics import TimingTopics
 from pointsam_ros.transform_wait import TransformWait
@@ -46,6 +47,7 @@ from pointsam_ros.transitions import logged
 from pointsam_ros.worker import OverloadedError, Rank, Worker
 
 Result = TypeVar("Result")
+Door = PromptService | ProposeAction | ClickTopics | ReleaseService
 SUCCESS = TransitionCallbackReturn.SUCCESS
 UNCONFIGURED = State("the node is unconfigured", DiagnosticStatus.WARN)
 INACTIVE = State("the node is inactive", DiagnosticStatus.WARN)
@@ -87,7 +89,7 @@ class SegmentNode(WorkNode):
         self._worker: Worker | None = None
         self._loaded: Loaded | None = None
         self._subscription: Subscription | None = None
-        self._doors: tuple[PromptService | ProposeAction | ClickTopics, ...] = ()
+        self._doors: tuple[Door, ...] = ()
 
     @property
     def config(self) -> NodeConfig:
@@ -128,7 +130,12 @@ class SegmentNode(WorkNode):
         preset(self.config.model.preset)
         self._outputs = Outputs(self, self.config.outputs.qos, self.tally)
         self._timings = TimingTopics(self)
-        self._doors = (PromptService(self), ProposeAction(self), ClickTopics(self))
+        self._doors = (
+            PromptService(self),
+            ProposeAction(self),
+            ClickTopics(self),
+            ReleaseService(self),
+        )
         self.state = INACTIVE
         return SUCCESS
 
@@ -203,6 +210,7 @@ class SegmentNode(WorkNode):
             self._lookup,
             self.tally,
             self.get_logger().debug,
+            self.get_logger().warning,
             worker.step_aside,
         )
 
@@ -253,12 +261,20 @@ class SegmentNode(WorkNode):
         if loaded is None or worker is None:
             return
         embed, rate_hz = self.config.embed, self.config.proposals.rate_hz
-        if embed.mode == "latest" and worker.offer(
-            "embed", loaded.segmenter.embed_newest, 1.0 / embed.max_rate_hz
+        job, rank = loaded.segmenter.embed_newest, Rank.OFFER
+        if loaded.tracks.follows:
+            job, rank = lambda: self._follow_newest(loaded), Rank.FOLLOW
+        if (embed.mode == "latest" or loaded.tracks.follows) and worker.offer(
+            "embed", job, 1.0 / embed.max_rate_hz, rank
         ):
             self.tally.cloud("dropped")
         if rate_hz > 0 and self._outputs.wanted():
             worker.offer("propose", lambda: self._propose_newest(loaded), 1.0 / rate_hz)
+
+    def _follow_newest(self, loaded: Loaded) -> None:
+        answer = loaded.segmenter.follow_newest(loaded.step_aside)
+        if answer is not None:
+            self.publish(answer)
 
     def _propose_newest(self, loaded: Loaded) -> None:
         def step_aside() -> bool:

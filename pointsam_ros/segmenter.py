@@ -7,23 +7,23 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from pointsam_interfaces.srv import SegmentPrompts
-from pointsam_model import Embedding, Prediction, Predictor, Prompt, wait_for_device
+from pointsam_model import Embedding, Predictor, Prompt, wait_for_device
 from pointsam_model.errors import CloudError, OutOfMemory
-from pointsam_model.instances import instances_of
 from pointsam_ros import requests
+from pointsam_ros.answers import Answer
 from pointsam_ros.cloud_store import CloudStore, StoredCloud, seconds
 from pointsam_ros.config import NodeConfig
 from pointsam_ros.embedded import EmbeddedClouds
-from pointsam_ros.mask_msgs import Found
 from pointsam_ros.refusal import Code, Refusal
 from pointsam_ros.requests import Clicks
 from pointsam_ros.sessions import NO_CLICKS, ObjectClicks, Session, Sessions
 from pointsam_ros.tally import Stopwatch, Tally
+from pointsam_ros.tracks import Tracks
 from pointsam_ros.transforms import Lookup, in_frame
 
 
@@ -41,18 +41,6 @@ class Question:
     cloud: StoredCloud | None
 
 
-@dataclass(frozen=True)
-class Answer:
-    """What was found in which cloud; instances best first.
-
-    `empty` are the objects whose mask holds no point.
-    """
-
-    cloud: StoredCloud
-    found: list[Found]
-    empty: list[int]
-
-
 class Segmenter:
     """The node's work without ROS's machinery.
 
@@ -64,6 +52,7 @@ class Segmenter:
         lookup: where coordinate frames are.
         tally: counts what becomes of the sensor's clouds.
         log: takes timings.
+        tracks: gives instances their ids, and follows objects.
     """
 
     def __init__(
@@ -75,6 +64,7 @@ class Segmenter:
         lookup: Lookup,
         tally: Tally,
         log: Callable[[str], None],
+        tracks: Tracks,
     ) -> None:
         self._predictor = predictor
         self._store = store
@@ -83,9 +73,11 @@ class Segmenter:
         self._lookup = lookup
         self._tally = tally
         self._log = log
+        self._tracks = tracks
         self._embedded = EmbeddedClouds()
         self._sessions = Sessions()
         self._clicked: Session | None = None
+        self._looked_at: StoredCloud | None = None  # by `follow_newest`
 
     def prepare(self, request: SegmentPrompts.Request) -> Question:
         """Checks a request and fetches the cloud it names, before that cloud can grow too old.
@@ -96,6 +88,11 @@ class Segmenter:
         """
         config = self._config()
         clicks = requests.parse(request, config.limits)
+        if clicks.follow and not config.tracking.enabled:
+            raise Refusal(
+                Code.BAD_REQUEST,
+                "follow needs tracking: set the parameter tracking.enabled to true, or ask without",
+            )
         if clicks.cloud is not None:
             cloud = StoredCloud.from_msg(clicks.cloud, self._now_ns(), config.limits, attached=True)
             return Question(clicks, cloud)
@@ -130,18 +127,43 @@ class Segmenter:
     def click(self, clicks: Clicks, newest: StoredCloud) -> Answer:
         """Adds clicks to those since `reset_clicks`.
 
-        The first chooses `newest`; the others stay on that cloud, which is kept for them.
+        The first chooses `newest`; the others stay on that cloud, which is kept for them. With
+        tracking the object is followed, and the others are on the cloud in which it was last seen.
 
         Raises:
             Refusal, PointSamError: see `refusal_of`; these clicks then count for nothing.
         """
-        answer, self._clicked = self.continued(self._clicked or Session(newest), clicks)
+        session = self._clicked_so_far() or Session(newest)
+        clicks = replace(clicks, follow=self._tracks.enabled)
+        answer, self._clicked = self.continued(session, clicks)
         return answer
 
     def reset_clicks(self) -> StoredCloud | None:
         """Forgets what was clicked; the cloud that it was on, if anything was."""
-        clicked, self._clicked = self._clicked, None
+        clicked, self._clicked = self._clicked_so_far() or self._clicked, None
+        if clicked is not None:
+            self._tracks.release([it.id for it in clicked.objects.values()])
         return clicked.cloud if clicked else None
+
+    def follow_newest(self, step_aside: Callable[[], bool]) -> Answer | None:
+        """Looks for the followed objects in the newest cloud.
+
+        Returns:
+            Those that were seen; None: nobody can tell, or it was done before.
+        """
+        cloud = self._store.newest()
+        if cloud is None or cloud is self._looked_at:
+            return None
+        self._looked_at = cloud
+        embedding = self._embedding_if_possible(cloud)
+        if embedding is None or step_aside():
+            return None
+        try:
+            found = self._tracks.look(cloud, embedding, step_aside)
+        except OutOfMemory as error:
+            self._tally.failure(str(error))
+            return None
+        return None if found is None else Answer(cloud, found, [])
 
     def continued(self, session: Session, clicks: Clicks) -> tuple[Answer, Session]:
         """Segments the objects of clicks on a session's cloud.
@@ -163,22 +185,21 @@ class Segmenter:
         self._took("segment", f"segmented {len(objects)} objects", elapsed)
         masks = dict(zip(objects, predictions, strict=True))
         told = {
-            object_id: ObjectClicks(it.points, it.labels, masks[object_id].prompt())
+            object_id: replace(it, mask=masks[object_id].prompt())
             for object_id, it in objects.items()
         }
-        answer = _answer(session.cloud, masks, clicks.multimask)
-        return answer, Session(session.cloud, {**session.objects, **told})
+        session = Session(session.cloud, {**session.objects, **told})
+        found = self._tracks.prompted(session, masks, clicks.multimask, clicks.follow)
+        ids = {it.object_id: it.id for it in reversed(found)}  # of each object's best mask
+        empty = [object_id for object_id in masks if object_id not in ids]
+        answer = Answer(session.cloud, found, empty)
+        return answer, session.with_ids(ids) if self._tracks.enabled else session
 
     def embed_newest(self) -> None:
         """Embeds the newest cloud, so that a request finds it ready."""
         cloud = self._store.newest()
         if cloud is not None:
-            try:
-                self.embedding_of(cloud)
-            except CloudError as error:
-                self._log(f"the newest cloud is unusable: {error}")
-            except OutOfMemory as error:
-                self._tally.failure(str(error))
+            self._embedding_if_possible(cloud)
 
     def embedding_of(self, cloud: StoredCloud) -> Embedding:
         """The cloud's embedding, made where it has none yet.
@@ -212,6 +233,23 @@ class Segmenter:
             self._tally.cloud("embedded")
         self._took("embed", f"embedded {cloud.size} points", watch.total())
         return embedding
+
+    def _embedding_if_possible(self, cloud: StoredCloud) -> Embedding | None:
+        try:
+            return self.embedding_of(cloud)
+        except CloudError as error:
+            self._log(f"the newest cloud is unusable: {error}")
+        except OutOfMemory as error:
+            self._tally.failure(str(error))
+        return None
+
+    def _clicked_so_far(self) -> Session | None:
+        """What was clicked; None: nothing, or the object is followed no longer: it was lost."""
+        clicked = self._clicked
+        if clicked is None or not self._tracks.enabled:
+            return clicked
+        (it,) = clicked.objects.values()
+        return self._tracks.session_of(it.id) if it.id else clicked
 
     def _took(self, stage: str, done: str, seconds: float) -> None:
         self._tally.took(stage, seconds)
@@ -252,6 +290,8 @@ class Segmenter:
             return question.cloud
         if question.clicks.stamp_ns:
             return self._stored(question.clicks)
+        if question.clicks.follow:
+            return self._store.fresh(self._now_ns(), self._config().clouds.stale_s)
         return self._store.current(self._now_ns(), self._config().clouds)
 
     def _stored(self, clicks: Clicks) -> StoredCloud:
@@ -287,15 +327,3 @@ class Segmenter:
                 )
             objects[object_id] = clicked
         return objects
-
-
-def _answer(cloud: StoredCloud, masks: Mapping[int, Prediction], multimask: bool) -> Answer:
-    found = []
-    for object_id, prediction in masks.items():
-        chosen = prediction if multimask else prediction.best()
-        for instance in instances_of(chosen):
-            _ = instance.box  # takes milliseconds: computed here, not in the executor's thread
-            found.append(Found(object_id, instance))
-    found.sort(key=lambda it: -it.instance.score)
-    named = {it.object_id for it in found}
-    return Answer(cloud, found, [object_id for object_id in masks if object_id not in named])

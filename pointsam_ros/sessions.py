@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -20,16 +20,20 @@ class ObjectClicks:
         points: (q,3) float64 [m], in the cloud's coordinate frame.
         labels: (q,) int64, 1 on the object, 0 off it.
         mask: the last mask; None: none yet. It outlives the embedding that it was made on.
+        id: of the instance; 0: none yet.
     """
 
     points: np.ndarray
     labels: np.ndarray
     mask: MaskPrompt | None = None
+    id: int = 0
 
     def with_clicks(self, points: np.ndarray, labels: np.ndarray) -> ObjectClicks:
         """The same object with further clicks."""
-        return ObjectClicks(
-            np.concatenate([self.points, points]), np.concatenate([self.labels, labels]), self.mask
+        return replace(
+            self,
+            points=np.concatenate([self.points, points]),
+            labels=np.concatenate([self.labels, labels]),
         )
 
 
@@ -42,6 +46,13 @@ class Session:
 
     cloud: StoredCloud
     objects: Mapping[int, ObjectClicks] = field(default_factory=dict)
+
+    def with_ids(self, ids: Mapping[int, int]) -> Session:
+        """The same with the ids of instances, by object_id."""
+        named = {
+            object_id: replace(self.objects[object_id], id=it) for object_id, it in ids.items()
+        }
+        return replace(self, objects={**self.objects, **named})
 
 
 class Sessions:

@@ -15,6 +15,7 @@ from pointsam_ros.refusal import Code
 CLOUD_FATES = ("received", "embedded", "dropped", "missing", "lost", "refused", "time jumps")
 GOAL_FATES = ("carried out", "refused", "cancelled")
 CLICK_FATES = ("answered", "refused")
+OBJECT_FATES = ("followed", "released", "lost")
 STAGES = {
     "decode": "a cloud's bytes to points",
     "reduce": "all points to those the network sees",
@@ -52,6 +53,8 @@ class Tally:
         self._requests: Counter[Code] = Counter()
         self._goals: Counter[str] = Counter()
         self._clicks: Counter[str] = Counter()
+        self._objects: Counter[str] = Counter()
+        self._unrecognised = ""
         self._times = {stage: deque[float](maxlen=TIMES_KEPT) for stage in STAGES}
         self._last_refused = ""
         self._last_is_bad = False
@@ -91,6 +94,16 @@ class Tally:
         """Counts clicks of RViz: answered, refused."""
         with self._lock:
             self._clicks[fate] += 1
+
+    def objects(self, fate: str, count: int = 1) -> None:
+        """Counts prompted objects: followed (that began), released, lost."""
+        with self._lock:
+            self._objects[fate] += count
+
+    def unrecognisable(self, reason: str) -> None:
+        """Remembers why objects cannot be recognised in the sensor's clouds; empty: they can."""
+        with self._lock:
+            self._unrecognised = reason
 
     def took(self, stage: str, seconds: float) -> None:
         """Remembers how long one of STAGES took."""
@@ -136,6 +149,11 @@ class Tally:
         with self._lock:
             return self._last_refused if self._last_is_bad else ""
 
+    def unrecognised(self) -> str:
+        """Why objects were not recognised in the last cloud; empty: they were looked for."""
+        with self._lock:
+            return self._unrecognised
+
     def values(self) -> dict[str, str]:
         """All of it as text, for the diagnostics."""
         times = {
@@ -149,6 +167,7 @@ class Tally:
             values |= {f"requests {code.name}": str(self._requests[code]) for code in Code}
             values |= {f"goals {fate}": str(self._goals[fate]) for fate in GOAL_FATES}
             values |= {f"clicks {fate}": str(self._clicks[fate]) for fate in CLICK_FATES}
+            values |= {f"objects {fate}": str(self._objects[fate]) for fate in OBJECT_FATES}
             values |= {key: "" if it is None else f"{it:.1f}" for key, it in times.items()}
             values["last incompatible QoS"] = self._last_incompatible
             values["last failure"] = self._last_failure

@@ -33,6 +33,13 @@ class Transform:
         ]
         return cls(np.array(rotation), np.asarray(translation, np.float64))
 
+    @property
+    def matrix(self) -> np.ndarray:
+        """(4,4), the same in homogeneous coordinates."""
+        matrix = np.eye(4)
+        matrix[:3, :3], matrix[:3, 3] = self.rotation, self.translation
+        return matrix
+
     def __call__(self, points: np.ndarray) -> np.ndarray:
         """(q,3) points [m] of the source frame, in the target frame."""
         return points @ self.rotation.T + self.translation
@@ -55,6 +62,7 @@ class Gap(Enum):
         "the broadcaster agree; where it is older than all that are kept, ask sooner, about a "
         "newer cloud"
     )
+    NO_TF2 = "tf2_ros is not installed where the node runs: install it (ros-$ROS_DISTRO-tf2-ros-py)"
     OTHER = "see that the transforms are published"
 
 
@@ -82,8 +90,7 @@ class Lookup(Protocol):
             stamp_ns: the time; 0: the newest that is known.
 
         Raises:
-            NoTransformError: there is none; one may come.
-            Refusal: NO_TRANSFORM; none will ever come.
+            NoTransformError: there is none; one may come, unless the gap is NO_TF2.
         """
 
     def forget(self) -> None:
@@ -92,11 +99,15 @@ class Lookup(Protocol):
 
 @dataclass(frozen=True)
 class Way:
-    """What a transform is looked for: from one frame to another at a time [ns]."""
+    """What a transform is looked for: from one frame to another at a time [ns].
+
+    `instead` says what to do where there is none.
+    """
 
     target: str
     source: str
     stamp_ns: int
+    instead: str
 
 
 class MissingTransform(Refusal):
@@ -106,13 +117,8 @@ class MissingTransform(Refusal):
         way: the transform that is missing.
     """
 
-    def __init__(self, way: Way, error: NoTransformError) -> None:
-        when = f"time {seconds(way.stamp_ns)}" if way.stamp_ns else "any time"
-        super().__init__(
-            Code.NO_TRANSFORM,
-            f"no transform from {way.source!r} to {way.target!r} at {when}: {error.gap.value}; or "
-            f"give the clicks in {way.target!r}. In detail: {error}",
-        )
+    def __init__(self, way: Way, message: str) -> None:
+        super().__init__(Code.NO_TRANSFORM, message)
         self.way = way
 
 
@@ -136,7 +142,8 @@ def in_frame(
             f"the clicks are in the coordinate frame {source!r}, but the cloud's header has an "
             "empty frame_id; leave the request's empty too, or name the frame in the driver",
         )
-    return found(Way(target, source, stamp_ns), lookup)(points)
+    way = Way(target, source, stamp_ns, f"give the clicks in {target!r}")
+    return found(way, lookup)(points)
 
 
 def found(way: Way, lookup: Lookup) -> Transform:
@@ -149,19 +156,21 @@ def found(way: Way, lookup: Lookup) -> Transform:
     try:
         return lookup(way.target, way.source, way.stamp_ns)
     except NoTransformError as error:
-        raise MissingTransform(way, error) from error
+        when = f"time {seconds(way.stamp_ns)}" if way.stamp_ns else "any time"
+        message = (
+            f"no transform from {way.source!r} to {way.target!r} at {when}: {error.gap.value}; or "
+            f"{way.instead}"
+        )
+        if error.gap is Gap.NO_TF2:
+            raise Refusal(Code.NO_TRANSFORM, message) from error
+        raise MissingTransform(way, f"{message}. In detail: {error}") from error
 
 
 class WithoutTf2:
     """The lookup where tf2_ros is not installed: it knows no frame."""
 
     def __call__(self, target: str, source: str, stamp_ns: int) -> Transform:
-        raise Refusal(
-            Code.NO_TRANSFORM,
-            f"the clicks are in the coordinate frame {source!r} and the cloud is in {target!r}, "
-            "and tf2_ros is not installed where the node runs: install it "
-            f"(ros-$ROS_DISTRO-tf2-ros-py), or give the clicks in {target!r}",
-        )
+        raise NoTransformError(Gap.NO_TF2, "tf2_ros is not installed")
 
     def forget(self) -> None:
         pass

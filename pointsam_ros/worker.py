@@ -1,4 +1,4 @@
-"""The one thread that owns the model: prompts first, then goals, then the newest cloud."""
+"""The one thread that owns the model: prompts first, then who follows, goals, and the rest."""
 
 from __future__ import annotations
 
@@ -18,8 +18,9 @@ class Rank(IntEnum):
     """Who comes first."""
 
     PROMPT = 0
-    GOAL = 1
-    OFFER = 2
+    FOLLOW = 1
+    GOAL = 2
+    OFFER = 3
 
 
 class OverloadedError(Exception):
@@ -40,6 +41,7 @@ class _Offer:
     job: Callable[[], None] | None = None
     begun: float = float("-inf")
     interval_s: float = 0.0
+    rank: Rank = Rank.OFFER
 
     def seconds_left(self) -> float:
         return max(0.0, self.begun + self.interval_s - time.monotonic())
@@ -49,9 +51,9 @@ class Worker:
     """Runs jobs one at a time in its own thread.
 
     Two kinds: a request (`ask`) waits in a bounded queue and gets its answer through a future,
-    which may be cancelled; an offer (`offer`) runs while no request waits, and a newer one of its
-    name replaces the one that waits. A job that takes long calls `step_aside` between its steps, so
-    that whoever ranks higher need not wait for its end.
+    which may be cancelled; an offer (`offer`) runs while no request of a higher rank waits, and a
+    newer one of its name replaces the one that waits. A job that takes long calls `step_aside`
+    between its steps, so that whoever ranks higher need not wait for its end.
 
     Args:
         on_error: called in the worker's thread with what an offered job or a `then` raised.
@@ -98,14 +100,21 @@ class Worker:
             self._changed.notify()
         return answer
 
-    def offer(self, name: str, job: Callable[[], None], min_interval_s: float = 0.0) -> bool:
-        """Leaves a job for when no request waits.
+    def offer(
+        self,
+        name: str,
+        job: Callable[[], None],
+        min_interval_s: float = 0.0,
+        rank: Rank = Rank.OFFER,
+    ) -> bool:
+        """Leaves a job for when no request of a higher rank waits.
 
         Args:
             name: whose job it is; each name has one that waits.
             job: replaces the offered job of this name that has not begun.
             min_interval_s: time from the beginning of the previous job of this name to this
                 one's [s].
+            rank: OFFER, or FOLLOW for one that goals are to step aside for.
 
         Returns:
             Whether a job was replaced, and so will never run.
@@ -114,12 +123,12 @@ class Worker:
             slot = self._offers.setdefault(name, _Offer())
             replaced = slot.job is not None
             if self._stopped is None:
-                slot.job, slot.interval_s = job, min_interval_s
+                slot.job, slot.interval_s, slot.rank = job, min_interval_s, rank
                 self._changed.notify()
         return replaced
 
     def step_aside(self) -> bool:
-        """Called by a running job: lets all requests run that rank higher than it.
+        """Called by a running job: lets all jobs run that rank higher than it.
 
         Returns:
             Whether the job is to end: it was cancelled, or the worker stops.
@@ -164,23 +173,32 @@ class Worker:
         """The job whose turn it is, already counted as running; only of ranks before `below`."""
         if self._stopped is not None:
             return None
-        for rank, queue in self._requests.items():
-            while queue and (below is None or rank < below):
+        for rank in Rank:
+            if below is not None and rank >= below:
+                break
+            queue = self._requests.get(rank, deque())
+            while queue:
                 request = queue.popleft()
                 if not request.answer.cancelled():
                     self._running.append((rank, request.answer))
                     return lambda: self._answer(request)
-        return self._next_offer() if below is None else None
+            if (offered := self._next_offer(rank)) is not None:
+                return offered
+        return None
 
-    def _next_offer(self) -> Callable[[], None] | None:
+    def _next_offer(self, rank: Rank) -> Callable[[], None] | None:
         """Of the jobs that are due the one whose name has waited longest."""
-        due = [it for it in self._offers.values() if it.job and it.seconds_left() == 0.0]
+        due = [
+            it
+            for it in self._offers.values()
+            if it.job and it.rank == rank and it.seconds_left() == 0.0
+        ]
         if not due:
             return None
         slot = min(due, key=lambda it: it.begun)
         job, slot.job, slot.begun = slot.job, None, time.monotonic()
         assert job is not None
-        self._running.append((Rank.OFFER, None))
+        self._running.append((rank, None))
         return lambda: self._offered(job)
 
     def _seconds_to_offer(self) -> float | None:

@@ -14,18 +14,18 @@ from visualization_msgs.msg import Marker, MarkerArray
 from pointsam_interfaces.msg import InstanceArray
 from pointsam_model import Instance
 from pointsam_ros import cloud_msgs, mask_msgs
-from pointsam_ros.mask_msgs import Found
+from pointsam_ros.answers import Found
 
 XYZ = np.random.default_rng(1).normal(size=(20, 3)).astype(np.float32)
 HEADER = Header(frame_id="camera")
 
 
-def found(object_id: int, rows: list[int], score: float) -> Found:
+def found(known: int, object_id: int, rows: list[int], score: float) -> Found:
     instance = Instance(np.array(rows, np.uint32), score, 0.75, XYZ[rows])
-    return Found(object_id, instance)
+    return Found(known, object_id, instance)
 
 
-TWO = [found(5, [1, 2, 3, 8], 1.25), found(9, [3, 4, 5, 8, 19], 0.5)]
+TWO = [found(7, 5, [1, 2, 3, 8], 1.25), found(2, 9, [3, 4, 5, 8, 19], 0.5)]
 
 
 def over_the_wire(msg: object) -> object:
@@ -37,7 +37,7 @@ def test_an_instance_array_tells_ids_scores_points_and_boxes() -> None:
     array = over_the_wire(mask_msgs.instance_array(HEADER, 20, TWO))
     assert isinstance(array, InstanceArray)
     assert (array.header, array.cloud_size) == (HEADER, 20)
-    assert [(it.id, it.object_id) for it in array.instances] == [(1, 5), (2, 9)]
+    assert [(it.id, it.object_id) for it in array.instances] == [(7, 5), (2, 9)]
     first = array.instances[0]
     assert first.indices.tolist() == [1, 2, 3, 8]
     assert first.score == 1.0, "scores are clamped to 0..1"
@@ -78,10 +78,10 @@ def test_segmented_points_carry_id_and_score_and_the_highest_score_wins() -> Non
     ids = values[:, offset : offset + 4].copy().view("<u4")[:, 0]
     scores = values[:, offset + 4 : offset + 8].copy().view("<f4")[:, 0]
     wanted = np.zeros(20, np.uint32)
-    wanted[[3, 4, 5, 8, 19]] = 1
-    wanted[[1, 2, 3, 8]] = 2
+    wanted[[3, 4, 5, 8, 19]] = 2
+    wanted[[1, 2, 3, 8]] = 7
     np.testing.assert_array_equal(ids, wanted)
-    np.testing.assert_array_equal(scores, np.array([0.0, 0.5, 1.0], np.float32)[wanted])
+    np.testing.assert_array_equal(scores, np.select([wanted == 2, wanted == 7], [0.5, 1.0]))
 
 
 def test_markers_delete_the_old_ones_then_draw_box_and_label_of_each_instance() -> None:
@@ -97,7 +97,8 @@ def test_markers_delete_the_old_ones_then_draw_box_and_label_of_each_instance() 
     ends = np.array([[p.x, p.y, p.z] for p in box.points]).reshape(12, 2, 3)
     lengths = np.sort(np.linalg.norm(ends[:, 0] - ends[:, 1], axis=1))
     np.testing.assert_allclose(lengths, np.sort(np.repeat(TWO[0].instance.box.size, 4)), atol=1e-9)
-    assert "object 5" in drawn[1].text and "1.00" in drawn[1].text
+    assert [marker.id for marker in drawn] == [7, 7, 2, 2]
+    assert drawn[1].text == "7 of object 5: 1.00"
 
 
 def test_nothing_found_is_an_empty_array_and_a_cloud_of_zeros() -> None:
@@ -109,5 +110,5 @@ def test_nothing_found_is_an_empty_array_and_a_cloud_of_zeros() -> None:
 
 @pytest.mark.parametrize("score", [-0.5, 0.25, 7.0])
 def test_scores_stay_between_0_and_1(score: float) -> None:
-    array = mask_msgs.instance_array(HEADER, 20, [found(1, [0, 1], score)])
+    array = mask_msgs.instance_array(HEADER, 20, [found(1, 1, [0, 1], score)])
     assert array.instances[0].score == min(max(score, 0.0), 1.0)

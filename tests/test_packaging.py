@@ -35,7 +35,7 @@ DISTRIBUTIONS = {
 # ROS packages whose import name differs from the name in package.xml.
 ROS_PACKAGES = {"tf2_ros": "tf2_ros_py"}
 # Imported where they are used, with a clear message when missing.
-OPTIONAL: dict[str, str] = {}
+OPTIONAL = {"vision_msgs": "~/detections, where it is installed"}
 
 
 @pytest.fixture(scope="module")

@@ -21,11 +21,13 @@ from std_msgs.msg import Header
 from pointsam_interfaces.srv import SegmentPrompts
 from pointsam_model import Predictor, load_model
 from pointsam_ros import cloud_msgs, requests
+from pointsam_ros.answers import Answer
 from pointsam_ros.cloud_store import CloudStore, StoredCloud
 from pointsam_ros.config import LimitSettings, NodeConfig
 from pointsam_ros.refusal import Code, Refusal
-from pointsam_ros.segmenter import Answer, Segmenter
+from pointsam_ros.segmenter import Segmenter
 from pointsam_ros.tally import Tally
+from pointsam_ros.tracks import Tracks
 from pointsam_ros.transforms import (
     Gap,
     Lookup,
@@ -120,8 +122,10 @@ def segmenter_of_one_cloud(predictor: Predictor, lookup: Lookup) -> Segmenter:
     """It knows the cloud of second 20."""
     store = CloudStore("/points")
     store.add(cloud_of_second(20), retain=3)
+    tally, silent = Tally(), lambda _: None
+    tracks = Tracks(predictor, store, NodeConfig, lookup, tally, silent)
     return Segmenter(
-        predictor, store, NodeConfig, lambda: 20 * SECOND, lookup, Tally(), lambda _: None
+        predictor, store, NodeConfig, lambda: 20 * SECOND, lookup, tally, silent, tracks
     )
 
 

@@ -269,3 +269,22 @@ def test_offers_of_two_names_take_turns(worker: Worker, busy: Busy) -> None:
     busy.go.set()
     assert both.wait(WAIT_S)
     assert order == ["embed", "newer"]
+
+
+def test_goals_step_aside_for_who_follows_and_that_for_prompts(worker: Worker) -> None:
+    order: list[str] = []
+    goal, follow = Steps(worker, order, "goal"), Steps(worker, order, "follow")
+    asked = worker.ask(goal, rank=Rank.GOAL)
+    assert goal.begun.wait(WAIT_S)
+    worker.offer("embed", lambda: (follow(), None)[1], rank=Rank.FOLLOW)
+    worker.offer("propose", lambda: order.append("propose"))
+    goal.go.release()
+    assert follow.begun.wait(WAIT_S)
+    prompt = worker.ask(lambda: order.append("prompt"))
+    follow.go.release()
+    prompt.result(WAIT_S)
+    follow.go.release(2)
+    assert follow.ended.wait(WAIT_S)
+    goal.go.release(2)
+    asked.result(WAIT_S)
+    assert order[:7] == ["goal", "follow", "prompt", "follow", "follow", "goal", "goal"]
