@@ -12,6 +12,8 @@ from pointsam_ros.answers import Answer
 if TYPE_CHECKING:
     from pointsam_ros.segment_node import SegmentNode
 
+NAMED = 10  # of the unknown ids, in the message
+
 
 class ReleaseService:
     """Ends the following of objects."""
@@ -40,8 +42,9 @@ class ReleaseService:
             unknown = [known for known in dict.fromkeys(ids) if known not in released]
             response.success, response.released = not unknown, released
             if unknown:
-                named = ", ".join(map(str, unknown))
-                response.message = f"no object of these ids is followed: {named}"
+                named = ", ".join(map(str, unknown[:NAMED]))
+                more = f" and {len(unknown) - NAMED} more" if len(unknown) > NAMED else ""
+                response.message = f"no object of these ids is followed: {named}{more}"
             if last is not None:
                 node.publish(Answer(last, [], []))  # the display forgets it too
         except Exception as error:

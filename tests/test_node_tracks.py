@@ -144,6 +144,8 @@ def test_too_many_objects_are_not_followed_and_unknown_ones_cannot_be_released(
     assert not released.success
     assert list(released.released) == [known[1]]
     assert released.message == "no object of these ids is followed: 4000000000"
+    many = release(client, *range(1000, 11_000))
+    assert not many.success and many.message.endswith("1008, 1009 and 9990 more")
     released = release(client)
     assert (released.success, list(released.released)) == (True, [known[2]]), released.message
 

@@ -74,7 +74,10 @@ def test_a_planner_may_only_ask() -> None:
     node, planner = allowed("/pointsam"), allowed("/planner")
     assert planner["actions", "call"] == {"/pointsam/propose_instances"}
     assert planner["topics", "subscribe"] <= node["topics", "publish"] | {"/clock"}
-    assert planner["services", "request"] == {"/pointsam/segment_prompts"}
+    assert planner["services", "request"] == {
+        "/pointsam/segment_prompts",
+        "/pointsam/release_objects",
+    }
 
 
 @pytest.fixture
