@@ -66,7 +66,14 @@ def run(make_nodes: Callable[[], Sequence[WorkNode]], args: list[str] | None = N
 def _spin(make_nodes: Callable[[], Sequence[WorkNode]], args: list[str] | None) -> int:
     stop = StopSignals()
     # rclpy's own handlers would shut the context down, and no pending request could be answered.
-    rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
+    try:
+        rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
+    except Exception as error:  # a wrong argument, no such parameter file, no place for logs
+        print(
+            f"ROS cannot start: {error}\n(see --ros-args, and ROS_LOG_DIR for the folder of logs)",
+            file=sys.stderr,
+        )
+        return 1
     try:
         nodes = make_nodes()
     except ConfigError as error:

@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +21,12 @@ class ForkedNode:
 
     Args:
         domain, log: as there.
-        audit: a file that gets what Python's audit hooks tell of the node: every file it opens,
-            every process it starts, with its arguments.
+        prepare: called in the node's process before its first line.
         parameters: over random weights, `__` for a dot.
     """
 
     def __init__(
-        self, domain: int, log: Path, audit: Path | None = None, **parameters: Any
+        self, domain: int, log: Path, prepare: Callable[[], None] | None = None, **parameters: Any
     ) -> None:
         named = {name.replace("__", "."): value for name, value in parameters.items()}
         arguments = ["--ros-args"]
@@ -36,7 +36,7 @@ class ForkedNode:
         environment = {**os.environ, "ROS_DOMAIN_ID": str(domain), "OMP_NUM_THREADS": "1"}
         self._log = log
         self._older = set(Path("/dev/shm").iterdir())
-        self._process = _forks.Process(target=_run, args=(log, arguments, environment, audit))
+        self._process = _forks.Process(target=_run, args=(log, arguments, environment, prepare))
         self._process.start()
 
     @property
@@ -66,6 +66,9 @@ class ForkedNode:
     def end(self, with_signal: int = signal.SIGINT) -> int:
         """Sends a signal; gives the exit status, minus a signal's number where that ended it."""
         self.send(with_signal)
+        return self.wait()
+
+    def wait(self) -> int:
         self._process.join(WAIT_S)
         alive = self._process.is_alive()
         self.kill()
@@ -77,14 +80,15 @@ class ForkedNode:
         self._process.join()
 
 
-def _run(log: Path, arguments: list[str], environment: dict[str, str], audit: Path | None) -> None:
+def _run(
+    log: Path, arguments: list[str], environment: dict[str, str], prepare: Callable[[], None] | None
+) -> None:
     os.environ.update(environment)
     output = os.open(log, os.O_CREAT | os.O_WRONLY | os.O_APPEND)
     os.dup2(output, 1)
     os.dup2(output, 2)
     from pointsam_ros.segment_node import main
 
-    if audit is not None:
-        told = audit.open("w", buffering=1)
-        sys.addaudithook(lambda event, args: print(event, args, file=told))
+    if prepare is not None:
+        prepare()
     sys.exit(main(arguments))

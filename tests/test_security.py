@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
+import sys
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -136,13 +138,19 @@ def _is_message(value: Any) -> bool:
     return hasattr(value, "get_fields_and_field_types")
 
 
+def tell_all(audit: Path) -> None:
+    """Has Python write down every file that is opened and every process that is started."""
+    told = audit.open("w", buffering=1)
+    sys.addaudithook(lambda event, args: print(event, args, file=told))
+
+
 @pytest.mark.dds
 def test_a_file_that_a_message_names_is_never_touched(
     client: Client, fork: Fork, tmp_path: Path
 ) -> None:
     audit, target = tmp_path / "audit", tmp_path / "planted"
     target.write_text("secret")
-    node = fork(audit=audit)
+    node = fork(prepare=partial(tell_all, audit))
     client.wait_until_ready()
     request = SegmentPrompts.Request(cloud=client.cloud(XYZ))
     request.points = [PointStamped().point]
