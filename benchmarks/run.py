@@ -4,22 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
-import platform
-import sys
 from collections.abc import Callable
 from datetime import datetime, timezone
-from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
 
-import torch
 import typer
 from rich.console import Console
 
+from benchmarks.machine import machine
 from benchmarks.network import SIZES, Effort, Result, Size, measure
 from benchmarks.tables import goals_table, network_table, ros_table
-from pointsam_model.evaluation.report import processor
 
 RESULTS = Path(__file__).parent / "results"
 PARTS = ("network", "ros")
@@ -85,21 +80,6 @@ def _size(text: str) -> Size:
             f"{text!r}: patches and patch size are from 1 to the points", param_hint="--size"
         )
     return Size(points, num_patches, patch_size)
-
-
-def machine() -> dict[str, Any]:
-    """What the numbers were measured on."""
-    return {
-        "machine": processor(),
-        "cores": len(os.sched_getaffinity(0)),
-        "threads": torch.get_num_threads(),
-        "load_before": os.getloadavg()[0],
-        "system": f"{platform.system()} {platform.machine()}",
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "versions": {name: version(name) for name in ("numpy", "scipy", "fpsample")},
-        "command": " ".join(sys.argv[1:]),
-    }
 
 
 if __name__ == "__main__":

@@ -1,0 +1,1 @@
+"""How the node endures: malformed clouds, a flood of requests, an hour of a sensor."""
