@@ -135,6 +135,10 @@ class Planner:
         self.wait_for(lambda: self._times_told >= heard + 2, "diagnostics")
         return {name: int(value) for name, value in self._told.items() if value.isdigit()}
 
+    def milliseconds(self) -> dict[str, float]:
+        """What the node's work took of late [ms], by the names of its diagnostics."""
+        return {name: float(it) for name, it in self._told.items() if "[ms]" in name and it}
+
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
         for status in message.status:
             if status.name.endswith(": segmentation"):

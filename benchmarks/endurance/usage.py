@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
+from statistics import median_low
 
 SHARED = "/dev/shm/"
 
@@ -58,3 +61,52 @@ def usage_of(pid: int) -> Usage:
 def _shared_files(process: Path) -> set[str]:
     columns = (line.split(maxsplit=5) for line in (process / "maps").read_text().splitlines())
     return {it[5] for it in columns if len(it) == 6 and it[5].startswith(SHARED)}
+
+
+class UsageOverTime:
+    """Samples of a process, taken by a thread while other things are done.
+
+    Args:
+        pid: of the process.
+        period_s: time between two samples [s].
+    """
+
+    def __init__(self, pid: int, period_s: float) -> None:
+        self._pid = pid
+        self._period_s = period_s
+        self._samples: list[Usage] = []
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def __enter__(self) -> UsageOverTime:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._done.set()
+        self._thread.join()
+
+    @property
+    def samples(self) -> list[Usage]:
+        """All so far."""
+        return list(self._samples)
+
+    def _run(self) -> None:
+        while not self._done.wait(self._period_s):
+            try:
+                self._samples.append(usage_of(self._pid))
+            except OSError:  # the process has ended; whoever waits for its answers will tell
+                return
+
+
+def first_and_last(samples: Sequence[Usage], share: float) -> tuple[Usage, Usage]:
+    """The medians of the first and of the last share of the samples: single ones jump."""
+    count = max(1, round(share * len(samples)))
+    return _medians(samples[:count]), _medians(samples[-count:])
+
+
+def _medians(samples: Sequence[Usage]) -> Usage:
+    return Usage(
+        **{it.name: median_low(getattr(sample, it.name) for sample in samples)
+           for it in fields(Usage)}
+    )  # fmt: skip
