@@ -21,8 +21,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.machine import machine
 from benchmarks.ros_prompt import HEIGHT, camera_cloud
-from benchmarks.run import RESULTS, machine
+from benchmarks.run import RESULTS
 from pointsam_model.config import WEIGHTS, preset
 from pointsam_model.nn import PointSAM
 from pointsam_model.weights.saving import save_checkpoint

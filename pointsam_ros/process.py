@@ -20,6 +20,9 @@ from rclpy.signals import SignalHandlerOptions
 
 from pointsam_model.errors import ConfigError
 
+# The model's thread needs the interpreter between any two operations of the network. With Python's
+# 5 ms it would wait so long for each while clouds and requests keep the executor's thread busy.
+SWITCH_S = 0.0005
 LAST_ANSWERS_S = 0.5  # for the answers of requests that the end interrupts
 LAST_RESULTS_S = 0.5  # for what still waits in the middleware
 
@@ -54,6 +57,7 @@ def run(make_nodes: Callable[[], Sequence[WorkNode]], args: list[str] | None = N
     Requests that still wait are answered first; the model's running job is not waited for. The exit
     status is 0 after a signal, 1 after a failure, of which the log tells the reason.
     """
+    sys.setswitchinterval(SWITCH_S)
     status = _spin(make_nodes, args)
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError):  # nobody reads any more, or the disk is full

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, TypeVar
 
+PROMPTS_IN_A_ROW = 16  # while others wait: then it is their turn
 Result = TypeVar("Result")
 
 
@@ -43,6 +44,9 @@ class _Offer:
     interval_s: float = 0.0
     rank: Rank = Rank.OFFER
 
+    def is_due(self) -> bool:
+        return self.job is not None and self.seconds_left() == 0.0
+
     def seconds_left(self) -> float:
         return max(0.0, self.begun + self.interval_s - time.monotonic())
 
@@ -53,7 +57,9 @@ class Worker:
     Two kinds: a request (`ask`) waits in a bounded queue and gets its answer through a future,
     which may be cancelled; an offer (`offer`) runs while no request of a higher rank waits, and a
     newer one of its name replaces the one that waits. A job that takes long calls `step_aside`
-    between its steps, so that whoever ranks higher need not wait for its end.
+    between its steps, so that whoever ranks higher need not wait for its end. Prompts come first,
+    yet a flood of them stops neither following nor goals: those begin in the end, and a goal goes
+    on a step when those that waited have run.
 
     Args:
         on_error: called in the worker's thread with what an offered job or a `then` raised.
@@ -64,6 +70,7 @@ class Worker:
         self._changed = threading.Condition()
         self._requests: dict[Rank, deque[_Request]] = {Rank.PROMPT: deque(), Rank.GOAL: deque()}
         self._offers: dict[str, _Offer] = {}
+        self._prompts_in_a_row = 0  # that have run while others waited
         self._running: list[tuple[Rank, Future | None]] = []  # the last runs, the others wait in it
         self._stopped: Exception | None = None
         self._thread = threading.Thread(target=self._run, name="pointsam worker", daemon=True)
@@ -128,14 +135,19 @@ class Worker:
         return replaced
 
     def step_aside(self) -> bool:
-        """Called by a running job: lets all jobs run that rank higher than it.
+        """Called by a running job: lets all jobs run that wait and rank higher than it.
+
+        Those that come meanwhile wait for the next call: else a flood would hold the job up.
 
         Returns:
             Whether the job is to end: it was cancelled, or the worker stops.
         """
         rank, answer = self._running[-1]
-        while (job := self._locked_next(rank)) is not None:
-            job()
+        with self._changed:
+            waiting = self._count(lambda it: it < rank)
+        for _ in range(waiting):
+            if (job := self._locked_next(rank)) is not None:
+                job()
         return self._stopped is not None or (answer is not None and answer.cancelled())
 
     def stop(self, reason: Exception) -> None:
@@ -173,26 +185,38 @@ class Worker:
         """The job whose turn it is, already counted as running; only of ranks before `below`."""
         if self._stopped is not None:
             return None
-        for rank in Rank:
+        for rank in self._in_turn():
             if below is not None and rank >= below:
-                break
+                continue
             queue = self._requests.get(rank, deque())
             while queue:
                 request = queue.popleft()
                 if not request.answer.cancelled():
+                    self._count_prompt(rank)
                     self._running.append((rank, request.answer))
                     return lambda: self._answer(request)
             if (offered := self._next_offer(rank)) is not None:
                 return offered
         return None
 
+    def _in_turn(self) -> tuple[Rank, ...]:
+        """Who comes first now: prompts, unless many have run while others waited."""
+        if self._prompts_in_a_row < PROMPTS_IN_A_ROW:
+            return tuple(Rank)
+        return Rank.FOLLOW, Rank.GOAL, Rank.PROMPT, Rank.OFFER
+
+    def _count_prompt(self, rank: Rank) -> None:
+        others = self._count(lambda it: Rank.PROMPT < it < Rank.OFFER)
+        self._prompts_in_a_row = self._prompts_in_a_row + 1 if rank == Rank.PROMPT and others else 0
+
+    def _count(self, of_rank: Callable[[Rank], bool]) -> int:
+        """How many jobs of some ranks wait and may begin."""
+        requests = sum(len(queue) for rank, queue in self._requests.items() if of_rank(rank))
+        return requests + sum(it.is_due() and of_rank(it.rank) for it in self._offers.values())
+
     def _next_offer(self, rank: Rank) -> Callable[[], None] | None:
         """Of the jobs that are due the one whose name has waited longest."""
-        due = [
-            it
-            for it in self._offers.values()
-            if it.job and it.rank == rank and it.seconds_left() == 0.0
-        ]
+        due = [it for it in self._offers.values() if it.is_due() and it.rank == rank]
         if not due:
             return None
         slot = min(due, key=lambda it: it.begun)

@@ -232,6 +232,27 @@ def test_an_offered_job_steps_aside_for_goals_and_those_for_prompts(worker: Work
     assert order == ["offered", "goal", "prompt", "goal", "goal", "offered", "offered"]
 
 
+def test_a_goal_begins_and_ends_however_many_prompts_come(worker: Worker) -> None:
+    """Prompts that ask again as soon as they have run, as a flood of clients does."""
+    stop = threading.Event()
+
+    def prompt() -> None:
+        if not stop.is_set():
+            worker.ask(prompt)
+
+    def goal() -> str:
+        for _ in range(3):
+            worker.step_aside()
+        return "goal"
+
+    for _ in range(4):
+        worker.ask(prompt)
+    try:
+        assert worker.ask(goal, rank=Rank.GOAL).result(WAIT_S) == "goal"
+    finally:
+        stop.set()
+
+
 def test_a_cancelled_goal_ends_with_its_step_and_one_that_waits_never_begins(
     worker: Worker,
 ) -> None:

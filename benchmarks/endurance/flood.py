@@ -44,7 +44,7 @@ PAUSE_S = 0.1  # of a client that was refused, in closed loop
 SAMPLE_S = 1.0
 SHARE_OF_SAMPLES = 0.2
 FLAT_SHARE = 0.03
-LATE_S = 180.0  # for the last answers, beyond the end of a phase
+LATE_S = 360.0  # for the last answers, beyond the end of a phase
 
 Answers = list[tuple[str, int, float]]
 

@@ -20,6 +20,7 @@ from std_msgs.msg import Header
 
 from pointsam_interfaces.action import ProposeInstances
 from pointsam_interfaces.srv import SegmentPrompts
+from pointsam_model.errors import CloudError
 from pointsam_ros import cloud_msgs
 
 NUMBERS = (0, 1, 2, 3, 7, 255, 65_536, 10**6, 2**31 - 1, 2**31, 2**32 - 1)
@@ -165,7 +166,7 @@ def _coordinates(msg: PointCloud2, rng: Random) -> None:
     """Numbers that are none, or too large, at some or all points; where coordinates can be read."""
     try:
         layout = cloud_msgs.layout_of(msg)
-    except cloud_msgs.CloudError:
+    except CloudError:
         return
     data = np.frombuffer(msg.data, np.uint8).reshape(layout.height, layout.row_step)
     chosen = np.flatnonzero(

@@ -187,7 +187,7 @@ def _columns(cloud: SensorCloud) -> dict[str, np.ndarray]:
     """What any layout may want of a cloud, by the field's name."""
     number = np.arange(cloud.size)
     rgb = np.full((cloud.size, 3), 128, np.uint8) if cloud.rgb is None else cloud.rgb
-    columns = {axis: cloud.xyz[:, row] for row, axis in enumerate("xyz")}
+    columns: dict[str, np.ndarray] = {axis: cloud.xyz[:, row] for row, axis in enumerate("xyz")}
     columns |= {channel: rgb[:, row] for row, channel in enumerate("rgb")}
     return {
         **columns,
