@@ -29,11 +29,12 @@ from rclpy.serialization import serialize_message  # noqa: E402
 
 from benchmarks.endurance.flood_clients import ATTACHED, CLICKS, GOAL, SHARES  # noqa: E402
 from benchmarks.endurance.planner import NodeEndedError, Planner  # noqa: E402
+from benchmarks.endurance.publishing import Sensor  # noqa: E402
 from benchmarks.endurance.sensors import (  # noqa: E402
-    Sensor,
     clicks_on,
     depth_camera,
     generated_clouds,
+    noisy,
 )
 from benchmarks.endurance.usage import UsageOverTime, first_and_last  # noqa: E402
 from benchmarks.endurance.verdict import RESULTS, Verdict  # noqa: E402
@@ -41,6 +42,7 @@ from pointsam_ros.refusal import Code  # noqa: E402
 
 LEAST_P99_S, TIMES_MEDIAN = 0.5, 3.0  # p99 of the flood: the greater one is allowed
 PAUSE_S = 0.1  # of a client that was refused, in closed loop
+NOISES = 10  # clouds that the sensor sends again and again
 SAMPLE_S = 1.0
 SHARE_OF_SAMPLES = 0.2
 FLAT_SHARE = 0.03
@@ -79,7 +81,7 @@ def main(
             planner, crowd = Planner(process), Crowd(folder, clients, goals, processes)
             try:
                 planner.wait_until_ready()
-                with Sensor(planner.publish, source, rate):
+                with Sensor(planner.publish, noisy(source, NOISES), rate):
                     crowd.wait_until_ready()
                     flood(verdict, planner, crowd, process.pid, minutes, closed, in_flight)
             except NodeEndedError as error:

@@ -8,11 +8,13 @@ from typing import Any
 
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
+from geometry_msgs.msg import PointStamped
 from rclpy.action import ActionClient
 from rclpy.qos import QoSProfile, QoSReliabilityPolicy
 from rclpy.signals import SignalHandlerOptions
 from rclpy.task import Future
 from sensor_msgs.msg import PointCloud2
+from std_srvs.srv import Trigger
 
 from pointsam_interfaces.action import ProposeInstances
 from pointsam_interfaces.srv import SegmentPrompts
@@ -55,6 +57,8 @@ class Planner:
             goal_service_qos_profile=REQUESTS,
             result_service_qos_profile=REQUESTS,
         )
+        self._clicks = self.node.create_publisher(PointStamped, "/clicked_point", 10)
+        self._reset = self.node.create_client(Trigger, "/pointsam/reset_clicks")
         self._told: dict[str, str] = {}
         self._times_told = 0
         self.node.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 10)
@@ -116,6 +120,14 @@ class Planner:
         future = self.begin(request)
         self.wait_for(future.done, "answer")
         return future.result()
+
+    def click(self, point: PointStamped) -> None:
+        """Clicks as a person does in RViz."""
+        self._clicks.publish(point)
+
+    def reset_clicks(self) -> Future:
+        """Starts a new object; the future of the response."""
+        return self._reset.call_async(Trigger.Request())
 
     def propose(self, goal: ProposeInstances.Goal) -> Future:
         """Sends a goal; the future of its result."""

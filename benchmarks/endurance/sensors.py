@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import array
-import threading
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from builtin_interfaces.msg import Time
 from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import PointCloud2, PointField
 from std_msgs.msg import Header
@@ -20,7 +17,7 @@ from pointsam_model.readers import READ, SensorCloud, read_cloud
 from pointsam_model.scenes import SceneConfig, generate, generate_scene
 from pointsam_ros import cloud_msgs
 
-NOISES, NOISE_M = 10, 0.001  # so many clouds of other noise of this deviation
+NOISE_M = 0.001  # standard deviation along each axis
 DATATYPES = {np.dtype(kind): number for number, kind in cloud_msgs.TYPES.items()}
 
 
@@ -118,6 +115,17 @@ LAYOUTS: dict[str, Callable[[SensorCloud], PointCloud2]] = {
 }
 
 
+def noisy(cloud: SensorCloud, count: int) -> list[PointCloud2]:
+    """What a depth camera sends of a scene that stands still: other noise in each cloud."""
+    rng = np.random.default_rng(0)
+    messages = []
+    for _ in range(count):
+        noise = NOISE_M * rng.standard_normal(cloud.xyz.shape)
+        xyz = np.where(cloud.valid[:, None], cloud.xyz + noise, cloud.xyz)
+        messages.append(depth_camera(replace(cloud, xyz=xyz.astype(np.float32))))
+    return messages
+
+
 def clicks_on(msg: PointCloud2, count: int, seed: int = 0) -> np.ndarray:
     """(count,3) float64 [m]: valid points of a message, chosen at random."""
     xyz = cloud_msgs.read(msg).xyz
@@ -197,46 +205,3 @@ def _columns(cloud: SensorCloud) -> dict[str, np.ndarray]:
         "time": number * 1e-6,
         "t": number * 1000,
     }
-
-
-class Sensor:
-    """Publishes a cloud again and again at a steady rate, with noise of its own each time.
-
-    Args:
-        publish: takes the messages, in this sensor's thread.
-        cloud: what the sensor sees.
-        rate_hz: clouds a second.
-    """
-
-    def __init__(
-        self, publish: Callable[[PointCloud2], None], cloud: SensorCloud, rate_hz: float
-    ) -> None:
-        self._publish = publish
-        self._period_s = 1.0 / rate_hz
-        rng = np.random.default_rng(0)
-        self._messages = []
-        for _ in range(NOISES):
-            noise = NOISE_M * rng.standard_normal(cloud.xyz.shape)
-            xyz = np.where(cloud.valid[:, None], cloud.xyz + noise, cloud.xyz)
-            self._messages.append(depth_camera(replace(cloud, xyz=xyz.astype(np.float32))))
-        self._done = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self.sent = 0
-
-    def __enter__(self) -> Sensor:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._done.set()
-        self._thread.join()
-
-    def _run(self) -> None:
-        due = time.monotonic()
-        while not self._done.wait(max(0.0, due - time.monotonic())):
-            msg = self._messages[self.sent % NOISES]
-            now = time.time_ns()
-            msg.header.stamp = Time(sec=now // 10**9, nanosec=now % 10**9)
-            self._publish(msg)
-            self.sent += 1
-            due = max(due + self._period_s, time.monotonic() - self._period_s)
