@@ -49,6 +49,7 @@ from pointsam_ros.worker import OverloadedError, Rank, Worker
 Result = TypeVar("Result")
 Door = PromptService | ProposeAction | ClickTopics | ReleaseService
 SUCCESS = TransitionCallbackReturn.SUCCESS
+REFUSAL_LOGGED_S = 0.1  # from one line to the next: writing a line takes longer than to refuse
 UNCONFIGURED = State("the node is unconfigured", DiagnosticStatus.WARN)
 INACTIVE = State("the node is inactive", DiagnosticStatus.WARN)
 LOADING = State("the model is still being loaded", DiagnosticStatus.WARN)
@@ -86,6 +87,7 @@ class SegmentNode(WorkNode):
         self.transforms = TransformWait(self, self._lookup)
         self._clouds = CloudStore(self.resolve_topic_name("~/points"))
         self._gaps = Gaps()
+        self._next_refusal_logged = 0.0
         self._worker: Worker | None = None
         self._loaded: Loaded | None = None
         self._subscription: Subscription | None = None
@@ -345,13 +347,14 @@ class SegmentNode(WorkNode):
             self.tally.took("publish", time.perf_counter() - started)
 
     def refused(self, error: Exception, what: str) -> Refusal:
-        """Counts and logs why `what` (a request, a goal, a click) is not answered."""
+        """Counts why `what` (a request, a goal, a click) is not answered; logs it, but no flood."""
         refusal = refusal_of(error)
         self.tally.request(refusal.code)
         if refusal.code == Code.FAILED:
             self.tally.failure(refusal.message)
             self.get_logger().error(f"a {what} failed:\n{_trace(error)}")
-        else:
+        elif time.monotonic() >= self._next_refusal_logged:
+            self._next_refusal_logged = time.monotonic() + REFUSAL_LOGGED_S
             self.get_logger().info(f"{what} refused, {refusal.code.name}: {refusal.message}")
         return refusal
 

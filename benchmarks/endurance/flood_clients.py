@@ -10,6 +10,7 @@ each line of the output says that the clients are ready, or where the answers of
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from collections import Counter
@@ -42,6 +43,7 @@ SHARES = {  # of the requests
     "bad request": 10,
 }
 REFINEMENTS = 4  # of a session, before the next
+NICE = 10  # clients of a robot are on other cores: here they leave the node its share
 LATE_S = 300.0  # an answer that has not come so long after the last request is lost
 OVERLOADED = SegmentPrompts.Response.OVERLOADED
 # Every client of a service hears the answers to all its clients. With ROS's default depth of 10 a
@@ -174,6 +176,7 @@ class Client:
 
 def main(folder: Path, number: int, clients: int, goals: int) -> None:
     """Runs the phases that the input names, until its end."""
+    os.nice(NICE)
     clicks = json.loads((folder / CLICKS).read_text())
     attached = deserialize_message((folder / ATTACHED).read_bytes(), PointCloud2)
     shared = Sent(attached, clicks)

@@ -55,8 +55,6 @@ from pointsam_ros.refusal import Code  # noqa: E402
 
 SIZES = (3_000, 8_000, 12_000, 20_000, 40_000)  # points of the clouds, about
 SAMPLE_S = 1.0
-WARM_UP_SHARE = 1 / 6  # of the time, before memory is looked at
-SHARE_OF_SAMPLES = 0.1  # at either end, of which the median counts
 REFINEMENTS = 6  # of a session, before the next
 LATE_S = 120.0
 TELL_S = 60.0
@@ -134,15 +132,14 @@ def soak(
         f"{sum(people.codes.values()):,} of {people.asked:,}",
     )
     verdict.check(
-        "no request fails or is refused as too much",
-        not {"FAILED", "OVERLOADED", "NOT_READY"} & set(answers) and "OK" in answers,
+        "no request fails",
+        not {"FAILED", "NOT_READY"} & set(answers) and "OK" in answers,
         f"{answers}",
     )
     counts = planner.counters()
     clouds = {name: counts[name] for name in counts if name.startswith("clouds ")}
     samples = usage.samples
-    warm = samples[int(WARM_UP_SHARE * len(samples)) :]
-    first, last = first_and_last(warm, SHARE_OF_SAMPLES)
+    first, last = first_and_last(samples)
     judge(verdict, first, last, most_growth)
     verdict.figures(
         minutes=minutes, rate_hz=rate, clouds_sent=sensor.sent, clouds=clouds, answers=answers,

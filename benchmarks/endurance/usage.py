@@ -8,6 +8,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from statistics import median_low
 
+WARM_UP_SHARE = 1 / 6  # of the time
+END_SHARE = 0.1  # of the samples after it: so many at either end make a median
 SHARED = "/dev/shm/"
 
 
@@ -99,10 +101,11 @@ class UsageOverTime:
                 return
 
 
-def first_and_last(samples: Sequence[Usage], share: float) -> tuple[Usage, Usage]:
-    """The medians of the first and of the last share of the samples: single ones jump."""
-    count = max(1, round(share * len(samples)))
-    return _medians(samples[:count]), _medians(samples[-count:])
+def first_and_last(samples: Sequence[Usage]) -> tuple[Usage, Usage]:
+    """What the process used after its warm-up and at the end: medians, as single samples jump."""
+    warm = samples[int(WARM_UP_SHARE * len(samples)) :]
+    count = max(1, round(END_SHARE * len(warm)))
+    return _medians(warm[:count]), _medians(warm[-count:])
 
 
 def _medians(samples: Sequence[Usage]) -> Usage:
