@@ -31,6 +31,7 @@ from pointsam_model.prompt import MaskPrompt, Prediction, Prompt
 from pointsam_model.proposals import ProposalGenerator
 from pointsam_model.tracking import Tracker
 from pointsam_model.tracking_follow import Follower
+from pointsam_model.warm_up import warm_up
 from pointsam_model.weights import check_model, load_model
 
 __version__ = "0.1.0"
@@ -70,4 +71,5 @@ __all__ = [
     "load_model",
     "oriented_box",
     "wait_for_device",
+    "warm_up",
 ]

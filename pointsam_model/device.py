@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from dataclasses import dataclass
 
 import torch
@@ -28,7 +29,8 @@ def device_memory(device: torch.device) -> DeviceMemory | None:
 
 
 def free_device_memory() -> None:
-    """Gives the GPUs' memory that no tensor holds back to the system; nothing without a GPU."""
+    """Gives the memory of tensors that nobody needs any more back: a GPU's to the system."""
+    gc.collect()  # an exception and the frames it went through hold each other, and their tensors
     if torch.cuda.is_initialized():
         torch.cuda.empty_cache()
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 from weakref import WeakValueDictionary
 
-from pointsam_model import DeviceMemory, Predictor, device_memory, load_model
+from pointsam_model import DeviceMemory, Predictor, check_model, device_memory, load_model, warm_up
 from pointsam_model.nn import PointSAM
 from pointsam_ros.cloud_store import CloudStore
 from pointsam_ros.config import ModelSettings, NodeConfig
@@ -40,6 +41,15 @@ class Loaded:
     memory: Callable[[], DeviceMemory | None]
 
 
+def check(settings: ModelSettings) -> None:
+    """Finds in a moment what loading would refuse, up to the header of the checkpoint.
+
+    Raises:
+        PointSamError: a setting or a file is wrong.
+    """
+    check_model(**_arguments(settings))
+
+
 def load(
     config: Callable[[], NodeConfig],
     store: CloudStore,
@@ -50,13 +60,14 @@ def load(
     warn: Callable[[str], None],
     step_aside: Callable[[], bool],
 ) -> Loaded:
-    """Loads the model; the arguments are those of `Segmenter`, `Proposer` and `Loaded`.
+    """Loads and warms up; the arguments are those of `Segmenter`, `Proposer` and `Loaded`.
 
     Raises:
         PointSamError: a setting or a file is wrong.
     """
     model = shared_model(config().model)
     predictor = Predictor(model, config().predictor, config().reduction)
+    warm_up(predictor)
     tracks = Tracks(predictor, store, config, lookup, tally, warn)
     segmenter = Segmenter(predictor, store, config, now_ns, lookup, tally, log, tracks)
     proposer = Proposer(model, segmenter.embedding_of, store, config, now_ns, tally, tracks)
@@ -72,11 +83,16 @@ def shared_model(settings: ModelSettings) -> PointSAM:
     with _one_loads:  # the others wait, and find it
         model = _models.get(settings)
         if model is None:
-            model = load_model(
-                settings.preset,
-                checkpoint=settings.checkpoint or None,
-                device=settings.device,
-                dtype=settings.dtype,
-            )
+            model = load_model(**_arguments(settings))
             _models[settings] = model
     return model
+
+
+def _arguments(settings: ModelSettings) -> dict[str, Any]:
+    """The settings as `load_model` takes them."""
+    return {
+        "model": settings.preset,
+        "checkpoint": settings.checkpoint or None,
+        "device": settings.device,
+        "dtype": settings.dtype,
+    }

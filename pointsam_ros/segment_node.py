@@ -8,20 +8,23 @@ which owns the model. The doors by which requests come are `prompt_service`, `pr
 from __future__ import annotations
 
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Callable
 from concurrent.futures import Future
-from typing import Any, TypeVar
+from contextlib import ExitStack
+from typing import Any, Protocol, TypeVar
 
 from diagnostic_msgs.msg import DiagnosticStatus
+from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 from rclpy.subscription import Subscription
 from rclpy.task import Future as RosFuture
 from sensor_msgs.msg import PointCloud2
 
-from pointsam_model.config import preset
-from pointsam_model.errors import CloudError, PointSamError
+from pointsam_model import free_device_memory
+from pointsam_model.errors import CancelledError, CloudError, PointSamError
 from pointsam_ros.answers import Answer
 from pointsam_ros.clicks import ClickTopics
 from pointsam_ros.cloud_store import CloudStore, StoredCloud
@@ -29,7 +32,7 @@ from pointsam_ros.config import NodeConfig
 from pointsam_ros.diagnostics import Diagnostics, memory_values
 from pointsam_ros.gaps import Gaps
 from pointsam_ros.health import Clouds, State, health
-from pointsam_ros.loaded import Loaded, load
+from pointsam_ros.loaded import Loaded, check, load
 from pointsam_ros.namesakes import namesakes
 from pointsam_ros.outputs import Outputs
 from pointsam_ros.parameters import Parameters
@@ -47,9 +50,10 @@ from pointsam_ros.transitions import logged
 from pointsam_ros.worker import OverloadedError, Rank, Worker
 
 Result = TypeVar("Result")
-Door = PromptService | ProposeAction | ClickTopics | ReleaseService
+Part = TypeVar("Part", bound="Closable")
 SUCCESS = TransitionCallbackReturn.SUCCESS
 REFUSAL_LOGGED_S = 0.1  # from one line to the next: writing a line takes longer than to refuse
+FREE_POLL_S = 0.1
 UNCONFIGURED = State("the node is unconfigured", DiagnosticStatus.WARN)
 INACTIVE = State("the node is inactive", DiagnosticStatus.WARN)
 LOADING = State("the model is still being loaded", DiagnosticStatus.WARN)
@@ -62,6 +66,13 @@ usage: segment_node [--ros-args [-r ~/points:=TOPIC] [--params-file FILE] [-p NA
 
 All parameters, with their units, ranges and defaults: python -m pointsam_ros.config
 """
+
+
+class Closable(Protocol):
+    """Something of ROS that is there until it is destroyed."""
+
+    def destroy(self) -> None:
+        """Takes it away."""
 
 
 class SegmentNode(WorkNode):
@@ -88,10 +99,18 @@ class SegmentNode(WorkNode):
         self._clouds = CloudStore(self.resolve_topic_name("~/points"))
         self._gaps = Gaps()
         self._next_refusal_logged = 0.0
+        self._open = ExitStack()
+        self._switch = threading.Lock()  # the model comes from the worker's thread, and goes here
         self._worker: Worker | None = None
         self._loaded: Loaded | None = None
         self._subscription: Subscription | None = None
-        self._doors: tuple[Door, ...] = ()
+        # Open for good: whoever asks is told, and no answer is lost behind a closed door.
+        self._doors = (
+            PromptService(self),
+            ProposeAction(self),
+            ClickTopics(self),
+            ReleaseService(self),
+        )
 
     @property
     def config(self) -> NodeConfig:
@@ -128,16 +147,10 @@ class SegmentNode(WorkNode):
 
     @logged
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Checks what can be checked without loading, and opens the doors and the topics."""
-        preset(self.config.model.preset)
-        self._outputs = Outputs(self, self.config.outputs.qos, self.tally)
-        self._timings = TimingTopics(self)
-        self._doors = (
-            PromptService(self),
-            ProposeAction(self),
-            ClickTopics(self),
-            ReleaseService(self),
-        )
+        """Checks what can be checked without loading, and opens the topics."""
+        check(self.config.model)
+        self._outputs = self._opened(Outputs(self, self.config.outputs.qos, self.tally))
+        self._timings = self._opened(TimingTopics(self))
         self.state = INACTIVE
         return SUCCESS
 
@@ -145,12 +158,13 @@ class SegmentNode(WorkNode):
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Loads the model in the worker's thread, and takes clouds meanwhile."""
         self.state = LOADING
-        self._loaded = None
         self.tally.watcher = self._timings
         previous, worker = self._worker, Worker(self._on_unexpected)
         self._worker = worker
-        loading = worker.ask(lambda: self._load(worker, previous), then=self._on_loaded)
-        loading.add_done_callback(self._on_load_failed)
+        loading = worker.ask(
+            lambda: self._load(worker, previous), then=lambda it: self._on_loaded(worker, it)
+        )
+        loading.add_done_callback(lambda it: self._on_load_failed(worker, it))
         self._subscription = subscribe(
             self, self.config.points.qos, self._on_cloud, self.tally, self._gaps
         )
@@ -160,15 +174,15 @@ class SegmentNode(WorkNode):
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Frees the model and the clouds; whoever waits is told."""
         self._end_work("the node was deactivated; activate it and ask again")
+        if self._worker is not None:
+            self._free_memory(self._worker)
         self.state = INACTIVE
         return super().on_deactivate(state)
 
     @logged
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Closes the doors and takes the topics away."""
-        self._close_doors()
-        self._timings.destroy()
-        self._outputs.destroy()
+        """Takes the topics away."""
+        self._open.close()
         self.state = UNCONFIGURED
         return SUCCESS
 
@@ -179,15 +193,23 @@ class SegmentNode(WorkNode):
         self.state = FINALIZED
         return SUCCESS
 
+    @logged
+    def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """After a transition that failed half-way: back to where nothing is open."""
+        self._end_work(self.state.text)
+        self._open.close()
+        return SUCCESS
+
     def destroy_node(self) -> None:
         """Takes everything away."""
-        self._close_doors()
-        super().destroy_node()
-
-    def _close_doors(self) -> None:
         for door in self._doors:
             door.destroy()
-        self._doors = ()
+        super().destroy_node()
+
+    def _opened(self, part: Part) -> Part:
+        """Topics, to be destroyed when the node is cleaned up."""
+        self._open.callback(part.destroy)
+        return part
 
     def _end_work(self, why: str) -> None:
         self.tally.watcher = None
@@ -195,8 +217,9 @@ class SegmentNode(WorkNode):
             self.destroy_subscription(self._subscription)
             self._subscription = None
         if self._worker is not None:
-            self._worker.stop(Refusal(Code.NOT_READY, why))
-        self._loaded = None
+            self._worker.stop(lambda: Refusal(Code.NOT_READY, why))
+        with self._switch:
+            self._loaded = None
         self._clouds.clear()
         self._gaps.restart()
 
@@ -205,6 +228,8 @@ class SegmentNode(WorkNode):
     def _load(self, worker: Worker, previous: Worker | None) -> Loaded:
         if previous is not None:
             previous.join()  # one model at a time: the last job of the earlier one ends first
+        if worker.stopped:
+            raise CancelledError("the node was deactivated before its model was loaded")
         return load(
             lambda: self.config,
             self._clouds,
@@ -216,18 +241,22 @@ class SegmentNode(WorkNode):
             worker.step_aside,
         )
 
-    def _on_loaded(self, loaded: Loaded) -> None:
-        self._loaded = loaded
-        self.state = READY
+    def _on_loaded(self, worker: Worker, loaded: Loaded) -> None:
+        with self._switch:
+            if worker.stopped:
+                return
+            self._loaded = loaded
+            self.state = READY
         self.get_logger().info(f"ready: clouds from {self._clouds.topic}")
         self._offer_newest()
 
-    def _on_load_failed(self, loading: Future) -> None:
+    def _on_load_failed(self, worker: Worker, loading: Future) -> None:
         error = loading.exception()
-        if error is None or isinstance(error, Refusal):  # a refusal: deactivated meanwhile
-            return
-        text = f"the model cannot be loaded: {error}"
-        self.state = State(text, DiagnosticStatus.ERROR)
+        with self._switch:
+            if error is None or worker.stopped:
+                return
+            text = f"the model cannot be loaded: {error}"
+            self.state = State(text, DiagnosticStatus.ERROR)
         if not isinstance(error, PointSamError):  # nobody's setting: somebody must find the fault
             self.get_logger().error(f"{text}\n{_trace(error)}")
         elif not self.config.autostart:
@@ -235,6 +264,17 @@ class SegmentNode(WorkNode):
         if self.config.autostart:
             self.failure = text
             self.executor.wake()
+
+    def _free_memory(self, worker: Worker) -> None:
+        """Gives memory back as soon as the worker and all who waited for it have let go of it."""
+
+        def look() -> None:
+            if worker.join(0) and not self.open_requests:
+                self.destroy_timer(timer)
+                free_device_memory()
+
+        steady = Clock(clock_type=ClockType.STEADY_TIME)  # simulated time may stand still
+        timer = self.create_timer(FREE_POLL_S, look, clock=steady)
 
     # Clouds.
 
@@ -361,7 +401,8 @@ class SegmentNode(WorkNode):
     def _not_ready(self) -> str:
         if self.state.level == DiagnosticStatus.ERROR:
             return self.state.text
-        hint = "activate it" if self.state == INACTIVE else "ask again later"
+        hints = {UNCONFIGURED: "configure and activate it", INACTIVE: "activate it"}
+        hint = hints.get(self.state, "ask again later")
         return f"no request can be answered yet: {self.state.text}; {hint}"
 
     def _on_unexpected(self, error: BaseException) -> None:

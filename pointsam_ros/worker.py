@@ -72,7 +72,7 @@ class Worker:
         self._offers: dict[str, _Offer] = {}
         self._prompts_in_a_row = 0  # that have run while others waited
         self._running: list[tuple[Rank, Future | None]] = []  # the last runs, the others wait in it
-        self._stopped: Exception | None = None
+        self._stopped: Callable[[], Exception] | None = None
         self._thread = threading.Thread(target=self._run, name="pointsam worker", daemon=True)
         self._thread.start()
 
@@ -97,7 +97,7 @@ class Worker:
         answer: Future[Result] = Future()
         with self._changed:
             if self._stopped is not None:
-                answer.set_exception(self._stopped)
+                answer.set_exception(self._stopped())
                 return answer
             queue = deque(it for it in self._requests[rank] if not it.answer.cancelled())
             if max_pending is not None and len(queue) >= max_pending:
@@ -150,8 +150,18 @@ class Worker:
                 job()
         return self._stopped is not None or (answer is not None and answer.cancelled())
 
-    def stop(self, reason: Exception) -> None:
-        """Ends the thread after the job that runs now; whoever waits gets `reason` at once."""
+    @property
+    def stopped(self) -> bool:
+        """Whether the thread ends or has ended."""
+        return self._stopped is not None
+
+    def stop(self, reason: Callable[[], Exception]) -> None:
+        """Ends the thread after the job that runs now; whoever waits is told at once.
+
+        Args:
+            reason: makes an exception for each of them: what one has been raised through holds on
+                to it.
+        """
         with self._changed:
             self._stopped = reason
             waiting = [it.answer for queue in self._requests.values() for it in queue]
@@ -161,7 +171,7 @@ class Worker:
             self._offers.clear()
             self._changed.notify()
         for answer in waiting:
-            _settle(answer, error=reason)
+            _settle(answer, error=reason())
 
     def join(self, timeout_s: float | None = None) -> bool:
         """Waits for the thread's end after `stop`; whether it has come."""

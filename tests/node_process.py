@@ -85,6 +85,13 @@ class NodeProcess:
     def log(self) -> str:
         return self._log.read_text(errors="replace")
 
+    def status(self, name: str) -> int:
+        """A number of its /proc/PID/status, memory in KiB."""
+        text = Path(f"/proc/{self.process.pid}/status").read_text()
+        found = re.search(rf"^{name}:\s+(\d+)", text, re.MULTILINE)
+        assert found, text
+        return int(found[1])
+
     def end(self, with_signal: int = signal.SIGINT, timeout_s: float = WAIT_S) -> int:
         """Sends a signal and gives the exit status."""
         if self.process.poll() is None:
@@ -249,8 +256,14 @@ class Client:
 
     def transition(self, which: int) -> bool:
         """A lifecycle transition; whether it succeeded."""
-        request = ChangeState.Request(transition=Transition(id=which))
-        return bool(self.call(self._change, request).success)
+        changing = self.begin_transition(which)
+        self.wait_for(changing.done, "end of the transition")
+        return bool(changing.result().success)
+
+    def begin_transition(self, which: int) -> Any:
+        """Asks for a lifecycle transition; gives its future."""
+        assert self._change.wait_for_service(WAIT_S)
+        return self._change.call_async(ChangeState.Request(transition=Transition(id=which)))
 
     def listen(self, kind: Any, topic: str) -> list[Any]:
         """The list into which messages of a topic come."""

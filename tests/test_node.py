@@ -397,18 +397,6 @@ def test_without_autostart_a_manager_configures_and_activates(start: Start) -> N
     assert node.end(signal.SIGTERM) == 0
 
 
-def test_a_managed_node_whose_model_cannot_be_loaded_lives_on_and_says_so(start: Start) -> None:
-    node, client = start(autostart=False, model__checkpoint="/nowhere.safetensors")
-    assert client.transition(Transition.TRANSITION_CONFIGURE)
-    assert client.transition(Transition.TRANSITION_ACTIVATE)
-    client.diagnostics(
-        lambda status, _: status.level == DiagnosticStatus.ERROR and "/nowhere" in status.message
-    )
-    client.check_refused(Code.NOT_READY, "cannot be loaded.*/nowhere", CLICKS[:1])
-    assert client.transition(Transition.TRANSITION_DEACTIVATE)
-    assert node.end() == 0
-
-
 def test_while_the_model_is_loading_a_request_is_told_so(client: Client) -> None:
     def asked_while_loading() -> bool:
         assert client.transition(Transition.TRANSITION_DEACTIVATE)

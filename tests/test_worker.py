@@ -36,7 +36,7 @@ def errors() -> list[BaseException]:
 def worker(errors: list[BaseException]) -> Iterator[Worker]:
     made = Worker(errors.append)
     yield made
-    made.stop(RuntimeError("the test is over"))
+    made.stop(lambda: RuntimeError("the test is over"))
     assert made.join(WAIT_S)
 
 
@@ -152,7 +152,7 @@ def test_stopping_answers_everyone_at_once_even_in_the_middle_of_a_job(
     followed = threading.Event()
     waiting = worker.ask(lambda: 1, then=lambda _: followed.set())
     worker.offer("embed", followed.set)
-    worker.stop(RuntimeError("shutting down"))
+    worker.stop(lambda: RuntimeError("shutting down"))
     with pytest.raises(RuntimeError, match="shutting down"):
         waiting.result(0)
     assert not worker.join(0.05), "the job still runs"
@@ -167,7 +167,7 @@ def test_what_follows_an_interrupted_request_does_not_run(worker: Worker) -> Non
     job, followed = Busy(), threading.Event()
     answer = worker.ask(job, then=lambda _: followed.set())
     assert job.begun.wait(WAIT_S)
-    worker.stop(RuntimeError("deactivated"))
+    worker.stop(lambda: RuntimeError("deactivated"))
     job.go.set()
     assert worker.join(WAIT_S)
     with pytest.raises(RuntimeError, match="deactivated"):
@@ -273,7 +273,7 @@ def test_stopping_ends_a_long_job_with_its_step(worker: Worker) -> None:
     steps = Steps(worker, order)
     goal = worker.ask(steps, rank=Rank.GOAL)
     assert steps.begun.wait(WAIT_S)
-    worker.stop(RuntimeError("deactivated"))
+    worker.stop(lambda: RuntimeError("deactivated"))
     with pytest.raises(RuntimeError, match="deactivated"):
         goal.result(0)
     steps.go.release()
