@@ -55,7 +55,8 @@ class PromptService:
         finally:
             self._node.open_requests -= 1
         elapsed = time.monotonic() - began
-        self._node.tally.took("request", elapsed)
+        if response.success:  # to refuse takes no time, and would hide how long answers take
+            self._node.tally.took("request", elapsed)
         response.elapsed = Duration(sec=int(elapsed), nanosec=int(elapsed % 1 * 1e9))
         self._node.get_logger().debug(f"request answered in {elapsed * 1e3:.1f} ms")
         return response

@@ -24,7 +24,7 @@ STAGES = {
     "segment": "the prompts of a request to masks",
     "propose": "an embedded cloud to proposals, prompts in between included",
     "publish": "an answer to messages on the topics that somebody listens to",
-    "request": "end to end: a request of the service to its answer",
+    "request": "end to end: a request of the service that is answered with success",
 }
 TIMES_KEPT = 200  # of each stage, the newest
 
@@ -109,8 +109,9 @@ class Tally:
         """Remembers how long one of STAGES took."""
         with self._lock:
             self._times[stage].append(seconds)
-        if self.watcher is not None:
-            self.watcher.took(stage, seconds)
+        watcher = self.watcher
+        if watcher is not None:
+            watcher.took(stage, seconds)
 
     def milliseconds(self, stage: str, percent: float) -> float | None:
         """The percentile of what one of STAGES took of late [ms]; None: it was not done yet."""
