@@ -71,7 +71,7 @@ def _ask(
     masks = ops.interpolate(
         mean.flatten(0, 1).t().contiguous(), patches.index[0], patches.weight[0]
     )
-    again = clicks.repeat_interleave(own.shape[1], 0)[:, None]
+    again = clicks[:, None].expand(-1, own.shape[1], -1).flatten(0, 1)[:, None]
     logits, scores = decode_clicks(model, embedding, again, masks.t().contiguous()[None])
     shape = own.shape[:2]
     return logits[:, 0].unflatten(0, shape), scores[:, 0].unflatten(0, shape) * consent

@@ -32,6 +32,11 @@ class ModelSettings:
     dtype: str = setting(
         "float32", "precision of the network", choices=("float32", "bfloat16", "float16")
     )
+    cuda_graphs: bool = setting(
+        True,
+        "on a GPU, start what a click or an embedding needs as one CUDA graph, captured when a size"
+        " comes first; false: kernel by kernel",
+    )
 
 
 @dataclass(frozen=True)

@@ -83,7 +83,7 @@ def shared_model(settings: ModelSettings) -> PointSAM:
     with _one_loads:  # the others wait, and find it
         model = _models.get(settings)
         if model is None:
-            model = load_model(**_arguments(settings))
+            model = load_model(**_arguments(settings), cuda_graphs=settings.cuda_graphs)
             _models[settings] = model
     return model
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pointsam_model.config import ModelConfig
@@ -37,6 +38,24 @@ class CloudEncoder(nn.Module):
         Returns:
             (b, l, d), the cloud embedding.
         """
-        tokens = self.patch_embed(patches.offsets, patches.gather(features * self.color_gain))
-        position = self.pos_embed(patches.centers.to(self.patch_proj.weight.dtype))
-        return self.out_proj(self.transformer(self.patch_proj(tokens) + position))
+        return self.embed(patches.offsets, self.by_patch(patches, features), patches.centers)
+
+    def by_patch(self, patches: Patches, features: Tensor) -> Tensor:
+        """Features of points, (b, n, f), as the network sees those of patches: (b, l, k, f)."""
+        return patches.gather(features * self.color_gain)
+
+    def embed(self, offsets: Tensor, features: Tensor, centers: Tensor) -> Tensor:
+        """Of patches: offsets (b, l, k, 3), `by_patch` (b, l, k, f), centers (b, l, 3)."""
+        tokens = self.patch_proj(self.patch_embed(offsets, features))
+        return self.out_proj(self.transformer(tokens + self._position(centers)))
+
+    def _position(self, centers: Tensor) -> Tensor:
+        """Coordinates are multiplied in float32, whatever the weights are: half precision tells
+        places of the unit sphere only some thousandths apart."""
+        first, *rest = self.pos_embed
+        assert isinstance(first, nn.Linear)
+        position = F.linear(centers, first.weight.float(), first.bias.float())
+        position = position.to(first.weight.dtype)
+        for layer in rest:
+            position = layer(position)
+        return position

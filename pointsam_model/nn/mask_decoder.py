@@ -101,8 +101,8 @@ class MaskDecoder(nn.Module):
         """Logits over points: heads (b, m, c, u) times upscaled points (b, m, l, d).
 
         The first linear layer of the upscaling commutes with the interpolation, whose weights sum
-        to 1, so it runs on l patches and not on n points. At a patch centre the interpolation
-        gives the patch itself.
+        to 1, so it runs on l patches and not on n points; they are weighted in float32. At a patch
+        centre the interpolation gives the patch itself.
         """
         patches = self.output_upscaling[0](points).transpose(1, 2).flatten(2)  # (b, l, m · u)
 
@@ -110,7 +110,8 @@ class MaskDecoder(nn.Module):
             if table is None:
                 return self._classify(patches[:, rows], heads)
             index, weight = table
-            return self._classify(ops.interpolate(patches, index[:, rows], weight[:, rows]), heads)
+            points = ops.interpolate(patches.to(weight.dtype), index[:, rows], weight[:, rows])
+            return self._classify(points.to(patches.dtype), heads)
 
         if not chunked(patches):
             return classify(slice(None))
@@ -123,8 +124,8 @@ class MaskDecoder(nn.Module):
         features = features.unflatten(-1, (heads.shape[1], -1))
         for layer in list(self.output_upscaling)[1:]:
             features = layer(features)
-        logits = features.transpose(1, 2) @ heads.transpose(-1, -2)  # (b, m, n, c)
-        return logits.transpose(-1, -2).float()
+        logits = features.transpose(1, 2).float() @ heads.float().transpose(-1, -2)  # (b, m, n, c)
+        return logits.transpose(-1, -2)
 
 
 class TokenMLP(nn.Module):

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pointsam_model.config import ModelConfig
 from pointsam_model.nn.cloud_encoder import CloudEncoder
+from pointsam_model.nn.graphs import Graphs
 from pointsam_model.nn.mask_decoder import MaskDecoder
 from pointsam_model.nn.patches import Patches
 from pointsam_model.nn.prompt_encoder import ClickEncoder, MaskEncoder
 from pointsam_model.nn.two_way import CloudView
+
+GRAPHED_OBJECTS = 4  # decoded as a graph; of more at once, each kernel has enough to do
+LEAST_STEP = 256  # between the numbers of points that are padded to
 
 
 @dataclass(frozen=True)
@@ -34,7 +42,12 @@ class CloudEncoding:
 
 
 class PointSAM(nn.Module):
-    """Promptable segmentation of point clouds: encode once, decode for every prompt."""
+    """Promptable segmentation of point clouds: encode once, decode for every prompt.
+
+    Attributes:
+        graphs: by which what is asked again and again runs as CUDA graphs, without gradients and on
+            weights that stay where they are; None: layer by layer.
+    """
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -45,6 +58,7 @@ class PointSAM(nn.Module):
             config.patch_hidden, config.decoder.dim, config.mask_patch_size
         )
         self.mask_decoder = MaskDecoder(config.decoder, config.num_multimask)
+        self.graphs: Graphs | None = None
 
     @property
     def device(self) -> torch.device:
@@ -58,15 +72,16 @@ class PointSAM(nn.Module):
             patches: their geometry, from coordinates in the unit sphere (`make_patches`).
             features: (b, n, f) float32, colours in [-1, 1]; 0 where there is none.
         """
-        position = self.point_encoder.pe_layer(patches.centers)
-        return CloudEncoding(patches, self.pc_encoder(patches, features), position)
+        features = self.pc_encoder.by_patch(patches, features)
+        embedding, position = self._run(
+            "encode", self._encode, patches.offsets, features, patches.centers
+        )
+        return CloudEncoding(patches, embedding, position)
 
     def keep_first_view(self, encoding: CloudEncoding) -> CloudEncoding:
         """The encoding of one cloud with all that its first clicks have in common."""
-        points = encoding.embedding + self.mask_encoder.no_mask_embed.weight
-        position = encoding.position.to(points.dtype)
-        view = self.mask_decoder.transformer.view(points, position)
-        return replace(encoding, first_view=view)
+        view = self._run("first view", self._first_view, encoding.embedding, encoding.position)
+        return replace(encoding, first_view=CloudView(*view))
 
     def decode(
         self,
@@ -93,19 +108,105 @@ class PointSAM(nn.Module):
             logits (b, m, c, n or l) float32, the mask is where they are above 0;
             predicted IoUs (b, m, c) float32, as the head gives them.
         """
-        points = encoding.embedding[:, None]
-        if mask_logits is None:
+        patches, view = encoding.patches, encoding.first_view
+        asked = _Asked(encoding.embedding, encoding.position, clicks, labels, visible)
+        if not at_centers:
+            asked = asked._replace(index=patches.index, weight=patches.weight)
+        if mask_logits is not None:
+            groups, offsets = self.mask_encoder.nearest(patches)
+            asked = asked._replace(groups=groups, offsets=offsets, mask_logits=mask_logits)
+        elif view is not None:
+            asked = asked._replace(keys=view.keys, values=view.values, queries=view.queries)
+        if not self._graphed(clicks) or clicks.shape[1] > GRAPHED_OBJECTS:
+            return self._decode(*asked, multimask=multimask)
+        n = patches.index.shape[1]
+        asked = asked.padded(padded_size(n))
+        decode = partial(self._decode, multimask=multimask)
+        logits, ious = self._run(f"decode, multimask={multimask}", decode, *asked)
+        return logits[..., : n if not at_centers else None], ious
+
+    def _graphed(self, tensor: Tensor) -> bool:
+        """Whether functions of this run as graphs."""
+        return self.graphs is not None and len(tensor) == 1 and not torch.is_grad_enabled()
+
+    def _run(
+        self, name: str, function: Callable[..., tuple[Tensor, ...]], *inputs: Tensor | None
+    ) -> tuple[Tensor, ...]:
+        first = inputs[0]
+        assert first is not None
+        if self.graphs is not None and self._graphed(first):
+            return self.graphs(name, function, *inputs)
+        return function(*inputs)
+
+    # What runs as graphs: nothing in it depends on values of tensors, or waits for the device.
+
+    def _encode(self, offsets: Tensor, features: Tensor, centers: Tensor) -> tuple[Tensor, Tensor]:
+        position = self.point_encoder.pe_layer(centers)
+        return self.pc_encoder.embed(offsets, features, centers), position
+
+    def _first_view(self, embedding: Tensor, position: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        points = embedding + self.mask_encoder.no_mask_embed.weight
+        view = self.mask_decoder.transformer.view(points, position.to(points.dtype))
+        return view.keys, view.values, view.queries
+
+    def _decode(self, *inputs: Any, multimask: bool) -> tuple[Tensor, Tensor]:
+        asked = _Asked(*inputs)
+        points = asked.embedding[:, None]
+        if asked.mask_logits is None:
             points = points + self.mask_encoder.no_mask_embed.weight
         else:
-            points = points + self.mask_encoder(encoding.patches, mask_logits)
-        b, m = clicks.shape[:2]
-        embedded = self.point_encoder(clicks.flatten(0, 1), labels.flatten(0, 1))
-        return self.mask_decoder(
+            points = points + self.mask_encoder.embed(
+                asked.groups, asked.offsets, asked.mask_logits
+            )
+        b, m = asked.clicks.shape[:2]
+        clicks = self.point_encoder(asked.clicks.flatten(0, 1), asked.labels.flatten(0, 1))
+        logits, ious = self.mask_decoder(
             points,
-            encoding.position,
-            embedded.unflatten(0, (b, m)),
-            visible,
-            None if at_centers else (encoding.patches.index, encoding.patches.weight),
+            asked.position,
+            clicks.unflatten(0, (b, m)),
+            asked.visible,
+            None if asked.index is None else (asked.index, asked.weight),
             multimask,
-            encoding.first_view if mask_logits is None else None,
+            None if asked.keys is None else CloudView(asked.keys, asked.values, asked.queries),
         )
+        return logits, ious
+
+
+class _Asked(NamedTuple):
+    """What is decoded: tensors of `CloudEncoding` and of `PointSAM.decode`.
+
+    All of `keys` to `queries`, of `groups` to `mask_logits`, and of `index` and `weight` are there,
+    or none of them.
+    """
+
+    embedding: Tensor
+    position: Tensor
+    clicks: Tensor
+    labels: Tensor
+    visible: Tensor | None
+    keys: Any = None
+    values: Any = None
+    queries: Any = None
+    groups: Any = None
+    offsets: Any = None
+    mask_logits: Any = None
+    index: Any = None
+    weight: Any = None
+
+    def padded(self, size: int) -> _Asked:
+        """With so many points, of which those beyond the cloud's have weight 0."""
+        if self.index is None or self.index.shape[1] == size:
+            return self
+        beyond = size - self.index.shape[1]
+        logits = self.mask_logits
+        return self._replace(
+            index=F.pad(self.index, (0, 0, 0, beyond)),
+            weight=F.pad(self.weight, (0, 0, 0, beyond)),
+            mask_logits=None if logits is None else F.pad(logits, (0, beyond)),
+        )
+
+
+def padded_size(n: int) -> int:
+    """The number of points that n are padded to: one of four for each power of two."""
+    step = max(LEAST_STEP, 1 << max(n.bit_length() - 3, 0))
+    return -(-n // step) * step

@@ -73,11 +73,18 @@ class MaskEncoder(nn.Module):
         Returns:
             (b, m, l, d).
         """
-        b, m, _ = logits.shape
+        return self.embed(*self.nearest(patches), logits)
+
+    def nearest(self, patches: Patches) -> tuple[Tensor, Tensor]:
+        """Groups (b, l, k') and offsets (b, l, k', 3) of the points that are looked at."""
         nearest = slice(self.patch_size or None)  # groups are sorted
-        groups = patches.groups[:, :, nearest]
+        return patches.groups[:, :, nearest], patches.offsets[:, :, nearest]
+
+    def embed(self, groups: Tensor, offsets: Tensor, logits: Tensor) -> Tensor:
+        """Of `nearest` and logits (b, m, n): (b, m, l, d)."""
+        b, m, _ = logits.shape
         rows = groups.flatten(1)[:, None].expand(-1, m, -1)
         values = logits.gather(-1, rows).view(b, m, *groups.shape[1:], 1)
-        offsets = patches.offsets[:, None, :, nearest].expand(*values.shape[:-1], 3)
+        offsets = offsets[:, None].expand(*values.shape[:-1], 3)
         points = torch.cat([offsets, values.to(offsets.dtype)], -1)
         return self.patch_encoder(points.to(self.patch_encoder.dtype))

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from pointsam_model.config import PRESETS, WEIGHTS, Device, ModelConfig, preset
 from pointsam_model.errors import CheckpointError, ConfigError
 from pointsam_model.nn import PointSAM
+from pointsam_model.nn.graphs import CudaBackend, Graphs
 
 # In the released files, left over from the image model the transformer was grown from; the
 # network has no use for them.
@@ -30,6 +31,7 @@ def load_model(
     *,
     device: Device = "auto",
     dtype: str = "float32",
+    cuda_graphs: bool = True,
 ) -> PointSAM:
     """Builds a network with its weights, ready for inference.
 
@@ -38,6 +40,8 @@ def load_model(
         checkpoint: a safetensors file; None: the shipped one, which only `tiny` has.
         device: `auto` (a GPU where there is one), `cpu`, `cuda`, `cuda:1`.
         dtype: `float32`, `bfloat16` or `float16`: what the weights are kept and multiplied in.
+        cuda_graphs: on a GPU, start the kernels of a click, or of an embedding, as one. The weights
+            must then stay as they are.
 
     Raises:
         ConfigError: unknown model, device or dtype.
@@ -48,6 +52,8 @@ def load_model(
     with torch.device("meta"):
         network = PointSAM(config)
     read_weights(network, path, where, kept_in)
+    if cuda_graphs and where.type == "cuda":
+        network.graphs = Graphs(CudaBackend(network.device))
     return network.eval().requires_grad_(False)
 
 
