@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -27,6 +27,8 @@ from pointsam_ros.embedded import EmbeddedClouds
 from pointsam_ros.refusal import Code, refusal_of
 from pointsam_ros.segmenter import Segmenter
 from pointsam_ros.tally import Tally
+from pointsam_ros.tracks import Tracks
+from pointsam_ros.transforms import Lookup
 
 with np.load(TINY / "raw_input.npz", allow_pickle=False) as raw:
     XYZ = raw["raw_xyz"].astype(np.float32)
@@ -88,14 +90,10 @@ def test_an_embedding_knows_its_memory(predictor: Predictor) -> None:
 
 def segmenter(predictor: Any, mib: int) -> Segmenter:
     config = NodeConfig(embed=EmbedSettings(max_memory_mib=mib))
+    store, tally, nowhere = CloudStore("/points"), Tally(), cast("Lookup", None)
+    tracks = Tracks(predictor, store, lambda: config, nowhere, tally, lambda _: None)
     return Segmenter(
-        predictor,
-        CloudStore("/points"),
-        lambda: config,
-        lambda: 0,
-        None,  # type: ignore[arg-type]
-        Tally(),
-        lambda _: None,
+        predictor, store, lambda: config, lambda: 0, nowhere, tally, lambda _: None, tracks
     )
 
 
