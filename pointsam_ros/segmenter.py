@@ -77,6 +77,7 @@ class Segmenter:
         self._embedded = EmbeddedClouds()
         self._sessions = Sessions()
         self._clicked: Session | None = None
+        self._clicked_jumps = store.jumps
         self._looked_at: StoredCloud | None = None  # by `follow_newest`
 
     def prepare(self, request: SegmentPrompts.Request) -> Question:
@@ -127,12 +128,15 @@ class Segmenter:
     def click(self, clicks: Clicks, newest: StoredCloud) -> Answer:
         """Adds clicks to those since `reset_clicks`.
 
-        The first chooses `newest`; the others stay on that cloud, which is kept for them. With
-        tracking the object is followed, and the others are on the cloud in which it was last seen.
+        The first chooses `newest`; the others stay on that cloud, which is kept for them, until
+        the clouds' time jumps back: what is seen then is another scene. With tracking the object is
+        followed, and the others are on the cloud in which it was last seen.
 
         Raises:
             Refusal, PointSamError: see `refusal_of`; these clicks then count for nothing.
         """
+        if self._clicked_jumps != self._store.jumps:
+            self._clicked, self._clicked_jumps = None, self._store.jumps
         session = self._clicked_so_far() or Session(newest)
         clicks = replace(clicks, follow=self._tracks.enabled)
         answer, self._clicked = self.continued(session, clicks)

@@ -14,6 +14,7 @@ from visualization_msgs.msg import Marker, MarkerArray
 
 from pointsam_interfaces.msg import InstanceArray
 from pointsam_model import Cloud, Embedding, Prediction, Predictor, Prompt, load_model
+from pointsam_ros.refusal import Code
 
 pytestmark = pytest.mark.dds
 
@@ -141,6 +142,30 @@ def test_after_a_reset_the_display_is_empty_and_a_click_begins_anew_on_the_newes
     assert shown.header == newest.header
     (wanted,) = predictor.segment(embedding, [Prompt(CLICKS[1:2])])
     check_shown(shown, wanted.best())
+
+
+def test_when_the_clouds_time_jumps_back_a_click_begins_anew_and_sessions_are_lost(
+    client: Client, display: Display, predictor: Predictor, embedding: Embedding
+) -> None:
+    assert not client.set(clouds__stale_s=0.0)
+    before = client.diagnostics(lambda *_: True)
+    client.send(client.cloud(XYZ + np.float32(0.5)))
+    assert client.ask(CLICKS[:1] + np.float32(0.5), session="s").code == Code.OK
+    display.after_click(CLICKS[0] + np.float32(0.5))
+    earlier = [client.cloud(XYZ, RGB) for _ in range(2)]
+    for cloud in earlier:
+        cloud.header.stamp.sec -= 60
+        client.send(cloud)
+    client.check_refused(Code.SESSION_LOST, "no longer retained", CLICKS[:1], session="s")
+    shown = display.after_click(CLICKS[1])
+    assert shown.header == earlier[-1].header
+    (wanted,) = predictor.segment(embedding, [Prompt(CLICKS[1:2])])
+    check_shown(shown, wanted.best())
+    after = client.diagnostics(
+        lambda _, values: int(values["clouds time jumps"]) > int(before["clouds time jumps"])
+    )
+    assert after["clouds missing"] == before["clouds missing"]
+    assert float(after["newest cloud age [s]"]) > 59
 
 
 def test_a_refused_click_is_counted_and_the_object_stays_as_it_was(
