@@ -31,7 +31,7 @@ class Sensor:
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self.sent = 0
-        self.newest = 0  # the row of the message that was sent last
+        self.newest = messages[0]  # that was sent last
 
     def __enter__(self) -> Sensor:
         self._thread.start()
@@ -44,10 +44,9 @@ class Sensor:
     def _run(self) -> None:
         due = time.monotonic()
         while not self._done.wait(max(0.0, due - time.monotonic())):
-            row = self.sent % len(self._messages)
-            msg, now = self._messages[row], time.time_ns()
+            msg, now = self._messages[self.sent % len(self._messages)], time.time_ns()
             msg.header.stamp = Time(sec=now // 10**9, nanosec=now % 10**9)
             self._publish(msg)
-            self.newest = row
+            self.newest = msg
             self.sent += 1
             due = max(due + self._period_s, time.monotonic() - self._period_s)  # no catching up

@@ -55,8 +55,9 @@ from pointsam_ros.refusal import Code  # noqa: E402
 
 SIZES = (3_000, 8_000, 12_000, 20_000, 40_000)  # points of the clouds, about
 SAMPLE_S = 1.0
+SCENE_S = 5.0  # a scene stays so long before the sensor
 REFINEMENTS = 6  # of a session, before the next
-LATE_S = 120.0
+LATE_S = 300.0
 TELL_S = 60.0
 TOPICS = {
     "/pointsam/instances": InstanceArray,
@@ -114,7 +115,8 @@ def soak(
         NodeEndedError: the node ended.
     """
     began = time.monotonic()
-    with Sensor(planner.publish, messages, rate) as sensor, UsageOverTime(pid, SAMPLE_S) as usage:
+    seen = [msg for msg in messages for _ in range(max(1, int(SCENE_S * rate)))]
+    with Sensor(planner.publish, seen, rate) as sensor, UsageOverTime(pid, SAMPLE_S) as usage:
         people = People(planner, sensor, messages)
         told = began
         while (now := time.monotonic()) < began + 60 * minutes:
@@ -165,11 +167,15 @@ def judge(verdict: Verdict, first: Usage, last: Usage, most_growth: float) -> No
 
 @dataclass
 class Habit:
-    """Something that is done every so many seconds."""
+    """Something that is done every so many seconds, not before the last time was answered."""
 
     period_s: float
-    act: Callable[[], None]
+    act: Callable[[], Future | None]
     due: float = 0.0
+    answer: Future | None = None
+
+    def may(self, now: float) -> bool:
+        return now >= self.due and (self.answer is None or self.answer.done())
 
 
 class People:
@@ -179,7 +185,7 @@ class People:
         self._planner = planner
         self._sensor = sensor
         self._messages = messages
-        self._clicks = [clicks_on(msg, 50) for msg in messages]
+        self._clicks = {id(msg): list(clicks_on(msg, 50)) for msg in messages}
         self._rng = Random(0)
         self._sessions = 0
         self._open: list[Future] = []
@@ -200,9 +206,9 @@ class People:
         """Does what is due; takes what has come."""
         now = time.monotonic()
         for habit in self._habits:
-            if now >= habit.due:
+            if habit.may(now):
                 habit.due = max(habit.due + habit.period_s, now)
-                habit.act()
+                habit.answer = habit.act()
         if self._visitor is not None:
             self._visitor.look()
         for future in [it for it in self._open if it.done()]:
@@ -225,44 +231,45 @@ class People:
         if self._visitor is not None:
             self._visitor.leave()
 
-    def _await(self, future: Future) -> None:
+    def _await(self, future: Future) -> Future:
         self.asked += 1
         self._open.append(future)
+        return future
 
     def _request(self, clicks: int = 1, **wishes: Any) -> SegmentPrompts.Request:
         """About the cloud that was sent last."""
-        row = self._sensor.newest
+        known = self._clicks[id(self._sensor.newest)]
         request = SegmentPrompts.Request(**wishes)
-        request.points = [_point(it) for it in self._rng.sample(list(self._clicks[row]), clicks)]
+        request.points = [_point(it) for it in self._rng.sample(known, clicks)]
         request.object_ids = list(range(1, clicks + 1))
         return request
 
-    def _prompt(self) -> None:
+    def _prompt(self) -> Future:
         request = self._request(self._rng.randint(1, 5), multimask=self._rng.random() < 0.5)
         request.return_points = self._rng.random() < 0.3
-        request.header.stamp = self._messages[self._sensor.newest].header.stamp
-        self._await(self._planner.begin(request))
+        request.header.stamp = self._sensor.newest.header.stamp
+        return self._await(self._planner.begin(request))
 
-    def _refine(self) -> None:
+    def _refine(self) -> Future:
         self._sessions += 1
         name = f"session {self._sessions // REFINEMENTS}"
-        self._await(self._planner.begin(self._request(session=name)))
+        return self._await(self._planner.begin(self._request(session=name)))
 
-    def _attach(self) -> None:
-        row = self._rng.randrange(len(self._messages))
-        request = SegmentPrompts.Request(cloud=self._messages[row], session=f"own {self._sessions}")
-        request.points = [_point(self._clicks[row][0])]
-        self._await(self._planner.begin(request))
+    def _attach(self) -> Future:
+        cloud = self._rng.choice(self._messages)
+        request = SegmentPrompts.Request(cloud=cloud, session=f"own {self._sessions}")
+        request.points = [_point(self._clicks[id(cloud)][0])]
+        return self._await(self._planner.begin(request))
 
     def _click(self) -> None:
-        point = _point(self._clicks[self._sensor.newest][0])
+        point = _point(self._clicks[id(self._sensor.newest)][0])
         self._planner.click(PointStamped(header=Header(frame_id="sensor"), point=point))
 
-    def _start_over(self) -> None:
-        self._planner.reset_clicks()
+    def _start_over(self) -> Future:
+        return self._planner.reset_clicks()
 
-    def _propose(self) -> None:
-        self._await(self._planner.propose(ProposeInstances.Goal(max_instances=50)))
+    def _propose(self) -> Future:
+        return self._await(self._planner.propose(ProposeInstances.Goal(max_instances=50)))
 
     def _come_or_go(self) -> None:
         if self._visitor is None:

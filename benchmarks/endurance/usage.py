@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from statistics import median_low
 
-WARM_UP_SHARE = 1 / 6  # of the time
+WARM_UP_SHARE = 1 / 4  # of the time: sessions fill, and the allocator sees its worst
 END_SHARE = 0.1  # of the samples after it: so many at either end make a median
 SHARED = "/dev/shm/"
 
