@@ -30,6 +30,7 @@ from pointsam_model.prompt import STABILITY_OFFSET, Prediction, stability_of
 from pointsam_model.suppression import overlaps, suppress, to_device, to_host
 from pointsam_model.voting import AGREE, SURE, decode_clicks
 
+OVERLAPS_AT_ONCE = 512  # masks compared with all others: about as long as a decoder batch
 CLICKS = 3  # of those that agree, the leader's among them, spread over the object
 LEAST = 1e-3  # rank of a mask that is no good: weights must be above 0
 POINTS_A_CLICK = 8  # kept points for each click, at least: small clouds get fewer
@@ -150,10 +151,11 @@ class _Work:
         Returns:
             logits (k, l), the mean of the masks that agree, and clicks (k, CLICKS) on them.
         """
-        masks = rough.logits > 0
-        overlap = overlaps(masks, masks, self.weight)
+        overlap = self._overlaps(rough.logits > 0, self.weight)
         rank = rough.rank * self._consent(rough, overlap >= AGREE)
+        self._go_on()
         rows = suppress(overlap, rank, AGREE)[: self.config.max_instances]
+        self._go_on()
         votes = torch.where(overlap[rows] >= AGREE, rank, 0.0)
         logits = (votes / votes.sum(1, keepdim=True)) @ rough.logits.clamp(-SURE, SURE)
         usable = (votes > 0) & (logits[:, rough.click] > 0)
@@ -176,7 +178,7 @@ class _Work:
         rank = scores * stability_of(logits, counts)
         some = (logits > 0).any(1)
         logits, scores, rank = logits[some], scores[some], rank[some]
-        overlap = overlaps(logits > 0, logits > 0, counts)
+        overlap = self._overlaps(logits > 0, counts)
         stay = suppress(overlap, rank, self.config.nms_iou)
         return Prediction(self.embedding, logits[stay], scores[stay])
 
@@ -210,6 +212,14 @@ class _Work:
         clicks = clicks[:, None].expand_as(scores)
         rank = (scores * stability).clamp_min(LEAST)
         return _RoughMasks(logits[good], rank[good], clicks[good])
+
+    def _overlaps(self, masks: Tensor, weight: Tensor) -> Tensor:
+        """IoU (c, c) of masks (c, l) with each other."""
+        parts = []
+        for some in masks.split(OVERLAPS_AT_ONCE):
+            self._go_on()
+            parts.append(overlaps(some, masks, weight))
+        return torch.cat(parts)
 
     def _prompt_points(self) -> int:
         """Points of all patches that a mask prompt looks at."""
