@@ -7,12 +7,13 @@ A camera goes around generated tabletops, 5 clouds a second, while one object is
 Tracking: masks are the true ones, faulty ones (the true ones with errors as segmentation makes
 them), and the proposals of a checkpoint. Beside the tracker stands what these masks would give if
 every id were right. Following: objects are prompted in the first cloud with up to 5 clicks, as a
-user would until the mask is good, and followed from there.
+user would until the mask is good, and followed from there; MOTA and IDF1 of these count the
+prompted objects in the later clouds.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from random import Random
 from typing import Annotated, Any
@@ -25,12 +26,21 @@ from rich.progress import track
 from rich.table import Table
 
 from benchmarks.tracking_sequences import MovingCloud, faulty_masks, moving_sequence, true_masks
-from pointsam_model import Cloud, Embedding, Predictor, ProposalGenerator, load_model
+from pointsam_model import (
+    Cloud,
+    Embedding,
+    Follower,
+    Instance,
+    Prediction,
+    Predictor,
+    Prompt,
+    ProposalGenerator,
+    Tracker,
+    load_model,
+)
 from pointsam_model.evaluation import LabelledCloud, evaluate_cloud, iou
+from pointsam_model.evaluation.data import IGNORED
 from pointsam_model.evaluation.tracking import TrackedCloud, TrackingResult, evaluate_tracking
-from pointsam_model.prompt import Prompt
-from pointsam_model.tracking import Tracker
-from pointsam_model.tracking_follow import Follower
 
 CLICKS = 5
 GOOD = 0.7  # IoU of a mask that a user goes on with
@@ -58,11 +68,13 @@ def main(
         }
         if seed < proposed:
             kinds["proposed"] = [generator.generate(Cloud(it.xyz, it.rgb)) for it in sequence]
-        if seed < followed:
-            embeddings = [predictor.embed(Cloud(it.xyz, it.rgb)) for it in sequence]
-            outcomes += _followed(predictor, sequence, embeddings)
         for name, masks in kinds.items():
             tracked.setdefault(name, []).append(_tracked(sequence, masks))
+        if seed < followed:
+            embeddings = [predictor.embed(Cloud(it.xyz, it.rgb)) for it in sequence]
+            became, result = _followed(predictor, sequence, embeddings)
+            outcomes += became
+            tracked.setdefault("followed", []).append(result)
     Console().print(_tracking_table(tracked))
     if outcomes:
         Console().print(_following_table(outcomes))
@@ -81,38 +93,73 @@ def _tracked(sequence: Sequence[MovingCloud], masks: Sequence[Sequence[Any]]) ->
 
 def _followed(
     predictor: Predictor, sequence: Sequence[MovingCloud], embeddings: Sequence[Embedding]
-) -> list[str]:
-    """What became of each object in each cloud after the first in which it can be seen."""
-    first = LabelledCloud(sequence[0].xyz, sequence[0].rgb, sequence[0].label, "", 1, 1)
-    outcomes = []
+) -> tuple[list[str], TrackingResult]:
+    """Prompts objects in the first cloud and follows those whose mask is good.
+
+    Returns:
+        What became of each in each later cloud, and the same as tracks: truth is these objects, and
+        all else is background.
+    """
+    prompted = _prompted(predictor, sequence[0], embeddings[0])
+    followers = {
+        label: Follower(prediction, sequence[0].stamp_s, sequence[0].transform)
+        for label, prediction in prompted.items()
+    }
+    outcomes, clouds = [], []
+    for cloud, embedding in zip(sequence[1:], embeddings[1:], strict=True):
+        found = _seen(followers, predictor, cloud, embedding)
+        lost = {label for label, it in followers.items() if it.lost(cloud.stamp_s)}
+        outcomes += [_outcome(cloud, label, found.get(label), label in lost) for label in followers]
+        truth = np.where(np.isin(cloud.label, [*followers, IGNORED]), cloud.label, 0)
+        clouds.append(TrackedCloud(truth, {label: it.indices for label, it in found.items()}))
+    return [outcome for outcome in outcomes if outcome], evaluate_tracking(clouds)
+
+
+def _prompted(
+    predictor: Predictor, cloud: MovingCloud, embedding: Embedding
+) -> dict[int, Prediction]:
+    """The good masks of a cloud's objects, each after as few clicks as it takes."""
+    first = LabelledCloud(cloud.xyz, cloud.rgb, cloud.label, "", 1, 1)
+    good = {}
     for result in evaluate_cloud(predictor, first, CLICKS):
-        good = next((k for k, value in enumerate(result.ious, 1) if value >= GOOD), None)
-        if good is None:
+        needed = next((k for k, value in enumerate(result.ious, 1) if value >= GOOD), None)
+        if needed is None:
             continue
-        rows, labels = (np.array(column) for column in zip(*result.clicks[:good], strict=True))
-        (prediction,) = predictor.segment(embeddings[0], [Prompt(first.xyz[rows], labels)])
-        if iou(prediction.masks[0], first.label == result.label, first.counted) < GOOD:
-            continue
-        follower = Follower(prediction, sequence[0].stamp_s, sequence[0].transform)
-        for cloud, embedding in zip(sequence[1:], embeddings[1:], strict=True):
-            outcomes.append(_outcome(follower, predictor, cloud, embedding, result.label))
-    return [outcome for outcome in outcomes if outcome]
+        rows, labels = (np.array(column) for column in zip(*result.clicks[:needed], strict=True))
+        (prediction,) = predictor.segment(embedding, [Prompt(first.xyz[rows], labels)])
+        if iou(prediction.masks[0], first.label == result.label, first.counted) >= GOOD:
+            good[result.label] = prediction
+    return good
 
 
-def _outcome(
-    follower: Follower, predictor: Predictor, cloud: MovingCloud, embedding: Embedding, label: int
-) -> str:
+def _seen(
+    followers: Mapping[int, Follower],
+    predictor: Predictor,
+    cloud: MovingCloud,
+    embedding: Embedding,
+) -> dict[int, Instance]:
+    """The followed objects that are found in a cloud, asked for in one batch."""
+    place = cloud.stamp_s, cloud.transform
+    prompts = {
+        label: prompt
+        for label, it in followers.items()
+        if (prompt := it.prompt(embedding, *place)) is not None
+    }
+    answers = predictor.segment(embedding, list(prompts.values()))
+    seen = {
+        label: followers[label].see(answer, *place)
+        for label, answer in zip(prompts, answers, strict=True)
+    }
+    return {label: instance for label, instance in seen.items() if instance is not None}
+
+
+def _outcome(cloud: MovingCloud, label: int, instance: Instance | None, is_lost: bool) -> str:
     """What `_following_table` counts; "" where there was nothing to find and nothing was."""
-    instance = None
-    prompt = follower.prompt(embedding, cloud.stamp_s, cloud.transform)
-    if prompt is not None:
-        (prediction,) = predictor.segment(embedding, [prompt])
-        instance = follower.see(prediction, cloud.stamp_s, cloud.transform)
     truth: NDArray[np.bool_] = cloud.label == label
     if instance is None:
         if not truth.any():
             return ""
-        return "lost" if follower.lost(cloud.stamp_s) else "not seen"
+        return "lost" if is_lost else "not seen"
     mask = np.zeros(len(truth), bool)
     mask[instance.indices] = True
     covered = iou(mask, truth, cloud.label >= 0)

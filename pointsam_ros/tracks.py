@@ -99,7 +99,7 @@ class Tracks:
     def with_followed(self, cloud: StoredCloud, found: Sequence[Found]) -> list[Found]:
         """These, and the followed objects that were seen in this cloud and are not among them."""
         known = {it.id for it in found}
-        seen = [it.found for it in self._followed.values() if it.session.cloud is cloud]
+        seen = self._seen_in(cloud) if self.enabled else []
         return _best_first([*found, *(it for it in seen if it.id not in known)])
 
     def prompted(
@@ -160,8 +160,7 @@ class Tracks:
                 it.found = Found(known, it.object_id, _with_box(instance))
         lost = [known for known, it in self._followed.items() if it.follower.lost(place.stamp_s)]
         self._lose(lost, f"not seen for more than tracking.keep_s = {self._settings.keep_s:g} s")
-        seen = [it.found for it in self._followed.values() if it.session.cloud is cloud]
-        return _best_first(seen)
+        return _best_first(self._seen_in(cloud))
 
     def release(self, ids: Sequence[int]) -> tuple[list[int], StoredCloud | None]:
         """Follows objects no longer.
@@ -239,6 +238,9 @@ class Tracks:
     def _settings(self) -> TrackingSettings:
         return self._config().tracking
 
+    def _seen_in(self, cloud: StoredCloud) -> list[Found]:
+        return [it.found for it in self._followed.values() if it.session.cloud is cloud]
+
     def _object_id(self, known: int) -> int:
         it = self._followed.get(known)
         return it.object_id if it else 0
@@ -273,7 +275,8 @@ class Tracks:
             if self._ids.worlds != self._world:
                 self._world = self._ids.worlds
                 self._lose(list(self._followed), "the clouds' time or coordinate frame changed")
-        self._tally.unrecognisable("")
+        if not cloud.attached:
+            self._tally.unrecognisable("")
         return found
 
     def _lose(self, ids: Sequence[int], why: str) -> None:
