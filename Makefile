@@ -39,7 +39,7 @@ tests: setup ## Run the tests only
 bench: setup ## Measure speed beside the published way
 	@$(ENTER) python -m benchmarks.run $(BENCH_ARGS)
 
-bench-gpu: setup ## Check and time the CUDA kernels on this machine's GPU
+bench-gpu: setup ## Check and time kernels, network and node on this machine's GPU
 	@$(ENTER) python -m benchmarks.gpu $(BENCH_ARGS)
 
 format: setup ## Rewrite the sources in the project's format

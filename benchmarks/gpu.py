@@ -1,7 +1,8 @@
-"""`make bench-gpu`: checks and times the CUDA kernels on this machine's GPU.
+"""`make bench-gpu`: checks and times the CUDA kernels, the network and the node on this GPU.
 
-Beside them plain PyTorch on the same chip, and fpsample and SciPy's tree on the machine's CPU. The
-numbers go to benchmarks/results/.
+The network's part is told in `gpu_network`, the node's in `ros_prompt`. Beside the kernels stand
+plain PyTorch on the same chip, and fpsample and SciPy's tree on the machine's CPU. The numbers go
+to benchmarks/results/.
 
 Every work is first checked against plain PyTorch, then timed: medians over many repeats, device
 events, random clouds made anew. Contenders take turns, so that whatever else the machine does meets
@@ -31,10 +32,16 @@ from rich.table import Table
 from torch import Tensor
 
 from benchmarks.clouds import surface_cloud
+from benchmarks.gpu_network import CASES, Case, Effort, NetworkTiming, measure_network
+from benchmarks.machine import machine
+from benchmarks.tables import ros_table
 from pointsam_model.layout import FLOAT32, CloudLayout, PointField
 from pointsam_model.ops import cpu, torch_ops
 
 RESULTS = Path(__file__).parent / "results"
+PARTS = ("kernels", "network", "ros")
+WIDTH = 160
+CLICK_GOAL_MS = 8.0
 FARTHEST_M = 1e9
 Timer = Callable[[Callable[[], Any]], float]
 
@@ -66,8 +73,11 @@ class Timing:
 
 def main(
     output: Annotated[Path, typer.Option(help="folder of the numbers")] = RESULTS,
+    only: Annotated[str, typer.Option(help="kernels, network or ros; empty: all")] = "",
 ) -> None:
-    """Checks and times the kernels on a GPU."""
+    """Checks and times kernels, network and node on a GPU."""
+    if only not in ("", *PARTS):
+        raise typer.BadParameter(f"{only!r}; it takes {', '.join(PARTS)}", param_hint="--only")
     if not torch.cuda.is_available():
         raise SystemExit("no NVIDIA GPU here (torch.cuda.is_available() is false)")
     from pointsam_model.ops import kernel_ops
@@ -75,17 +85,57 @@ def main(
     started = datetime.now(timezone.utc)
     device = torch.device("cuda")
     report: dict[str, Any] = {"date": started.isoformat(timespec="seconds"), **_machine(device)}
-    timings = measure(kernel_ops, device, Sizes(), _event_ms)
     console = Console()
+    if console.width < WIDTH:
+        console.width = WIDTH  # a table that breaks its lines is none
     console.print(f"{report['chip']}, torch {report['torch']}, CuPy {report['cupy']}")
-    console.print(_table(timings))
-    report["kernels"] = [asdict(timing) for timing in timings]
+    wrong: list[str] = []
+    with console.status("") as status:
+        if only in ("", "kernels"):
+            status.update("kernels")
+            timings = measure(kernel_ops, device, Sizes(), _event_ms)
+            console.print(_table(timings))
+            report["kernels"] = [asdict(timing) for timing in timings]
+            wrong += [timing.work for timing in timings if not timing.right]
+        if only in ("", "network"):
+            rows = network(device, CASES, Effort(), Sizes().image, _event_ms, status.update)
+            console.print(network_table(rows))
+            report["network"] = [asdict(row) for row in rows]
+            wrong += [row.work for row in rows if not row.right]
+        if only in ("", "ros"):
+            report["ros"] = _through_dds(console, status.update)
     output.mkdir(parents=True, exist_ok=True)
     file = output / f"{started:%Y-%m-%dT%H%M%S}-gpu.json"
     file.write_text(json.dumps(report, indent=1) + "\n")
     console.print(f"numbers: {file}", soft_wrap=True)
-    if not all(timing.right for timing in timings):
-        raise SystemExit("some results differ from plain PyTorch's: see the table")
+    if wrong:
+        raise SystemExit(f"some results are not what they should be: {'; '.join(wrong)}")
+
+
+def network(
+    device: torch.device,
+    cases: tuple[Case, ...],
+    effort: Effort,
+    image: tuple[int, int],
+    timer: Timer,
+    say: Callable[[str], None],
+) -> list[NetworkTiming]:
+    """Times the network on a cloud of each case and on a message of an image's size."""
+    per_ms = _copied_bytes_per_ms(device, timer)
+    return measure_network(device, cases, effort, timer, per_ms, _message(*image), say)
+
+
+def _through_dds(console: Console, say: Callable[[str], None]) -> dict[str, Any] | None:
+    """A click on the node's GPU, at the client; None where there is no ROS."""
+    try:
+        from benchmarks.ros_prompt import measure_ros
+    except ImportError as error:
+        console.print(f"no click through DDS: {error}")
+        return None
+    answer = measure_ros(5, 50, "bfloat16", say, device="cuda")
+    console.print(ros_table([answer]))
+    console.print(f"a click: {1e3 * answer.prompt:.2f} ms at the client; goal {CLICK_GOAL_MS:g} ms")
+    return {**asdict(answer), "embedding": answer.embedding, "goal_ms": CLICK_GOAL_MS}
 
 
 def measure(kernels: Any, device: torch.device, sizes: Sizes, timer: Timer) -> list[Timing]:
@@ -266,15 +316,32 @@ def _table(timings: list[Timing]) -> Table:
     return table
 
 
+def network_table(timings: list[NetworkTiming]) -> Table:
+    """Ours, goal, floors, and how many times faster than the other ways."""
+    table = Table(title="network, bfloat16 [ms]")
+    for name in ("work", "ours", "goal", "arithmetic", "memory", "no graphs", "compared", "right"):
+        table.add_column(name, justify="left" if name == "work" else "right")
+    for it in timings:
+        beside = [
+            "" if other is None else f"{other:.2f} ({other / it.graphs_ms:.1f}x)"
+            for other in (it.layers_ms, it.compared_ms)
+        ]
+        floors = ["" if it is None else f"{it:.3f}" for it in (it.arithmetic_ms, it.memory_ms)]
+        goal = "" if it.goal_ms is None else f"{it.goal_ms:g}"
+        right = "yes" if it.right else "no"
+        table.add_row(it.work, f"{it.graphs_ms:.3f}", goal, *floors, *beside, right)
+    return table
+
+
 def _machine(device: torch.device) -> dict[str, Any]:
     properties = torch.cuda.get_device_properties(device)
     return {
+        **machine(),
         "chip": properties.name,
         "multiprocessors": properties.multi_processor_count,
         "memory_gib": round(properties.total_memory / 2**30, 1),
         "cuda": torch.version.cuda,
         "driver": _driver(),
-        "torch": torch.__version__,
         "cupy": next(filter(None, map(_version, ("cupy-cuda12x", "cupy-cuda13x", "cupy"))), None),
     }
 

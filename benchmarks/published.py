@@ -4,7 +4,8 @@ Written from the description of the published implementation, apart from `points
 the same weights: distances are dense matrices, layers run as they are drawn (no linear layer is
 split or moved before the interpolation), all points of all patches go through the PointNet at once,
 and a click embeds its cloud anew. Nothing is made slower than that: attention is PyTorch's fused
-kernel where the published encoder's is, centres come from the same library's sampler as ours.
+kernel where the published encoder's is, centres come from the same sampler as ours. It runs where
+its weights are.
 """
 
 from __future__ import annotations
@@ -13,11 +14,11 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import fpsample
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from pointsam_model import ops
 from pointsam_model.config import ModelConfig
 
 
@@ -41,7 +42,7 @@ class PublishedPointSAM:
     """Point-SAM with EVA02 blocks (tiny, large) as published.
 
     Args:
-        weights: a checkpoint's tensors by name, float32 on the CPU.
+        weights: a checkpoint's tensors by name, float32, on one device.
         config: the network's shape.
     """
 
@@ -56,8 +57,7 @@ class PublishedPointSAM:
         self, coords: Tensor, features: Tensor, num_patches: int, patch_size: int
     ) -> EmbeddedCloud:
         """Patches, PointNet and transformer: coords (n, 3), features (n, f) of one cloud."""
-        start = fpsample.fps_sampling(coords.numpy(), num_patches, start_idx=0)
-        centers = coords[torch.from_numpy(start.astype("int64"))]
+        centers = coords[ops.farthest_points(coords, num_patches)]
         groups = _distances(centers, coords).topk(patch_size, largest=False).indices
         offsets = coords[groups] - centers[:, None]
         points = torch.cat([offsets, features[groups]], -1)

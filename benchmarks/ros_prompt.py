@@ -59,14 +59,16 @@ class RosResult:
         return self.first_mask - self.prompt
 
 
-def measure_ros(clouds: int, prompts: int, dtype: str, say: Callable[[str], None]) -> RosResult:
+def measure_ros(
+    clouds: int, prompts: int, dtype: str, say: Callable[[str], None], device: str = "cpu"
+) -> RosResult:
     """Publishes `clouds` clouds to the node with tiny's weights, and asks `prompts` times on each.
 
     Raises:
         RuntimeError: the node ends, or does not answer within a minute.
     """
     with TemporaryDirectory() as folder:
-        parameters = {"model.preset": "tiny", "model.dtype": dtype, "model.device": "cpu"}
+        parameters = {"model.preset": "tiny", "model.dtype": dtype, "model.device": device}
         shipped = (WEIGHTS / "tiny.safetensors").exists()
         if not shipped:
             file = Path(folder) / "random.safetensors"

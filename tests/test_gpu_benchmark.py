@@ -1,13 +1,18 @@
-"""The benchmark of the kernels measures every work and sees wrong results; a GPU is only faster."""
+"""The benchmark of the GPU measures every work and sees wrong results; a GPU is only faster."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import pytest
 import torch
 from kernel_shim import KernelsOnCpu
 
-from benchmarks.gpu import Sizes, _clock_ms, main, measure
+from benchmarks.gpu import Sizes, _clock_ms, main, measure, network, network_table
+from benchmarks.gpu_network import Case, Effort
+from benchmarks.network import Size
 
+TINY = Path(__file__).parent / "fixtures" / "tiny" / "config.json"
 SMALL = Sizes((12, 20), ((400, 60), (200, 40)), (300, 20, 16), 3, repeats=2, plain_repeats=1)
 
 
@@ -36,3 +41,18 @@ def test_a_wrong_row_shows() -> None:
 def test_without_a_gpu_the_command_says_so() -> None:
     with pytest.raises(SystemExit, match="no NVIDIA GPU"):
         main()
+
+
+def test_every_work_of_the_network_is_checked_and_timed_beside_the_published_way() -> None:
+    cases = Case(str(TINY), Size(600, 40, 24), (1.0, 2.0, 3.0)), Case("tiny", Size(900, 60, 24))
+    effort = Effort(repeats=2, published_repeats=1, product=64, prompts=20)
+    said: list[str] = []
+    timings = network(torch.device("cpu"), cases, effort, (30, 40), _clock_ms, said.append)
+    assert len(timings) == 3 * len(cases) + 2
+    assert all(timing.right for timing in timings), timings
+    assert all(timing.graphs_ms > 0 for timing in timings)
+    for timing in timings[:3]:
+        assert timing.arithmetic_ms and timing.memory_ms and timing.compared_ms
+    assert [timing.goal_ms for timing in timings[:3]] == [1.0, 2.0, 3.0]
+    assert any("proposals" in it for it in said)
+    assert network_table(timings).row_count == len(timings)
