@@ -19,24 +19,20 @@ from typing import Any, Protocol, TypeVar
 from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
-from rclpy.subscription import Subscription
 from rclpy.task import Future as RosFuture
-from sensor_msgs.msg import PointCloud2
 
 from pointsam_model import free_device_memory
-from pointsam_model.errors import CancelledError, CloudError, PointSamError
+from pointsam_model.errors import CancelledError, PointSamError
 from pointsam_ros.answers import Answer
 from pointsam_ros.clicks import ClickTopics
-from pointsam_ros.cloud_store import CloudStore, StoredCloud
 from pointsam_ros.config import NodeConfig
 from pointsam_ros.diagnostics import Diagnostics, memory_values
-from pointsam_ros.gaps import Gaps
-from pointsam_ros.health import Clouds, State, health
+from pointsam_ros.health import State, health
 from pointsam_ros.loaded import Loaded, check, load
 from pointsam_ros.namesakes import namesakes
 from pointsam_ros.outputs import Outputs
 from pointsam_ros.parameters import Parameters
-from pointsam_ros.points_topic import subscribe
+from pointsam_ros.points_topic import PointsTopic
 from pointsam_ros.process import WorkNode, run
 from pointsam_ros.prompt_service import PromptService
 from pointsam_ros.propose_action import ProposeAction
@@ -96,14 +92,12 @@ class SegmentNode(WorkNode):
         self._diagnostics = Diagnostics(self, self.tally, self._health, self._more_values)
         self._lookup = lookup_for(self)
         self.transforms = TransformWait(self, self._lookup)
-        self._clouds = CloudStore(self.resolve_topic_name("~/points"))
-        self._gaps = Gaps()
+        self._points = PointsTopic(self, self.tally, self._lookup, self._offer_newest)
         self._next_refusal_logged = 0.0
         self._open = ExitStack()
         self._switch = threading.Lock()  # the model comes from the worker's thread, and goes here
         self._worker: Worker | None = None
         self._loaded: Loaded | None = None
-        self._subscription: Subscription | None = None
         # Open for good: whoever asks is told, and no answer is lost behind a closed door.
         self._doors = (
             PromptService(self),
@@ -117,23 +111,21 @@ class SegmentNode(WorkNode):
         """The parameters as they are now."""
         return self.parameters.config
 
+    def now_ns(self) -> int:
+        """The node's time [ns]: of the wall, or simulated."""
+        return int(self.get_clock().now().nanoseconds)
+
     def _health(self) -> State:
         """The state; once ready, also whether clouds come, in this node's time, and answers too."""
-        gaps, age = self._gaps, self._newest_age_s()
-        clouds = Clouds(self._clouds.topic, age, gaps.recent, gaps.losses_told)
-        return health(self.state, clouds, self.tally, self.config, namesakes(self))
+        return health(self.state, self._points.seen(), self.tally, self.config, namesakes(self))
 
     def _more_values(self) -> dict[str, str]:
         """What the diagnostics tell beside the tally."""
-        loaded, age = self._loaded, self._newest_age_s()
+        loaded, age = self._loaded, self._points.seen().age_s
         return {
             "newest cloud age [s]": "" if age is None else f"{age:.2f}",
             **memory_values(loaded.memory() if loaded else None),
         }
-
-    def _newest_age_s(self) -> float | None:
-        newest = self._clouds.newest()
-        return None if newest is None else newest.age_s(self._now_ns())
 
     # Lifecycle, in the order of a life.
 
@@ -165,9 +157,7 @@ class SegmentNode(WorkNode):
             lambda: self._load(worker, previous), then=lambda it: self._on_loaded(worker, it)
         )
         loading.add_done_callback(lambda it: self._on_load_failed(worker, it))
-        self._subscription = subscribe(
-            self, self.config.points.qos, self._on_cloud, self.tally, self._gaps
-        )
+        self._points.open()
         return super().on_activate(state)
 
     @logged
@@ -213,15 +203,11 @@ class SegmentNode(WorkNode):
 
     def _end_work(self, why: str) -> None:
         self.tally.watcher = None
-        if self._subscription is not None:
-            self.destroy_subscription(self._subscription)
-            self._subscription = None
         if self._worker is not None:
             self._worker.stop(lambda: Refusal(Code.NOT_READY, why))
         with self._switch:
             self._loaded = None
-        self._clouds.clear()
-        self._gaps.restart()
+        self._points.close()
 
     # The model.
 
@@ -232,8 +218,8 @@ class SegmentNode(WorkNode):
             raise CancelledError("the node was deactivated before its model was loaded")
         return load(
             lambda: self.config,
-            self._clouds,
-            self._now_ns,
+            self._points.store,
+            self.now_ns,
             self._lookup,
             self.tally,
             self.get_logger().debug,
@@ -247,7 +233,7 @@ class SegmentNode(WorkNode):
                 return
             self._loaded = loaded
             self.state = READY
-        self.get_logger().info(f"ready: clouds from {self._clouds.topic}")
+        self.get_logger().info(f"ready: clouds from {self._points.store.topic}")
         self._offer_newest()
 
     def _on_load_failed(self, worker: Worker, loading: Future) -> None:
@@ -277,25 +263,6 @@ class SegmentNode(WorkNode):
         timer = self.create_timer(FREE_POLL_S, look, clock=steady)
 
     # Clouds.
-
-    def _on_cloud(self, msg: PointCloud2) -> None:
-        self.tally.cloud("received")
-        try:
-            cloud = StoredCloud.from_msg(msg, self._now_ns(), self.config.limits)
-        except CloudError as error:
-            self.tally.refused(str(error))
-            self.get_logger().warning(f"cloud refused: {error}", throttle_duration_sec=5.0)
-            return
-        self.tally.cloud("missing", self._gaps.came(cloud.stamp_ns))
-        if self._clouds.add(cloud, self.config.clouds.retain):
-            self.get_logger().warning(
-                "the clouds' time jumped back: those of the time to come are forgotten, and "
-                "sessions on them are lost"
-            )
-            self.tally.cloud("time jumps")
-            self._gaps.restart()
-            self._lookup.forget()
-        self._offer_newest()
 
     def _offer_newest(self) -> None:
         """Leaves the newest cloud to the worker, for when nobody asks for anything."""
@@ -408,9 +375,6 @@ class SegmentNode(WorkNode):
     def _on_unexpected(self, error: BaseException) -> None:
         self.tally.failure(str(error))
         self.get_logger().error(f"unexpected, the node goes on:\n{_trace(error)}")
-
-    def _now_ns(self) -> int:
-        return int(self.get_clock().now().nanoseconds)
 
 
 def _trace(error: BaseException) -> str:
