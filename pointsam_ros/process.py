@@ -19,6 +19,7 @@ from rclpy.logging import get_logger
 from rclpy.signals import SignalHandlerOptions
 
 from pointsam_model.errors import ConfigError
+from pointsam_ros.allocator import return_freed_memory
 
 # The model's thread needs the interpreter between any two operations of the network. With Python's
 # 5 ms it would wait so long for each while clouds and requests keep the executor's thread busy.
@@ -58,6 +59,7 @@ def run(make_nodes: Callable[[], Sequence[WorkNode]], args: list[str] | None = N
     status is 0 after a signal, 1 after a failure, of which the log tells the reason.
     """
     sys.setswitchinterval(SWITCH_S)
+    return_freed_memory()
     status = _spin(make_nodes, args)
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError):  # nobody reads any more, or the disk is full
