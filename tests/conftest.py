@@ -20,6 +20,16 @@ os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
 os.environ["FASTRTPS_DEFAULT_PROFILES_FILE"] = str(ROOT / "config" / "fastdds_large_clouds.xml")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def no_shared_memory_is_left() -> Iterator[None]:
+    """Nodes that tests kill leave their segments behind: gigabytes, after a few runs."""
+    from shared_memory import remove_abandoned, segments
+
+    before = segments()
+    yield
+    remove_abandoned(segments() - before)
+
+
 @pytest.fixture(scope="module")
 def domain() -> int:
     """A ROS domain for the module's shared node."""
