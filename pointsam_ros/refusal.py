@@ -34,6 +34,22 @@ class Refusal(Exception):
         self.message = message
 
 
+def forget_frames(error: BaseException) -> None:
+    """Lets go of the frames that an error, and what caused it, came through.
+
+    Frames hold clouds and sessions, and through the future of an answer also the error that holds
+    them: such circles stay until Python's collector comes, which is rare beside a large model.
+    """
+    known: set[int] = set()
+    told: list[BaseException | None] = [error]
+    while told:
+        one = told.pop()
+        if one is not None and id(one) not in known:
+            known.add(id(one))
+            one.__traceback__ = None
+            told += [one.__cause__, one.__context__]
+
+
 def refusal_of(error: BaseException) -> Refusal:
     """The refusal that tells a client of `error`; FAILED where nobody foresaw it."""
     if isinstance(error, Refusal):

@@ -36,7 +36,7 @@ from pointsam_ros.points_topic import PointsTopic
 from pointsam_ros.process import WorkNode, run
 from pointsam_ros.prompt_service import PromptService
 from pointsam_ros.propose_action import ProposeAction
-from pointsam_ros.refusal import Code, Refusal, refusal_of
+from pointsam_ros.refusal import Code, Refusal, forget_frames, refusal_of
 from pointsam_ros.release_service import ReleaseService
 from pointsam_ros.tally import Tally
 from pointsam_ros.timing_topics import TimingTopics
@@ -354,7 +354,10 @@ class SegmentNode(WorkNode):
             self.tally.took("publish", time.perf_counter() - started)
 
     def refused(self, error: Exception, what: str) -> Refusal:
-        """Counts why `what` (a request, a goal, a click) is not answered; logs it, but no flood."""
+        """Counts why `what` (a request, a goal, a click) is not answered; logs it, but no flood.
+
+        The error's traceback is gone afterwards.
+        """
         refusal = refusal_of(error)
         self.tally.request(refusal.code)
         if refusal.code == Code.FAILED:
@@ -363,6 +366,7 @@ class SegmentNode(WorkNode):
         elif time.monotonic() >= self._next_refusal_logged:
             self._next_refusal_logged = time.monotonic() + REFUSAL_LOGGED_S
             self.get_logger().info(f"{what} refused, {refusal.code.name}: {refusal.message}")
+        forget_frames(error)
         return refusal
 
     def _not_ready(self) -> str:

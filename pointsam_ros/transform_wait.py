@@ -10,6 +10,7 @@ from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.clock import Clock, ClockType
 from rclpy.task import Future as RosFuture
 
+from pointsam_ros.refusal import forget_frames
 from pointsam_ros.transforms import Lookup, MissingTransform, found
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ class TransformWait:
             return await self._node.ask(job, then)
         except MissingTransform as missing:
             await self._until_known(missing)
+            forget_frames(missing)
         return await self._node.ask(job, then)
 
     async def _until_known(self, missing: MissingTransform) -> None:
