@@ -5,23 +5,18 @@ from __future__ import annotations
 import ctypes
 import os
 
-M_ARENA_MAX, M_MMAP_THRESHOLD = -8, -3  # of malloc.h
+M_MMAP_THRESHOLD = -3  # of malloc.h
 LARGE_BYTES = 4 * 2**20
+VARIABLE = "MALLOC_MMAP_THRESHOLD_"
 
 
 def return_freed_memory() -> None:
-    """Has freed memory go back to the system; without effect where the C library is not glibc.
+    """Has large freed blocks go back to the system at once; only glibc needs and takes that.
 
-    By itself glibc takes ever larger blocks from heaps, of which each thread has its own; what is
-    retained between them (clouds, embeddings, sessions) keeps the freed ones from going back. The
-    environment's MALLOC_ARENA_MAX and MALLOC_MMAP_THRESHOLD_ win.
+    By itself glibc soon takes blocks of up to 32 MiB from its heaps, where what is retained between
+    them (clouds, embeddings, sessions) keeps the freed ones from going back. What the environment's
+    MALLOC_MMAP_THRESHOLD_ says wins.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is None:
-        return
-    for variable, parameter, value in (
-        ("MALLOC_ARENA_MAX", M_ARENA_MAX, 1),
-        ("MALLOC_MMAP_THRESHOLD_", M_MMAP_THRESHOLD, LARGE_BYTES),
-    ):
-        if variable not in os.environ:
-            mallopt(parameter, value)
+    if mallopt is not None and VARIABLE not in os.environ:
+        mallopt(M_MMAP_THRESHOLD, LARGE_BYTES)
