@@ -88,7 +88,10 @@ def _attempt(
         return None
     answer = sent.result().get_result_async()
     rclpy.spin_until_future_complete(node, answer, timeout_sec=timeout_s)
-    return answer.result().result if answer.done() else None
+    if not answer.done():
+        sent.result().cancel_goal_async()  # else the node would work on what nobody waits for
+        return None
+    return answer.result().result
 
 
 def _print_progress(message: ProposeInstances.Impl.FeedbackMessage) -> None:

@@ -12,6 +12,7 @@ from pointsam_ros.gaps import Recent
 from pointsam_ros.tally import Tally
 
 FUTURE_S = 1.0  # clocks of two machines may differ so much before somebody should look
+FAILURE_TOLD_S = 60.0
 OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
 
 
@@ -59,6 +60,8 @@ def health(
 
 
 def _complaints(clouds: Clouds, tally: Tally, config: NodeConfig) -> Iterator[State]:
+    if reason := tally.failed(FAILURE_TOLD_S):
+        yield State(f"something failed less than {FAILURE_TOLD_S:.0f} s ago: {reason}", WARN)
     if reason := tally.unheard():
         yield State(f"no cloud comes: {reason}", WARN)
     if reason := tally.unusable():

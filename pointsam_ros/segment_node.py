@@ -16,6 +16,7 @@ from concurrent.futures import Future
 from contextlib import ExitStack
 from typing import Any, Protocol, TypeVar
 
+import rclpy.utilities
 from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
@@ -58,7 +59,9 @@ FINALIZED = State("the node is finalized", DiagnosticStatus.WARN)
 
 USAGE = """The ROS 2 node pointsam: answers clicks on point clouds with instances.
 
-usage: segment_node [--ros-args [-r ~/points:=TOPIC] [--params-file FILE] [-p NAME:=VALUE ...]]
+usage: segment_node [--ros-args [-r '~/points:=TOPIC'] [--params-file FILE] [-p NAME:=VALUE ...]]
+
+The quotes matter: a shell makes a folder of a bare ~/points.
 
 All parameters, with their units, ranges and defaults: python -m pointsam_ros.config
 """
@@ -233,7 +236,9 @@ class SegmentNode(WorkNode):
                 return
             self._loaded = loaded
             self.state = READY
-        self.get_logger().info(f"ready: clouds from {self._points.store.topic}")
+        topic = self._points.store.topic
+        alone = "" if self.count_publishers(topic) else ", on which nobody publishes yet"
+        self.get_logger().info(f"ready: clouds from {topic}{alone}")
         self._offer_newest()
 
     def _on_load_failed(self, worker: Worker, loading: Future) -> None:
@@ -386,10 +391,14 @@ def _trace(error: BaseException) -> str:
 
 
 def main(args: list[str] | None = None) -> int:
-    """Runs the node until SIGINT or SIGTERM; 0 then, 1 where it cannot start."""
-    if {"-h", "--help"} & set(sys.argv[1:] if args is None else args):
+    """Runs the node until SIGINT or SIGTERM; 0 then, 1 where it cannot start, 2 misused."""
+    given = sys.argv if args is None else ["segment_node", *args]
+    if {"-h", "--help"} & set(given[1:]):
         print(USAGE)
         return 0
+    if stray := rclpy.utilities.remove_ros_args(given)[1:]:
+        print(f"segment_node: {stray[0]!r} is no argument of it\n\n{USAGE}", file=sys.stderr)
+        return 2
     run(lambda: [SegmentNode()], args)
 
 

@@ -279,13 +279,13 @@ class Segmenter:
                 f"request is about {seconds(clicks.stamp_ns)}; send that stamp or zero, or use "
                 "another session name",
             )
-        if not session.cloud.attached and session.cloud not in self._store:
+        newest = self._store.newest()
+        if not session.cloud.attached and newest and session.cloud.stamp_ns > newest.stamp_ns:
             self._sessions.forget(name)
             raise Refusal(
                 Code.SESSION_LOST,
-                f"the cloud of session {name!r}, stamp {seconds(session.cloud.stamp_ns)}, is no "
-                "longer retained; send all clicks again to start it anew, raise clouds.retain, or "
-                "attach the cloud when starting a session",
+                f"the clouds' time has jumped back behind the cloud of session {name!r}, stamp "
+                f"{seconds(session.cloud.stamp_ns)}; send all clicks again to start it anew",
             )
         return session
 

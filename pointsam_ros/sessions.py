@@ -1,4 +1,8 @@
-"""Sessions: requests that add clicks to earlier ones on the same cloud."""
+"""Sessions: requests that add clicks to earlier ones on the same cloud.
+
+A session keeps its cloud: at a sensor's rate those that are retained for requests by stamp are gone
+within a second.
+"""
 
 from __future__ import annotations
 

@@ -61,6 +61,7 @@ class Tally:
         self._last_incompatible = ""
         self._is_unheard = False
         self._last_failure = ""
+        self._failed_at = float("-inf")
 
     def cloud(self, fate: str, count: int = 1) -> None:
         """Counts clouds: received, embedded, dropped (a newer one came first), lost (by DDS).
@@ -128,7 +129,12 @@ class Tally:
     def failure(self, message: str) -> None:
         """Remembers what nobody foresaw."""
         with self._lock:
-            self._last_failure = message
+            self._last_failure, self._failed_at = message, time.monotonic()
+
+    def failed(self, within_s: float) -> str:
+        """What nobody foresaw, where that is no longer ago; else empty."""
+        with self._lock:
+            return self._last_failure if time.monotonic() - self._failed_at < within_s else ""
 
     def clouds(self, fate: str) -> int:
         """How many clouds had this fate."""

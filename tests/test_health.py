@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -152,3 +153,13 @@ def test_rates_are_those_of_the_last_seconds(monkeypatch: pytest.MonkeyPatch) ->
 
     assert set(after(3, work).values()) == {"10.00", "2.00", "1.00"}
     assert set(after(10, lambda: None).values()) == {"0.00"}
+
+
+def test_a_failure_is_complained_of_for_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
+    tally = Tally()
+    tally.failure("ValueError: nobody foresaw it")
+    assert state_of(tally=tally).level == WARN
+    assert "nobody foresaw it" in state_of(tally=tally).text
+    now = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: now + 61.0)
+    assert state_of(tally=tally) == READY

@@ -283,13 +283,15 @@ def test_a_cloud_of_too_many_points_is_refused(client: Client) -> None:
                          cloud=client.cloud(XYZ))  # fmt: skip
 
 
-def test_a_session_whose_cloud_is_gone_is_lost_and_can_start_anew(client: Client) -> None:
+def test_a_session_keeps_its_cloud_while_newer_ones_come_and_go(client: Client) -> None:
     assert not client.set(clouds__retain=1)
-    client.send(client.cloud(XYZ))
+    first = client.send(client.cloud(XYZ))
     assert client.ask(CLICKS[:1], session="s").code == Code.OK
-    client.send(client.cloud(XYZ))
-    client.check_refused(Code.SESSION_LOST, "no longer retained", CLICKS[:1], session="s")
-    assert client.ask(CLICKS[:1], session="s").code == Code.OK
+    client.send(client.cloud(XYZ + np.float32(0.5)))
+    client.check_refused(Code.NO_CLOUD, "retained", CLICKS[:1], header=first.header)
+    again = client.ask(CLICKS[:1], session="s")
+    assert again.code == Code.OK, again.message
+    assert again.result.header == first.header
 
 
 def test_a_session_stays_on_its_cloud(client: Client) -> None:
@@ -491,6 +493,13 @@ def test_help_is_printed_and_no_node_started() -> None:
     command = [sys.executable, "-m", "pointsam_ros.segment_node", "--help"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
     assert "usage: segment_node" in done.stdout and "python -m pointsam_ros.config" in done.stdout
+
+
+def test_an_argument_that_is_none_of_the_nodes_is_refused() -> None:
+    command = [sys.executable, "-m", "pointsam_ros.segment_node", "/camera/points"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2
+    assert "'/camera/points' is no argument" in done.stderr and "usage:" in done.stderr
 
 
 def test_a_sensor_that_falls_silent_is_told_in_the_diagnostics(client: Client) -> None:
