@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 import os
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,6 +17,7 @@ if TYPE_CHECKING:
     from node_process import Client, NodeProcess
 
 ROOT = Path(__file__).parents[1]
+TF2_STAND_IN = Path(__file__).parent / "tf2_stand_in"
 
 # Before the first participant: stay on this machine, and lose no large cloud.
 os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
@@ -127,3 +131,13 @@ def fork(own_domain: int, tmp_path: Path) -> Iterator[Callable[..., ForkedNode]]
     yield fork_one
     for node in nodes:
         node.kill()
+
+
+@pytest.fixture
+def tf2(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
+    """A strict stand-in of tf2_ros, for this test and the nodes that it starts; gone after it."""
+    monkeypatch.syspath_prepend(str(TF2_STAND_IN))
+    monkeypatch.setenv("PYTHONPATH", f"{TF2_STAND_IN}{os.pathsep}{TF2_STAND_IN.parent}", os.pathsep)
+    monkeypatch.delitem(sys.modules, "tf2_ros", raising=False)
+    yield importlib.import_module("tf2_ros")
+    sys.modules.pop("tf2_ros", None)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -259,14 +258,7 @@ def test_a_prompted_object_and_a_clicked_one_are_followed_until_they_are_release
 
 
 @pytest.mark.slow
-def test_with_tf_a_moving_camera_follows_and_embeds_what_it_needs(
-    start: Start, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    stand_in = Path(__file__).parent / "tf2_stand_in"
-    monkeypatch.setenv("PYTHONPATH", f"{stand_in}:{stand_in.parent}", prepend=":")
-    monkeypatch.syspath_prepend(str(stand_in))
-    import tf2_ros
-
+def test_with_tf_a_moving_camera_follows_and_embeds_what_it_needs(start: Start, tf2: Any) -> None:
     _, client = start(
         **SHIPPED, **TRACKED, tracking__frame="world", embed__mode="on_prompt",
         transforms__timeout_s=5.0,
@@ -282,7 +274,7 @@ def test_with_tf_a_moving_camera_follows_and_embeds_what_it_needs(
         pose[:3, 3] = turn, -turn, 0.2 * turn
         cloud, truth = scene.send(pose=pose)
         known = Transform(pose[:3, :3], pose[:3, 3])
-        broadcaster.publish(tf2_ros.message("world", "camera", known, stamp_ns(cloud.header.stamp)))
+        broadcaster.publish(tf2.message("world", "camera", known, stamp_ns(cloud.header.stamp)))
         return cloud, truth
 
     first, _ = seen_from(0.0)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
@@ -39,7 +37,6 @@ from pointsam_ros.transforms import (
     lookup_for,
 )
 
-STAND_IN = Path(__file__).parent / "tf2_stand_in"
 SECOND = 10**9
 TURN = Rotation.from_euler("xyz", [0.3, -0.5, 1.0])
 SHIFT = np.array([1.0, -2.0, 0.5])
@@ -185,15 +182,6 @@ def test_a_request_that_waits_for_its_transform_stays_on_its_cloud(predictor: Pr
 
 
 @pytest.fixture
-def tf2(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """A strict stand-in of tf2_ros."""
-    monkeypatch.syspath_prepend(str(STAND_IN))
-    monkeypatch.delitem(sys.modules, "tf2_ros", raising=False)
-    yield importlib.import_module("tf2_ros")
-    sys.modules.pop("tf2_ros", None)
-
-
-@pytest.fixture
 def hear(tf2: ModuleType) -> tuple[Lookup, Callable[[TransformStamped], None]]:
     """The node's lookup, and what its subscription to /tf calls."""
     called: dict[str, Callable[[TransformStamped], None]] = {}
@@ -246,11 +234,8 @@ def test_where_tf2_is_not_installed_the_node_works_without(monkeypatch: pytest.M
 
 
 @pytest.fixture
-def tf2_client(
-    start: Callable[..., tuple[NodeProcess, Client]], monkeypatch: pytest.MonkeyPatch
-) -> Client:
+def tf2_client(start: Callable[..., tuple[NodeProcess, Client]], tf2: Any) -> Client:
     """A client of a node that has the stand-in of tf2, and waits long for transforms."""
-    monkeypatch.setenv("PYTHONPATH", f"{STAND_IN}:{STAND_IN.parent}", prepend=":")
     _, client = start(transforms__timeout_s=10.0, limits__max_pending=3)
     client.wait_until_ready()
     return client
@@ -289,9 +274,8 @@ def test_while_requests_wait_for_transforms_others_are_answered_and_a_flood_is_r
 
 @pytest.mark.dds
 def test_a_request_that_waits_for_its_transform_is_answered_when_the_node_ends(
-    start: Callable[..., tuple[NodeProcess, Client]], monkeypatch: pytest.MonkeyPatch
+    start: Callable[..., tuple[NodeProcess, Client]], tf2: Any
 ) -> None:
-    monkeypatch.setenv("PYTHONPATH", f"{STAND_IN}:{STAND_IN.parent}", prepend=":")
     node, client = start(transforms__timeout_s=10.0)
     client.wait_until_ready()
     waiting = client.begin([XYZ[0]], header=Header(frame_id="base"), cloud=client.cloud(XYZ))
