@@ -4,6 +4,8 @@
 
 The click is in the cloud's coordinate frame [m], whose origin is the sensor.
 
+Besides ROS it needs `pointsam_interfaces` and numpy only: no torch, nothing of the node.
+
 A node that is killed in the middle of a request never answers it: `response_to` waits no longer
 than it should, and asks again.
 """
@@ -17,14 +19,18 @@ from dataclasses import dataclass
 
 import numpy as np
 import rclpy
-from geometry_msgs.msg import Point
+from geometry_msgs.msg import Point, Quaternion
 from rclpy.client import Client
 from rclpy.node import Node
+from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
+from sensor_msgs.msg import PointCloud2, PointField
 
 from pointsam_interfaces.msg import Instance
 from pointsam_interfaces.srv import SegmentPrompts
-from pointsam_ros import cloud_msgs
-from pointsam_ros.transforms import Transform
+
+# Each client of a service hears the answers to all its clients. With ROS's default of the last ten,
+# the own answer would be lost among those of busy neighbours.
+ANSWERS = QoSProfile(history=HistoryPolicy.KEEP_ALL, reliability=ReliabilityPolicy.RELIABLE)
 
 STANDOFF_M = 0.10  # between the hand and the object before it closes in
 ATTEMPTS = 4
@@ -60,16 +66,44 @@ def grasp_of(instance: Instance, points: np.ndarray) -> Grasp:
         instance: the object; its box has sides x >= y >= z.
         points: (n,3) its points [m].
     """
-    pose, turn = instance.box_pose, instance.box_pose.orientation
-    center = np.array([pose.position.x, pose.position.y, pose.position.z])
-    quaternion = np.array([turn.x, turn.y, turn.z, turn.w])
-    long, middle, short = Transform.from_quaternion(quaternion, center).rotation.T
+    place = instance.box_pose.position
+    center = np.array([place.x, place.y, place.z])
+    long, middle, short = axes_of(instance.box_pose.orientation)
     view = center / np.linalg.norm(center)
     approach = max((long, middle), key=lambda side: abs(side @ view))
     approach = approach * (1.0 if approach @ view > 0 else -1.0)
     nearest = ((points - center) @ approach).min()
     pregrasp = center + (nearest - STANDOFF_M) * approach
     return Grasp(approach, short, float(instance.box_size.z), pregrasp)
+
+
+def axes_of(turn: Quaternion) -> np.ndarray:
+    """(3,3): the box's own x, y and z, a unit vector each."""
+    x, y, z, w = turn.x, turn.y, turn.z, turn.w
+    return np.array(
+        [
+            [1 - 2 * (y * y + z * z), 2 * (x * y + z * w), 2 * (x * z - y * w)],
+            [2 * (x * y - z * w), 1 - 2 * (x * x + z * z), 2 * (y * z + x * w)],
+            [2 * (x * z + y * w), 2 * (y * z - x * w), 1 - 2 * (x * x + y * y)],
+        ]
+    )
+
+
+def xyz_of(cloud: PointCloud2) -> np.ndarray:
+    """(n,3) float64: the points [m] of a cloud of one row, as those of `object_points` are."""
+    order = ">" if cloud.is_bigendian else "<"
+    kinds = {PointField.FLOAT32: f"{order}f4", PointField.FLOAT64: f"{order}f8"}
+    fields = {field.name: field for field in cloud.fields}
+    layout = np.dtype(
+        {
+            "names": list("xyz"),
+            "formats": [kinds[fields[axis].datatype] for axis in "xyz"],
+            "offsets": [fields[axis].offset for axis in "xyz"],
+            "itemsize": cloud.point_step,
+        }
+    )
+    points = np.frombuffer(cloud.data, layout, count=cloud.width)
+    return np.column_stack([points[axis] for axis in "xyz"]).astype(np.float64)
 
 
 def response_to(
@@ -106,7 +140,7 @@ def main() -> int:
     asked = parser.parse_args()
     rclpy.init()
     node = rclpy.create_node("grasp_client")
-    client = node.create_client(SegmentPrompts, asked.service)
+    client = node.create_client(SegmentPrompts, asked.service, qos_profile=ANSWERS)
     if not client.wait_for_service(10.0):
         print(f"no service {asked.service}: is the node running?")
         return 1
@@ -120,7 +154,7 @@ def main() -> int:
     if not response.success or not response.result.instances:
         print(f"no object: {response.message}")
         return 1
-    points = cloud_msgs.read(response.object_points[0]).xyz
+    points = xyz_of(response.object_points[0])
     grasp = grasp_of(response.result.instances[0], points)
     if grasp.width > asked.opening:
         print(f"too wide: {grasp.width:.3f} m, the gripper opens {asked.opening:.3f} m")

@@ -1,8 +1,10 @@
 """A navigation stack's client: everything in the newest cloud -> obstacles to keep away from.
 
-    python examples/navigation_client.py --min-score 0.6 --within 5.0
+    python examples/navigation_client.py --within 5.0
 
 Obstacles are in the cloud's coordinate frame, nearest first.
+
+Besides ROS it needs `pointsam_interfaces` and numpy only: no torch, nothing of the node.
 
 A node that is killed in the middle of a goal never ends it: `result_of` waits no longer than it
 should, and sends the goal again.
@@ -19,11 +21,15 @@ import numpy as np
 import rclpy
 from rclpy.action import ActionClient
 from rclpy.node import Node
+from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
 
 from pointsam_interfaces.action import ProposeInstances
 from pointsam_interfaces.msg import InstanceArray
 from pointsam_interfaces.srv import SegmentPrompts
 
+# Each client of an action hears the answers to all its clients. With ROS's default of the last ten,
+# the own answer would be lost among those of busy neighbours.
+ANSWERS = QoSProfile(history=HistoryPolicy.KEEP_ALL, reliability=ReliabilityPolicy.RELIABLE)
 ATTEMPTS = 4
 PAUSE_S = 1.0  # before sending again what could not be carried out yet
 PASSING = (
@@ -102,14 +108,26 @@ def _print_progress(message: ProposeInstances.Impl.FeedbackMessage) -> None:
 def main() -> int:
     """Asks and prints the obstacles; 1 where the cloud cannot be had."""
     parser = argparse.ArgumentParser(description="Prints the obstacles in the newest cloud.")
-    parser.add_argument("--min-score", type=float, default=0.0, help="0: the node's parameter")
+    parser.add_argument(
+        "--min-score",
+        type=float,
+        default=0.0,
+        help="least predicted IoU, 0 to 1; 0: proposals.min_score",
+    )
     parser.add_argument("--within", type=float, default=np.inf, help="distance to look at [m]")
     parser.add_argument("--action", default="/pointsam/propose_instances")
     parser.add_argument("--timeout", type=float, default=60.0, help="of an attempt [s]")
     asked = parser.parse_args()
     rclpy.init()
     node = rclpy.create_node("navigation_client")
-    client = ActionClient(node, ProposeInstances, asked.action)
+    client = ActionClient(
+        node,
+        ProposeInstances,
+        asked.action,
+        goal_service_qos_profile=ANSWERS,
+        result_service_qos_profile=ANSWERS,
+        cancel_service_qos_profile=ANSWERS,
+    )
     if not client.wait_for_server(10.0):
         print(f"no action {asked.action}: is the node running?")
         return 1

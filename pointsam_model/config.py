@@ -344,7 +344,7 @@ def validate(name: str, value: Any, default: Any, metadata: Mapping[str, Any]) -
         raise ConfigError(f"{name} is {value!r}; it takes {_kind(default)}")
     if isinstance(default, str):
         if not isinstance(value, str):
-            raise ConfigError(f"{name} is {value!r}; it takes a text")
+            raise ConfigError(f"{name} is {value!r}; it takes {_kind(default)}")
         if metadata["choices"] and value not in metadata["choices"]:
             raise ConfigError(f"{name} is {value!r}; it takes {' or '.join(metadata['choices'])}")
         return value
@@ -363,7 +363,13 @@ def _above(number: float, high: float | None) -> bool:
 
 
 def _kind(default: Any) -> str:
-    return {bool: "true or false", int: "a whole number", float: "a number"}[type(default)]
+    kinds = {
+        bool: "true or false",
+        int: "a whole number",
+        float: "a number",
+        str: "a text in quotes",
+    }
+    return kinds[type(default)]
 
 
 def _replaced(config: Any, path: list[str], value: Any) -> Any:

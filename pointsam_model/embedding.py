@@ -87,8 +87,8 @@ class Embedding:
         outside = np.flatnonzero(np.abs(coords).max(1) > self.reach * (1 + ROUNDING))
         if len(outside):
             raise PromptError(
-                f"click {outside[0]} at {_meters(points[outside[0]])} is outside the cloud, which "
-                f"reaches {self.scale * self.reach:.3g} m around {_meters(self.center)}"
+                f"click {outside[0] + 1} at {_meters(points[outside[0]])} is outside the cloud, "
+                f"which reaches {self.scale * self.reach:.3g} m around {_meters(self.center)}"
             )
         return coords.astype(np.float32)
 
@@ -107,9 +107,9 @@ class Embedding:
         if len(far):
             click = far[0]
             raise TooFarError(
-                f"click {click} at {_meters(points[click])} is {distances[click]:.3f} m from the "
-                f"nearest point, {_meters(nearest[click])}; at most "
-                f"{allowed[click]:.3f} m there"
+                f"click {click + 1} at {_meters(points[click])} is {distances[click]:.3f} m from "
+                f"the nearest point, {_meters(nearest[click])}; at most {allowed[click]:.3f} m is "
+                "allowed there (predictor.snap_radius_m, predictor.snap_range_fraction)"
             )
         return nearest
 

@@ -57,7 +57,7 @@ class Prompt:
             raise PromptError(f"points of a prompt have shape {points.shape}; it must be (q, 3)")
         if not np.isfinite(points).all():
             row = int(np.flatnonzero(~np.isfinite(points).all(1))[0])
-            raise PromptError(f"click {row} is {points[row].tolist()}; it must be finite")
+            raise PromptError(f"click {row + 1} is {points[row].tolist()}; it must be finite")
         labels = np.ones(len(points), np.int64) if self.labels is None else np.asarray(self.labels)
         if labels.shape != (len(points),):
             raise PromptError(

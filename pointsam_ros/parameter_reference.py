@@ -21,6 +21,16 @@ All parameters of the node `pointsam`. This page is made by
 
 *Live* parameters may be changed while the node runs (`ros2 param set`); the others are read when it
 starts. A value out of its range is refused with the range.
+
+## How values are written
+
+- A whole number serves for any number: `-p clouds.max_age_s:=1` and
+  `ros2 param set /pointsam clouds.max_age_s 1` mean 1.0.
+- In a list write all numbers alike: `[1.0, 2.5, 3.0]`. ROS itself cannot read `[1, 2.5, 3]`, and
+  the node then ends with that reason.
+- A text that YAML reads as something else needs quotes of its own:
+  `-p 'model.preset:="2024"'`.
+- A parameter that does not exist is ignored, with a warning in the log.
 """
 COLUMNS = ("name", "default", "range", "live", "what it is")
 

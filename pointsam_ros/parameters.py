@@ -42,12 +42,19 @@ class Parameters:
                 given[name] = value
         self.config = configured(self.config, given)
         for name, value, metadata in settings(self.config):
-            if name in given and type(value) is float:
+            if name in given and type(value) in (int, float):
                 node.set_parameters([Parameter(name, value=value)])  # 3 was given for 3.0
             node.set_descriptor(name, _descriptor(name, value, metadata))
         for name in sorted(_unknown(node)):
             node.get_logger().warning(f"there is no parameter {name!r}: it is ignored")
+        if hasattr(node, "add_pre_set_parameters_callback"):  # not in rclpy before Iron
+            node.add_pre_set_parameters_callback(self._before_set)
         node.add_on_set_parameters_callback(self._on_set)
+
+    def _before_set(self, parameters: list[Parameter]) -> list[Parameter]:
+        """3 serves for 3.0, and 3.0 for 3: rclpy would refuse them for their type."""
+        kinds = {name: type(value) for name, value, _ in settings(self.config)}
+        return [_as_number(it, kinds.get(it.name)) for it in parameters]
 
     def _on_set(self, parameters: list[Parameter]) -> SetParametersResult:
         known = {name for name, _, _ in settings(self.config)}
@@ -57,6 +64,17 @@ class Parameters:
         except ConfigError as error:
             return SetParametersResult(successful=False, reason=str(error))
         return SetParametersResult(successful=True)
+
+
+def _as_number(parameter: Parameter, kind: type | None) -> Parameter:
+    """The parameter with its number in the type `kind`, where that is the same number."""
+    value = parameter.value
+    numbers = (int, float)
+    if kind not in numbers or type(value) not in numbers or type(value) is kind:
+        return parameter
+    if kind is int and not value.is_integer():
+        return parameter
+    return Parameter(parameter.name, value=kind(value))
 
 
 def _ros_value(default: Any) -> Any:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 import rclpy
+import rclpy.utilities
 from rclpy.executors import Executor, ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode
 from rclpy.logging import get_logger
@@ -52,6 +53,18 @@ class WorkNode(LifecycleNode):
             machine.destroy_when_not_in_use()
 
 
+def own_arguments(command_line: Sequence[str]) -> list[str]:
+    """The arguments that are not ROS's, without the program.
+
+    Where ROS cannot read its own, the process ends with status 1, and says why.
+    """
+    try:
+        return list(rclpy.utilities.remove_ros_args(command_line)[1:])
+    except Exception as error:
+        _tell_of_start(error)
+        sys.exit(1)
+
+
 def run(make_nodes: Callable[[], Sequence[WorkNode]], args: list[str] | None = None) -> NoReturn:
     """Spins nodes until SIGINT, SIGTERM or the failure of one, and ends the process.
 
@@ -75,10 +88,7 @@ def _spin(make_nodes: Callable[[], Sequence[WorkNode]], args: list[str] | None) 
     try:
         rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
     except Exception as error:  # a wrong argument, no such parameter file, no place for logs
-        print(
-            f"ROS cannot start: {error}\n(see --ros-args, and ROS_LOG_DIR for the folder of logs)",
-            file=sys.stderr,
-        )
+        _tell_of_start(error)
         return 1
     try:
         nodes = make_nodes()
@@ -99,6 +109,14 @@ def _spin(make_nodes: Callable[[], Sequence[WorkNode]], args: list[str] | None) 
         node.destroy_node()
     rclpy.try_shutdown()
     return 1 if _failed(nodes) else 0
+
+
+def _tell_of_start(error: Exception) -> None:
+    """Why ROS cannot start, and what may be done about it."""
+    hint = "(see --ros-args, and ROS_LOG_DIR for the folder of logs)"
+    if "Sequence should be of same type" in str(error):
+        hint = "(in a list write all numbers alike: [1.0, 2.5, 3.0])"
+    print(f"ROS cannot start: {error}\n{hint}", file=sys.stderr)
 
 
 def _failed(nodes: Sequence[WorkNode]) -> bool:

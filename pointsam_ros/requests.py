@@ -64,13 +64,19 @@ def parse(request: SegmentPrompts.Request, limits: LimitSettings) -> Clicks:
             )
     points = np.array([(point.x, point.y, point.z) for point in request.points], np.float64)
     for row in np.flatnonzero(~np.isfinite(points).all(axis=1)):
-        raise _bad(f"points[{row}] is {tuple(points[row].tolist())}; clicks must be finite [m]")
+        raise _bad(
+            f"click {row + 1}, points[{row}], is {tuple(points[row].tolist())}; it must be "
+            "finite [m]"
+        )
     labels = _one_each("labels", request.labels, len(points))
     for row in np.flatnonzero(labels > 1):
-        raise _bad(f"labels[{row}] is {labels[row]}; it must be 1 (on the object) or 0 (off it)")
+        raise _bad(
+            f"labels[{row}] is {labels[row]}, of click {row + 1}; it must be 1 (on the object) or "
+            "0 (off it)"
+        )
     object_ids = _one_each("object_ids", request.object_ids, len(points))
     for row in np.flatnonzero(object_ids == 0):
-        raise _bad(f"object_ids[{row}] is 0; objects are numbered from 1")
+        raise _bad(f"object_ids[{row}] is 0, of click {row + 1}; objects are numbered from 1")
     return Clicks(
         points=points,
         labels=labels,

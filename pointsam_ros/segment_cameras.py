@@ -5,12 +5,11 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-import rclpy.utilities
 from rclpy.exceptions import InvalidNamespaceException, InvalidTopicNameException
 from rclpy.validate_full_topic_name import validate_full_topic_name
 from rclpy.validate_namespace import validate_namespace
 
-from pointsam_ros.process import run
+from pointsam_ros.process import own_arguments, run
 from pointsam_ros.segment_node import SegmentNode
 
 USAGE = """Answers clicks on several cameras' clouds: a node each, in one process, with one model.
@@ -77,7 +76,7 @@ def main(args: list[str] | None = None) -> int:
         print(USAGE)
         return 0
     try:
-        cameras = cameras_of(rclpy.utilities.remove_ros_args(given)[1:])
+        cameras = cameras_of(own_arguments(given))
     except CamerasError as error:
         print(f"segment_cameras: {error}\n\n{USAGE}", file=sys.stderr)
         return 2

@@ -16,7 +16,6 @@ from concurrent.futures import Future
 from contextlib import ExitStack
 from typing import Any, Protocol, TypeVar
 
-import rclpy.utilities
 from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
@@ -34,7 +33,7 @@ from pointsam_ros.namesakes import namesakes
 from pointsam_ros.outputs import Outputs
 from pointsam_ros.parameters import Parameters
 from pointsam_ros.points_topic import PointsTopic
-from pointsam_ros.process import WorkNode, run
+from pointsam_ros.process import WorkNode, own_arguments, run
 from pointsam_ros.prompt_service import PromptService
 from pointsam_ros.propose_action import ProposeAction
 from pointsam_ros.refusal import Code, Refusal, forget_frames, refusal_of
@@ -396,7 +395,7 @@ def main(args: list[str] | None = None) -> int:
     if {"-h", "--help"} & set(given[1:]):
         print(USAGE)
         return 0
-    if stray := rclpy.utilities.remove_ros_args(given)[1:]:
+    if stray := own_arguments(given):
         print(f"segment_node: {stray[0]!r} is no argument of it\n\n{USAGE}", file=sys.stderr)
         return 2
     run(lambda: [SegmentNode()], args)

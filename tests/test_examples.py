@@ -12,10 +12,13 @@ import pytest
 from geometry_msgs.msg import Vector3
 from node_process import ROOT, TINY, Client
 from scipy.spatial.transform import Rotation
+from sensor_msgs.msg import PointCloud2, PointField
+from std_msgs.msg import Header
 
-from examples.grasp_client import STANDOFF_M, grasp_of
+from examples.grasp_client import STANDOFF_M, grasp_of, xyz_of
 from examples.navigation_client import obstacles_of
 from pointsam_interfaces.msg import Instance, InstanceArray
+from pointsam_ros import cloud_msgs
 from pointsam_ros.mask_msgs import quaternion
 
 with np.load(TINY / "raw_input.npz", allow_pickle=False) as raw:
@@ -63,6 +66,38 @@ def test_a_grasp_closes_over_the_shortest_side_and_comes_from_the_sensor() -> No
     assert grasp.approach @ center > 0
     assert abs(grasp.approach @ center) == pytest.approx(np.abs(sides @ center).max())
     assert ((points - grasp.pregrasp) @ grasp.approach).min() == pytest.approx(STANDOFF_M)
+
+
+EXAMPLES = sorted(it.stem for it in (ROOT / "examples").glob("*.py"))
+
+
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_a_planners_machine_needs_neither_the_node_nor_torch(example: str) -> None:
+    code = f"import sys, examples.{example}; print(*{{it.split('.')[0] for it in sys.modules}})"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    loaded = set(done.stdout.split())
+    assert {"rclpy", "numpy", "pointsam_interfaces"} <= loaded
+    assert not loaded & {"torch", "pointsam_ros", "pointsam_model", "scipy"}
+
+
+@pytest.mark.parametrize("kind", ["<f4", "<f8", ">f4", ">f8"])
+def test_the_points_of_an_object_are_read_whatever_the_sensors_layout(kind: str) -> None:
+    fields = {"names": ["ring", "z", "y", "x"], "formats": ["u1", kind, kind, kind]}
+    point = np.dtype({**fields, "offsets": [0, 4, 12, 20], "itemsize": 32})
+    points = np.zeros(len(XYZ), point)
+    for column, axis in enumerate("xyz"):
+        points[axis] = XYZ[:, column]
+    datatype = PointField.FLOAT32 if kind.endswith("4") else PointField.FLOAT64
+    msg = PointCloud2(header=Header(), height=1, width=len(XYZ), is_bigendian=kind.startswith(">"))
+    msg.fields = [PointField(name="ring", offset=0, datatype=PointField.UINT8, count=1)]
+    for axis, offset in zip("zyx", (4, 12, 20), strict=True):
+        msg.fields.append(PointField(name=axis, offset=offset, datatype=datatype, count=1))
+    msg.point_step, msg.row_step, msg.data = 32, 32 * len(XYZ), points.tobytes()
+    rows = np.array([7, 3, 100])
+    sent = cloud_msgs.with_rows(msg, rows)
+    np.testing.assert_array_equal(xyz_of(sent), XYZ[rows].astype(np.float64))
 
 
 def test_obstacles_hold_their_objects_and_come_nearest_first() -> None:

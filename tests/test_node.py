@@ -205,9 +205,12 @@ def test_what_was_answered_is_published_for_those_who_listen(client: Client) -> 
         ({}, "points is empty"),
         ({"points": CLICKS[:2], "labels": [1]}, "labels has 1 values for 2 points"),
         ({"points": CLICKS[:2], "object_ids": [1, 2, 3]}, "object_ids has 3 values for 2"),
-        ({"points": CLICKS[:1], "labels": [2]}, r"labels\[0\] is 2; it must be 1"),
-        ({"points": CLICKS[:2], "object_ids": [1, 0]}, r"object_ids\[1\] is 0; .*from 1"),
-        ({"points": [(np.nan, 0, 1)]}, r"points\[0\] is \(nan.*finite"),
+        ({"points": CLICKS[:1], "labels": [2]}, r"labels\[0\] is 2, of click 1; it must be 1"),
+        (
+            {"points": CLICKS[:2], "object_ids": [1, 0]},
+            r"object_ids\[1\] is 0, of click 2; .*from 1",
+        ),
+        ({"points": [(np.nan, 0, 1)]}, r"click 1, points\[0\], is \(nan.*finite"),
         ({"points": CLICKS[:1], "labels": [0]}, "object 1 has no click on it"),
         ({"points": np.ones((257, 3))}, r"257 clicks; at most 256.*limits\.max_prompts"),
     ],
@@ -262,7 +265,7 @@ def test_a_prompt_that_names_the_clouds_own_frame_is_answered(client: Client) ->
 
 def test_a_click_far_from_every_point_is_refused(client: Client) -> None:
     client.check_refused(
-        Code.TOO_FAR, r"click 1 at .* m from the nearest point",
+        Code.TOO_FAR, r"click 2 at .* m from the nearest point.*predictor\.snap_radius_m",
         [CLICKS[0], FAR], cloud=client.cloud(XYZ),
     )  # fmt: skip
 
@@ -500,6 +503,23 @@ def test_an_argument_that_is_none_of_the_nodes_is_refused() -> None:
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert done.returncode == 2
     assert "'/camera/points' is no argument" in done.stderr and "usage:" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("parameter", "remedy"),
+    [
+        ("reduction.crop_min_m:=[1, 2.5, 3]", "write all numbers alike"),
+        ("clouds.retain=5", "see --ros-args"),
+    ],
+)
+@pytest.mark.parametrize("program", ["segment_node", "segment_cameras"])
+def test_a_ros_argument_that_cannot_be_read_is_told_in_words(
+    program: str, parameter: str, remedy: str
+) -> None:
+    command = [sys.executable, "-m", f"pointsam_ros.{program}", "--ros-args", "-p", parameter]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1
+    assert done.stderr.startswith("ROS cannot start: ") and remedy in done.stderr
 
 
 def test_a_sensor_that_falls_silent_is_told_in_the_diagnostics(client: Client) -> None:

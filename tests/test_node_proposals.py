@@ -210,7 +210,8 @@ def test_a_cancelled_goal_ends_at_once_and_the_next_begins(start: Start) -> None
         assert len(asked.goals_canceling) == 1
         status, result = client.outcome(cancelled)
         assert status == GoalStatus.STATUS_CANCELED
-        assert not result.success and result.message == "the goal was cancelled"
+        assert (result.success, result.code) == (False, Code.FAILED)
+        assert result.message == "the goal was cancelled" and not result.result.instances
     status, result = client.outcome(after)
     assert (status, result.code) == (GoalStatus.STATUS_SUCCEEDED, Code.OK), result.message
     client.diagnostics(lambda _, values: values["goals cancelled"] == "2")

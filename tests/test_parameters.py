@@ -102,6 +102,7 @@ def test_given_values_are_taken_and_a_whole_number_serves_for_a_real_one(make: M
     node, parameters = make(
         {
             "clouds.max_age_s": 3,
+            "clouds.retain": 7.0,
             "embed.mode": "on_prompt",
             "reduction.crop_min_m": [-1.0, -2.0, 0.0],
             "predictor.snap_radius_m": 0.2,
@@ -113,6 +114,7 @@ def test_given_values_are_taken_and_a_whole_number_serves_for_a_real_one(make: M
     assert config.reduction.crop_min_m == (-1.0, -2.0, 0.0)
     assert config.predictor.snap_radius_m == 0.2
     assert node.get_parameter("clouds.max_age_s").value == 3.0
+    assert config.clouds.retain == 7 and type(config.clouds.retain) is int
 
 
 WRONG = [
@@ -121,7 +123,8 @@ WRONG = [
     ("clouds.max_age_s", -1.0, r"clouds\.max_age_s is -1\.0.*0\.0 to"),
     ("clouds.max_age_s", "long", r"clouds\.max_age_s is 'long'.*a number"),
     ("embed.mode", "always", r"embed\.mode is 'always'.*latest or on_prompt"),
-    ("embed.mode", 3, r"embed\.mode is 3.*text"),
+    ("embed.mode", 3, r"embed\.mode is 3.*text in quotes"),
+    ("model.preset", True, r"model\.preset is True.*text in quotes"),
     ("embed.max_rate_hz", 0.0, r"embed\.max_rate_hz is 0\.0.*0\.001 to"),
     ("model.dtype", "float8", r"model\.dtype is 'float8'.*float32 or bfloat16"),
     ("points.qos.reliability", "sure", r"points\.qos\.reliability is 'sure'.*best_effort or"),
@@ -153,6 +156,18 @@ def test_a_live_parameter_takes_effect_at_once_and_only_within_its_range(make: M
         assert not result.successful and result.reason
     assert parameters.config.clouds.retain == 5
     assert parameters.config.embed.mode == "latest"
+
+
+def test_a_whole_number_serves_for_a_real_one_while_the_node_runs_too(make: Make) -> None:
+    node, parameters = make()
+    for name, value in (("clouds.max_age_s", 4), ("clouds.retain", 6.0)):
+        (result,) = node.set_parameters([Parameter(name, value=value)])
+        assert result.successful, result.reason
+    clouds = parameters.config.clouds
+    assert (clouds.max_age_s, clouds.retain) == (4.0, 6)
+    assert (type(clouds.max_age_s), type(clouds.retain)) == (float, int)
+    (result,) = node.set_parameters([Parameter("clouds.retain", value=6.5)])
+    assert not result.successful
 
 
 def test_a_parameter_that_is_read_at_start_is_read_only(make: Make) -> None:

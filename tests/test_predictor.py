@@ -296,7 +296,7 @@ def test_a_click_snaps_to_the_nearest_point_and_is_refused_far_from_all(
 ) -> None:
     near = xyz[[12]] + 1e-4
     np.testing.assert_allclose(embedding.snap(near), xyz[[12]], atol=1e-3)
-    with pytest.raises(TooFarError, match=r"click 1 .* from the nearest point"):
+    with pytest.raises(TooFarError, match=r"click 2 .* from the nearest point"):
         embedding.snap(np.concatenate([near, xyz[[12]] + 50.0]))
 
 
