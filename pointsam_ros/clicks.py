@@ -12,6 +12,7 @@ from std_srvs.srv import Trigger
 from pointsam_interfaces.srv import SegmentPrompts
 from pointsam_ros import requests
 from pointsam_ros.answers import Answer
+from pointsam_ros.follow_log import telling_followed
 from pointsam_ros.refusal import Code
 
 if TYPE_CHECKING:
@@ -58,7 +59,10 @@ class ClickTopics:
             segmenter = node.loaded().segmenter
             clicks = requests.parse(request, node.config.limits)
             newest = segmenter.newest()
-            await node.transforms.ask(lambda: segmenter.click(clicks, newest), then=node.publish)
+            answer = telling_followed(
+                lambda: segmenter.click(clicks, newest), node.tally, node.get_logger().info
+            )
+            await node.transforms.ask(answer, then=node.publish)
             node.tally.request(Code.OK)
             node.tally.click("answered")
         except Exception as error:
@@ -73,6 +77,7 @@ class ClickTopics:
         try:
             segmenter = node.loaded().segmenter
             cloud = await node.ask(segmenter.reset_clicks)
+            node.get_logger().info("clicks start over: the object they were on is let go")
             response.success = True
             response.message = "the next click begins a new object on the newest cloud"
             if cloud is not None:

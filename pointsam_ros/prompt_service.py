@@ -11,9 +11,10 @@ from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
 
 from pointsam_interfaces.srv import SegmentPrompts
 from pointsam_ros.answers import Answer
+from pointsam_ros.follow_log import telling_followed
 from pointsam_ros.outputs import response_of
 from pointsam_ros.refusal import Code
-from pointsam_ros.segmenter import Question, Segmenter
+from pointsam_ros.segmenter import Question
 
 if TYPE_CHECKING:
     from pointsam_ros.segment_node import SegmentNode
@@ -64,13 +65,16 @@ class PromptService:
     async def _answered(self, request: SegmentPrompts.Request) -> SegmentPrompts.Response:
         segmenter = self._node.loaded().segmenter
         question = segmenter.prepare(request)
-        _, response = await self._node.transforms.ask(
-            lambda: _respond(segmenter, question),
-            then=lambda answered: self._node.publish(answered[0]),
+        node = self._node
+        answer = telling_followed(
+            lambda: segmenter.answer(question), node.tally, node.get_logger().info
+        )
+        _, response = await node.transforms.ask(
+            lambda: _respond(answer(), question),
+            then=lambda answered: node.publish(answered[0]),
         )
         return response
 
 
-def _respond(segmenter: Segmenter, question: Question) -> tuple[Answer, SegmentPrompts.Response]:
-    answer = segmenter.answer(question)
+def _respond(answer: Answer, question: Question) -> tuple[Answer, SegmentPrompts.Response]:
     return answer, response_of(answer, question.clicks.return_points)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from concurrent.futures import CancelledError, Future
 from typing import TYPE_CHECKING
 
@@ -34,6 +35,7 @@ class ProposeAction:
     def __init__(self, node: SegmentNode) -> None:
         self._node = node
         self._open: dict[bytes, Future] = {}  # the answers that are awaited, by goal
+        self._begun: dict[bytes, float] = {}  # when, by goal
         self._server = ActionServer(
             node,
             ProposeInstances,
@@ -67,11 +69,13 @@ class ProposeAction:
             result.success = True
             goal.succeed()
             node.tally.goal("carried out")
+            self._tell_of_end(goal, f"ends: {len(answer.found)} instances")
             node.tally.request(Code.OK)
         except CancelledError:
             result.code, result.message = int(Code.FAILED), "the goal was cancelled"
             goal.canceled()
             node.tally.goal("cancelled")
+            self._tell_of_end(goal, "was cancelled")
         except Exception as error:
             refusal = node.refused(error, "goal")
             result.code, result.message = int(refusal.code), refusal.message
@@ -79,8 +83,16 @@ class ProposeAction:
             node.tally.goal("refused")
         finally:
             self._open.pop(_key(goal), None)
+            self._begun.pop(_key(goal), None)
             node.open_requests -= 1
         return result
+
+    def _tell_of_end(self, goal: ServerGoalHandle, how: str) -> None:
+        """A line of the log, of a goal that has begun: others may be cancelled in a flood."""
+        began = self._begun.get(_key(goal))
+        if began is not None:
+            took = time.monotonic() - began
+            self._node.get_logger().info(f"{_name(goal)} {how} after {took:.1f} s")
 
     async def _carried_out(self, goal: ServerGoalHandle) -> Answer:
         if goal.is_cancel_requested:
@@ -100,8 +112,13 @@ class ProposeAction:
                 ProposeInstances.Feedback(prompts_done=int(done), prompts_total=int(total))
             )
 
+        def propose() -> Answer:
+            self._begun[_key(goal)] = time.monotonic()
+            node.get_logger().info(f"{_name(goal)} begins")
+            return loaded.proposer.propose(wish, tell, loaded.step_aside)
+
         return await node.ask(
-            lambda: loaded.proposer.propose(wish, tell, loaded.step_aside),
+            propose,
             then=node.publish,
             rank=Rank.GOAL,
             on_queued=lambda answer: self._open.update({_key(goal): answer}),
@@ -110,3 +127,8 @@ class ProposeAction:
 
 def _key(goal: ServerGoalHandle) -> bytes:
     return bytes(goal.goal_id.uuid)
+
+
+def _name(goal: ServerGoalHandle) -> str:
+    """What the log calls a goal: the first digits of its id."""
+    return f"goal {_key(goal).hex()[:8]}"

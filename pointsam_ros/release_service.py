@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from rclpy.callback_groups import ReentrantCallbackGroup
@@ -12,7 +13,7 @@ from pointsam_ros.answers import Answer
 if TYPE_CHECKING:
     from pointsam_ros.segment_node import SegmentNode
 
-NAMED = 10  # of the unknown ids, in the message
+NAMED = 10  # ids, in a message or a line of the log
 
 
 class ReleaseService:
@@ -41,10 +42,10 @@ class ReleaseService:
             released, last = await node.ask(lambda: tracks.release(ids))
             unknown = [known for known in dict.fromkeys(ids) if known not in released]
             response.success, response.released = not unknown, released
+            if released:
+                node.get_logger().info(f"released: {_named('id ', released)}")
             if unknown:
-                named = ", ".join(map(str, unknown[:NAMED]))
-                more = f" and {len(unknown) - NAMED} more" if len(unknown) > NAMED else ""
-                response.message = f"no object of these ids is followed: {named}{more}"
+                response.message = f"no object of these ids is followed: {_named('', unknown)}"
             if last is not None:
                 node.publish(Answer(last, [], []))  # the display forgets it too
         except Exception as error:
@@ -52,3 +53,9 @@ class ReleaseService:
         finally:
             node.open_requests -= 1
         return response
+
+
+def _named(prefix: str, ids: Sequence[int]) -> str:
+    """Ids for a person, at most NAMED of them."""
+    named = ", ".join(f"{prefix}{known}" for known in ids[:NAMED])
+    return named + (f" and {len(ids) - NAMED} more" if len(ids) > NAMED else "")

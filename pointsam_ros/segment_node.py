@@ -123,9 +123,16 @@ class SegmentNode(WorkNode):
 
     def _more_values(self) -> dict[str, str]:
         """What the diagnostics tell beside the tally."""
-        loaded, age = self._loaded, self._points.seen().age_s
+        loaded, worker, age = self._loaded, self._worker, self._points.seen().age_s
+        queues = {
+            "requests waiting": worker.waiting(Rank.PROMPT) if worker else 0,
+            "requests waiting for a transform": self.transforms.waiting,
+            "goals waiting": worker.waiting(Rank.GOAL) if worker else 0,
+            "objects followed now": self.tally.following() if loaded else 0,
+        }
         return {
             "newest cloud age [s]": "" if age is None else f"{age:.2f}",
+            **{key: str(count) for key, count in queues.items()},
             **memory_values(loaded.memory() if loaded else None),
         }
 
@@ -216,6 +223,7 @@ class SegmentNode(WorkNode):
     def _load(self, worker: Worker, previous: Worker | None) -> Loaded:
         if previous is not None:
             previous.join()  # one model at a time: the last job of the earlier one ends first
+            self.tally.objects("lost", self.tally.following())  # it has taken them along
         if worker.stopped:
             raise CancelledError("the node was deactivated before its model was loaded")
         return load(
@@ -280,7 +288,7 @@ class SegmentNode(WorkNode):
         if (embed.mode == "latest" or loaded.tracks.follows) and worker.offer(
             "embed", job, 1.0 / embed.max_rate_hz, rank
         ):
-            self.tally.cloud("dropped")
+            self.tally.cloud("superseded")
         if rate_hz > 0 and self._outputs.wanted():
             worker.offer("propose", lambda: self._propose_newest(loaded), 1.0 / rate_hz)
 

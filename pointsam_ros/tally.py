@@ -12,7 +12,7 @@ import numpy as np
 
 from pointsam_ros.refusal import Code
 
-CLOUD_FATES = ("received", "embedded", "dropped", "missing", "lost", "refused", "time jumps")
+CLOUD_FATES = ("received", "embedded", "superseded", "missing", "lost", "refused", "time jumps")
 GOAL_FATES = ("carried out", "refused", "cancelled")
 CLICK_FATES = ("answered", "refused")
 OBJECT_FATES = ("followed", "released", "lost")
@@ -64,9 +64,11 @@ class Tally:
         self._failed_at = float("-inf")
 
     def cloud(self, fate: str, count: int = 1) -> None:
-        """Counts clouds: received, embedded, dropped (a newer one came first), lost (by DDS).
+        """Counts clouds: received, embedded, superseded, lost (by DDS).
 
-        And "time jumps", at which the clouds of the time to come are forgotten.
+        Superseded is one that a newer one replaced before anything needed it: a sensor is faster
+        than the node must be. And "time jumps", at which the clouds of the time to come are
+        forgotten.
         """
         with self._lock:
             self._clouds[fate] += count
@@ -97,7 +99,7 @@ class Tally:
             self._clicks[fate] += 1
 
     def objects(self, fate: str, count: int = 1) -> None:
-        """Counts prompted objects: followed (that began), released, lost."""
+        """Counts prompted objects: followed (it began), released, lost (it ended)."""
         with self._lock:
             self._objects[fate] += count
 
@@ -145,6 +147,16 @@ class Tally:
         """How many requests were answered with success."""
         with self._lock:
             return self._requests[Code.OK]
+
+    def objects_that(self, fate: str) -> int:
+        """How many prompted objects had this fate."""
+        with self._lock:
+            return self._objects[fate]
+
+    def following(self) -> int:
+        """How many objects are followed now."""
+        with self._lock:
+            return self._objects["followed"] - self._objects["released"] - self._objects["lost"]
 
     def unheard(self) -> str:
         """Why no cloud can come; empty where one came since."""

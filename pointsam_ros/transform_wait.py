@@ -39,6 +39,11 @@ class TransformWait:
         self._group = ReentrantCallbackGroup()
         self._clock = Clock(clock_type=ClockType.STEADY_TIME)  # simulated time may stand still
 
+    @property
+    def waiting(self) -> int:
+        """How many requests wait for a transform."""
+        return self._waiting
+
     async def ask(
         self, job: Callable[[], Result], then: Callable[[Result], None] | None = None
     ) -> Result:

@@ -134,6 +134,11 @@ class Worker:
                 self._changed.notify()
         return replaced
 
+    def waiting(self, rank: Rank) -> int:
+        """How many requests of a rank wait for their turn."""
+        with self._changed:
+            return sum(not it.answer.cancelled() for it in self._requests[rank])
+
     def step_aside(self) -> bool:
         """Called by a running job: lets all jobs run that wait and rank higher than it.
 

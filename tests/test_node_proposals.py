@@ -199,12 +199,13 @@ def test_a_prompt_is_answered_while_a_goal_is_carried_out(start: Start) -> None:
 
 
 def test_a_cancelled_goal_ends_at_once_and_the_next_begins(start: Start) -> None:
-    _, client = start(**SLOW)
+    node, client = start(**SLOW)
     client.wait_until_ready()
     large = large_cloud(client)
     handle, _ = begun(client, cloud=large)
     waiting = client.propose(cloud=large)
     after = client.propose(cloud=client.cloud(XYZ))
+    client.diagnostics(lambda _, values: values["goals waiting"] == "2")
     for cancelled in (waiting, handle):
         asked = client.wait_for(_done(cancelled.cancel_goal_async()), "word on the cancelling")
         assert len(asked.goals_canceling) == 1
@@ -215,6 +216,11 @@ def test_a_cancelled_goal_ends_at_once_and_the_next_begins(start: Start) -> None
     status, result = client.outcome(after)
     assert (status, result.code) == (GoalStatus.STATUS_SUCCEEDED, Code.OK), result.message
     client.diagnostics(lambda _, values: values["goals cancelled"] == "2")
+    log = node.log
+    for goal, ends in ((handle, "was cancelled after"), (after, "ends: ")):
+        name = f"goal {bytes(goal.goal_id.uuid).hex()[:8]}"
+        assert log.index(f"{name} begins") < log.index(f"{name} {ends}")
+    assert f"goal {bytes(waiting.goal_id.uuid).hex()[:8]} begins" not in log
 
 
 def _done(future: Any) -> Callable[[], Any]:

@@ -128,7 +128,7 @@ def test_following_is_refused_without_tracking(client: Client) -> None:
 
 
 def test_too_many_objects_are_not_followed_and_unknown_ones_cannot_be_released(
-    client: Client,
+    client: Client, shared_node: NodeProcess
 ) -> None:
     assert not client.set(tracking__enabled=True, tracking__max_followed=2)
     cloud = client.cloud(XYZ, RGB)
@@ -145,8 +145,16 @@ def test_too_many_objects_are_not_followed_and_unknown_ones_cannot_be_released(
     assert released.message == "no object of these ids is followed: 4000000000"
     many = release(client, *range(1000, 11_000))
     assert not many.success and many.message.endswith("1008, 1009 and 9990 more")
+    client.diagnostics(lambda _, values: values["objects followed now"] == "1")
     released = release(client)
     assert (released.success, list(released.released)) == (True, [known[2]]), released.message
+    client.diagnostics(lambda _, values: values["objects followed now"] == "0")
+    for line in (
+        f"followed: id {known[1]} (object 1), id {known[2]} (object 2)",
+        f"released: id {known[1]}",
+        f"released: id {known[2]}",
+    ):
+        assert line in shared_node.log
 
 
 def test_a_deactivated_node_follows_nothing_any_more(client: Client) -> None:
@@ -159,6 +167,7 @@ def test_a_deactivated_node_follows_nothing_any_more(client: Client) -> None:
     assert client.transition(Transition.TRANSITION_ACTIVATE)
     client.wait_until_ready()
     assert list(release(client).released) == []
+    client.diagnostics(lambda _, values: values["objects followed now"] == "0")
 
 
 # Following, with the shipped checkpoint.

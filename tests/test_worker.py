@@ -261,7 +261,9 @@ def test_a_cancelled_goal_ends_with_its_step_and_one_that_waits_never_begins(
     running = worker.ask(steps, then=lambda _: order.append("then"), rank=Rank.GOAL)
     assert steps.begun.wait(WAIT_S)
     waiting = worker.ask(lambda: order.append("waiting"), rank=Rank.GOAL, max_pending=1)
+    assert (worker.waiting(Rank.GOAL), worker.waiting(Rank.PROMPT)) == (1, 0)
     assert waiting.cancel() and running.cancel()
+    assert worker.waiting(Rank.GOAL) == 0
     after = worker.ask(lambda: "after", rank=Rank.GOAL, max_pending=1)  # its place is free again
     steps.go.release()
     assert after.result(WAIT_S) == "after"
