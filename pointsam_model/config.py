@@ -244,7 +244,10 @@ class TrackingConfig:
 
     enabled: bool = setting(False, "instances keep their ids from cloud to cloud")
     keep_s: float = setting(
-        2.0, "an object that was missed in a cloud keeps its id so long [s]", low=0.0, high=86_400.0
+        2.0,
+        "an object that was looked for in vain keeps its id so long after it was last seen [s]",
+        low=0.0,
+        high=86_400.0,
     )
     min_overlap: float = setting(
         0.2, "an instance is its earlier self from this IoU in space", low=0.01, high=1.0

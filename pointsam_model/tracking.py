@@ -8,7 +8,7 @@ is one assignment of all instances at once.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -17,6 +17,9 @@ from scipy.optimize import linear_sum_assignment
 
 from pointsam_model.config import TrackingConfig
 from pointsam_model.tracking_shapes import Motion, Shape, in_frame
+
+MOST = 512  # objects, beside those of the last cloud, that are remembered while nobody looks
+JUMP_S = 2.0  # what moved unseen for longer may be anywhere, and something like it nearer
 
 
 class HasPoints(Protocol):
@@ -40,6 +43,7 @@ class Tracker:
         self.config = config or TrackingConfig()
         self._next = 1
         self._tracks: dict[int, Motion] = {}
+        self._missed: set[int] = set()  # since they were last seen
         self._stamp_s = -math.inf
 
     def update(
@@ -48,7 +52,7 @@ class Tracker:
         """The ids of a cloud's instances.
 
         Time that jumps back (a bag that starts over) begins anew: nothing is recognised. An object
-        is remembered for `keep_s`, and one that the last cloud showed until the next one.
+        that is missing is remembered until `keep_s` after it was last seen.
 
         Args:
             instances: of one cloud, in any order: another order permutes the ids.
@@ -74,11 +78,16 @@ class Tracker:
             known = found.get(place) or self.new_id()
             self._put(known, shapes[row], stamp_s)
             ids[row] = known
+        self._missed |= {known for known, it in self._tracks.items() if it.seen_s < stamp_s}
         self._stamp_s = stamp_s
         return ids
 
     def recognise(
-        self, instances: Sequence[HasPoints], stamp_s: float, transform: ArrayLike | None = None
+        self,
+        instances: Sequence[HasPoints],
+        stamp_s: float,
+        transform: ArrayLike | None = None,
+        exclude: Sequence[Collection[int]] = (),
     ) -> list[int | None]:
         """The ids of those instances that are where a known object is; None: it is none of them.
 
@@ -86,14 +95,17 @@ class Tracker:
 
         Args:
             instances, stamp_s, transform: as `update` takes them.
+            exclude: of each instance the ids that it cannot have; empty: it can have any.
 
         Raises:
             ValueError: no rigid transform, or a stamp that is not finite.
         """
         shapes = self._shapes(instances, stamp_s, transform)
-        ids = [known for known, it in self._tracks.items() if self._remembers(it, stamp_s)]
+        ids = [known for known in self._tracks if self._remembers(known, stamp_s)]
         order = _ordered(shapes)
         overlap = self._overlaps(ids, [shapes[row] for row in order], stamp_s)
+        for place, row in enumerate(order if exclude else []):
+            overlap[[known in exclude[row] for known in ids], place] = 0.0
         found = {order[place]: ids[row] for row, place in _assigned(overlap).items()}
         return [found.get(row) for row in range(len(shapes))]
 
@@ -115,6 +127,19 @@ class Tracker:
         self._put(known, shape, stamp_s)
         self._forget(stamp_s)
 
+    def miss(self, known: int, stamp_s: float) -> None:
+        """Says that the object of an id was looked for and not found; `keep_s` counts for it now.
+
+        A cloud that is not newer than the object's last sighting changes nothing.
+
+        Args:
+            known: the id.
+            stamp_s: of the cloud [s].
+        """
+        track = self._tracks.get(known)
+        if track is not None and track.seen_s < stamp_s:
+            self._missed.add(known)
+
     def new_id(self) -> int:
         """An id that no instance has or will have, for an object that is tracked otherwise."""
         self._next += 1
@@ -123,6 +148,7 @@ class Tracker:
     def reset(self) -> None:
         """Recognises nothing any more; ids go on."""
         self._tracks.clear()
+        self._missed.clear()
         self._stamp_s = -math.inf
 
     def _shapes(
@@ -135,22 +161,32 @@ class Tracker:
 
     def _put(self, known: int, shape: Shape, stamp_s: float) -> None:
         track = self._tracks.get(known)
+        if track is not None and stamp_s < track.seen_s:
+            return
         if track is None:
             self._tracks[known] = Motion(shape, stamp_s)
-        elif stamp_s >= track.seen_s:
+        else:
             track.see(shape, stamp_s, self.config.max_speed)
+        self._missed.discard(known)
 
     def _forget(self, stamp_s: float) -> None:
-        """Drops what was missed for too long."""
-        self._tracks = {
+        """Drops what was missed for too long, and of what nobody looks for the oldest."""
+        kept = {
             known: track
             for known, track in self._tracks.items()
-            if track.seen_s > stamp_s or self._remembers(track, stamp_s)
+            if track.seen_s > stamp_s or self._remembers(known, stamp_s)
         }
+        aside = [known for known, track in kept.items() if track.seen_s != self._stamp_s]
+        if len(aside) > MOST:
+            for known in sorted(aside, key=lambda it: kept[it].seen_s)[:-MOST]:
+                del kept[known]
+        self._tracks = kept
+        self._missed &= kept.keys()
 
-    def _remembers(self, track: Motion, stamp_s: float) -> bool:
-        # What the last cloud showed was not missed yet, however long ago that was.
-        return abs(stamp_s - track.seen_s) <= self.config.keep_s or track.seen_s == self._stamp_s
+    def _remembers(self, known: int, stamp_s: float) -> bool:
+        # What nobody looked for since it was seen is where it was, however long ago that is.
+        passed = abs(stamp_s - self._tracks[known].seen_s)
+        return known not in self._missed or passed <= self.config.keep_s
 
     def _recognised(self, shapes: Sequence[Shape], stamp_s: float) -> dict[int, int]:
         """For each shape (by its place) that is of a known object, the object's id."""
@@ -178,7 +214,7 @@ class Tracker:
             if row in pairs:
                 continue
             # What moves is seen moving: there was no time but since the last cloud.
-            passed = min(stamp_s - self._stamp_s, stamp_s - track.seen_s)
+            passed = min(stamp_s - self._stamp_s, stamp_s - track.seen_s, JUMP_S)
             gate = self.config.max_speed * passed
             expected = track.shape.centroid + track.moves(stamp_s)[-1]
             for place in left:

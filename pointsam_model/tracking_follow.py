@@ -62,6 +62,11 @@ class Follower:
         self._mask = _Mask.of(prediction, transform)
         self._missed = False  # in the last cloud in which it was looked for
 
+    @property
+    def seen_s(self) -> float:
+        """The stamp of the newest cloud in which it was seen [s]."""
+        return self._motion.seen_s
+
     def prompt(
         self, embedding: Embedding, stamp_s: float, transform: ArrayLike | None = None
     ) -> Prompt | None:

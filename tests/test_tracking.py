@@ -25,6 +25,7 @@ from benchmarks.tracking_sequences import (
 from pointsam_model import ConfigError, Tracker, TrackingConfig
 from pointsam_model.config import configured
 from pointsam_model.evaluation.tracking import TrackedCloud, TrackingResult, evaluate_tracking
+from pointsam_model.tracking import MOST
 from pointsam_model.tracking_shapes import Shape
 
 SEEDS = (0, 3, 5)
@@ -190,12 +191,62 @@ def test_an_object_that_is_found_otherwise_is_recognised_where_it_was_said_to_be
     assert tracker.update([box((5, 0, 1), 2)], 2.1) != [known]
 
 
-def test_objects_that_are_only_said_to_be_somewhere_are_forgotten_after_keep_s() -> None:
+def test_objects_that_are_only_said_to_be_somewhere_stay_there_until_they_are_missed() -> None:
     tracker = Tracker(TrackingConfig(keep_s=1.0))
     for step in range(5):
         tracker.see(tracker.new_id(), box((step, 0, 1)), float(step))
     objects = [box((step, 0, 1), 9) for step in range(5)]
-    assert tracker.recognise(objects, 4.0) == [None, None, None, 4, 5]
+    assert tracker.recognise(objects, 60.0) == [1, 2, 3, 4, 5]
+    assert tracker.update(objects[:2], 60.0) == [1, 2]
+    assert tracker.recognise(objects, 60.1) == [1, 2, None, None, None]
+
+
+def test_keep_s_counts_for_an_object_that_was_looked_for_in_vain() -> None:
+    tracker = Tracker(TrackingConfig(keep_s=1.0))
+    (known,) = tracker.update([box((0, 0, 1))], 0.0)
+    tracker.miss(known, 0.0)
+    tracker.miss(known + 1, 0.5)
+    assert tracker.recognise([box((0, 0, 1), 1)], 2.0) == [known], "seen in that cloud"
+    tracker.miss(known, 0.5)
+    assert tracker.recognise([box((0, 0, 1), 1)], 0.9) == [known]
+    assert tracker.recognise([box((0, 0, 1), 1)], 2.0) == [None]
+    tracker.see(known, box((0, 0, 1), 2), 1.0)
+    assert tracker.recognise([box((0, 0, 1), 1)], 5.0) == [known], "it was seen since"
+
+
+def test_an_object_that_was_seen_in_a_cloud_is_not_missed_by_that_clouds_proposals() -> None:
+    tracker = Tracker(TrackingConfig(keep_s=1.0))
+    known = tracker.new_id()
+    tracker.see(known, box((0, 0, 1)), 1.0)
+    assert tracker.update([], 1.0) == []
+    assert tracker.recognise([box((0, 0, 1), 1)], 5.0) == [known]
+
+
+def test_of_what_nobody_looks_for_the_oldest_is_forgotten() -> None:
+    tracker = Tracker()
+    for step in range(MOST + 2):
+        tracker.see(tracker.new_id(), box((step, 0, 1), points=20), float(step))
+    objects = [box((step, 0, 1), 9, points=20) for step in range(4)]
+    assert tracker.recognise(objects, MOST + 2.0) == [None, None, 3, 4]
+
+
+def test_an_instance_is_none_of_the_ids_that_it_cannot_have() -> None:
+    tracker = Tracker()
+    upper, lower = tracker.update([box((0, 0, 1.03)), box((0, 0, 1))], 0.0)
+    here = box((0, 0, 1), 1)
+    assert tracker.recognise([here], 0.1) == [lower]
+    assert tracker.recognise([here], 0.1, exclude=[{lower}]) == [upper]
+    assert tracker.recognise([here], 0.1, exclude=[{lower, upper}]) == [None]
+    both = [here, box((0, 0, 1.03), 2)]
+    assert tracker.recognise(both, 0.1, exclude=[{lower}, set()]) == [None, upper]
+
+
+def test_an_object_that_was_away_for_minutes_is_not_taken_for_one_far_off() -> None:
+    tracker = Tracker(TrackingConfig(max_speed=1.0))
+    known = tracker.new_id()
+    tracker.see(known, box((0, 0, 1)), 0.0)
+    assert tracker.update([box((3, 0, 1), 1)], 120.0) != [known]
+    assert tracker.update([box((0, 0, 1), 1), box((4, 0, 1), 1)], 121.0)[0] != known, "missed since"
 
 
 def test_a_moving_object_is_where_it_would_be_behind_what_hid_it() -> None:
