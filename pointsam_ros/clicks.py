@@ -11,7 +11,6 @@ from std_srvs.srv import Trigger
 
 from pointsam_interfaces.srv import SegmentPrompts
 from pointsam_ros import requests
-from pointsam_ros.answers import Answer
 from pointsam_ros.follow_log import telling_followed
 from pointsam_ros.refusal import Code
 
@@ -76,12 +75,12 @@ class ClickTopics:
         node.open_requests += 1
         try:
             segmenter = node.loaded().segmenter
-            cloud = await node.ask(segmenter.reset_clicks)
+            left = await node.ask(segmenter.reset_clicks)
             node.get_logger().info("clicks start over: the object they were on is let go")
             response.success = True
             response.message = "the next click begins a new object on the newest cloud"
-            if cloud is not None:
-                node.publish(Answer(cloud, [], []))  # the display forgets it too
+            if left is not None:
+                node.publish(left)  # the display forgets it too
         except Exception as error:
             response.success, response.message = False, node.refused(error, "reset").message
         finally:

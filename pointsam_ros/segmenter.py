@@ -137,17 +137,24 @@ class Segmenter:
         """
         if self._clicked_jumps != self._store.jumps:
             self._clicked, self._clicked_jumps = None, self._store.jumps
-        session = self._clicked_so_far() or Session(newest)
+        session = (self._clicked and self._last_seen(self._clicked)) or Session(newest)
         clicks = replace(clicks, follow=self._tracks.enabled)
-        answer, self._clicked = self.continued(session, clicks)
+        answer, self._clicked = self.continued(session, clicks, clicked=True)
         return answer
 
-    def reset_clicks(self) -> StoredCloud | None:
-        """Forgets what was clicked; the cloud that it was on, if anything was."""
-        clicked, self._clicked = self._clicked_so_far() or self._clicked, None
-        if clicked is not None:
-            self._tracks.release([it.id for it in clicked.objects.values()])
-        return clicked.cloud if clicked else None
+    def reset_clicks(self) -> Answer | None:
+        """Forgets what was clicked.
+
+        Returns:
+            What is left to be shown of the cloud that it was on: the objects that requests have
+            followed; None: nothing was clicked.
+        """
+        clicked, self._clicked = self._clicked, None  # first, whatever becomes of the rest
+        if clicked is None:
+            return None
+        cloud = (self._last_seen(clicked) or clicked).cloud
+        self._tracks.release_clicked()
+        return Answer(cloud, self._tracks.with_followed(cloud, []), [])
 
     def follow_newest(self, step_aside: Callable[[], bool]) -> Answer | None:
         """Looks for the followed objects in the newest cloud.
@@ -169,8 +176,15 @@ class Segmenter:
             return None
         return None if found is None else Answer(cloud, found, [])
 
-    def continued(self, session: Session, clicks: Clicks) -> tuple[Answer, Session]:
+    def continued(
+        self, session: Session, clicks: Clicks, clicked: bool = False
+    ) -> tuple[Answer, Session]:
         """Segments the objects of clicks on a session's cloud.
+
+        Args:
+            session: what was said before.
+            clicks: what is said now.
+            clicked: in RViz; False: by a request.
 
         Returns:
             The answer, and the session with these clicks and their masks.
@@ -193,7 +207,7 @@ class Segmenter:
             for object_id, it in objects.items()
         }
         session = Session(session.cloud, {**session.objects, **told})
-        found = self._tracks.prompted(session, masks, clicks.multimask, clicks.follow)
+        found = self._tracks.prompted(session, masks, clicks.multimask, clicks.follow, clicked)
         ids = {it.object_id: it.id for it in reversed(found)}  # of each object's best mask
         empty = [object_id for object_id in masks if object_id not in ids]
         answer = Answer(session.cloud, found, empty)
@@ -247,13 +261,12 @@ class Segmenter:
             self._tally.failure(str(error))
         return None
 
-    def _clicked_so_far(self) -> Session | None:
-        """What was clicked; None: nothing, or the object is followed no longer: it was lost."""
-        clicked = self._clicked
-        if clicked is None or not self._tracks.enabled:
+    def _last_seen(self, clicked: Session) -> Session | None:
+        """What was clicked, where it is now; None: it was lost, or is followed no longer."""
+        ids = [it.id for it in clicked.objects.values() if it.id]  # one: clicks are on one object
+        if not ids or not self._tracks.enabled:
             return clicked
-        (it,) = clicked.objects.values()
-        return self._tracks.session_of(it.id) if it.id else clicked
+        return self._tracks.session_of(ids[0])
 
     def _took(self, stage: str, done: str, seconds: float) -> None:
         self._tally.took(stage, seconds)

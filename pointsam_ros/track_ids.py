@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -13,6 +13,7 @@ from pointsam_model import Instance, Tracker
 from pointsam_ros.cloud_store import CloudStore, StoredCloud
 from pointsam_ros.config import NodeConfig
 from pointsam_ros.refusal import Code, Refusal
+from pointsam_ros.tally import Tally
 from pointsam_ros.transforms import Lookup, MissingTransform, Way, found
 
 POLL_S = 0.01
@@ -41,27 +42,112 @@ class TrackIds:
         store: the sensor's clouds; when their time jumps, all is forgotten.
         config: gives the settings as they are now.
         lookup: where coordinate frames are.
-
-    Attributes:
-        worlds: grows when all is forgotten: another time or another frame begins.
+        tally: is told of the sensor's clouds whether their place is known.
+        on_forgotten: called when all is forgotten: another time or another frame begins.
     """
 
-    def __init__(self, store: CloudStore, config: Callable[[], NodeConfig], lookup: Lookup) -> None:
+    def __init__(
+        self,
+        store: CloudStore,
+        config: Callable[[], NodeConfig],
+        lookup: Lookup,
+        tally: Tally,
+        on_forgotten: Callable[[], None],
+    ) -> None:
         self._store = store
         self._config = config
         self._lookup = lookup
-        self.worlds = 0
+        self._tally = tally
+        self._on_forgotten = on_forgotten
         self._tracker = Tracker(config().tracking)
         self._frame: str | None = None  # to which the tracks belong
         self._jumps = store.jumps
         self._newest_s = 0.0
 
     def place(self, cloud: StoredCloud) -> Place:
-        """Where a cloud was measured, as far as is known now.
+        """Where a cloud was measured, as far as is known now; the tally is told if it is not.
 
         Raises:
             Refusal: NO_TRANSFORM, or MissingTransform where one may still come.
         """
+        try:
+            place = self._place(cloud)
+        except Refusal as error:
+            if not cloud.attached:
+                self._tally.unrecognisable(error.message)
+            raise
+        if not cloud.attached:
+            self._tally.unrecognisable("")
+        return place
+
+    def place_if_known(self, cloud: StoredCloud) -> Place | None:
+        """As `place`; None where it raises."""
+        try:
+            return self.place(cloud)
+        except Refusal:
+            return None
+
+    def awaited_place(self, cloud: StoredCloud, step_aside: Callable[[], bool]) -> Place | None:
+        """As `place_if_known`; waits for `transforms.timeout_s`, and lets others run meanwhile.
+
+        Returns:
+            None also where `step_aside` says that the work is to end.
+        """
+        deadline = time.monotonic() + self._config().transforms.timeout_s
+        while self._may_come(cloud) and time.monotonic() < deadline:
+            if step_aside():
+                return None
+            time.sleep(POLL_S)
+        return self.place_if_known(cloud)
+
+    def of_whole(
+        self, cloud: StoredCloud, place: Place, instances: Sequence[Instance]
+    ) -> list[int]:
+        """Ids of all instances of a cloud; those that are known and missing count as hidden."""
+        self._tracker.config = self._config().tracking
+        if self._is_sensors(cloud) and place.stamp_s >= self._newest_s:
+            self._newest_s = place.stamp_s
+            return self._tracker.update(instances, *place)
+        return self.of_some(place, instances)
+
+    def of_some(
+        self,
+        place: Place,
+        instances: Sequence[Instance],
+        exclude: Sequence[Collection[int]] = (),
+    ) -> list[int]:
+        """Ids of some of a cloud's instances.
+
+        Args:
+            exclude: of each instance the ids that it cannot have; empty: it can have any.
+        """
+        self._tracker.config = self._config().tracking
+        found = self._tracker.recognise(instances, *place, exclude=exclude)
+        return [it or self.new() for it in found]
+
+    def see(self, known: int, cloud: StoredCloud, place: Place, instance: Instance) -> None:
+        """Remembers where the object of an id is."""
+        if self._is_sensors(cloud):
+            self._tracker.see(known, instance, *place)
+
+    def miss(self, known: int, cloud: StoredCloud, place: Place) -> None:
+        """Remembers that the object of an id was looked for in a cloud, and not found."""
+        if self._is_sensors(cloud):
+            self._tracker.miss(known, place.stamp_s)
+
+    def new(self) -> int:
+        """An id that no instance has or will have."""
+        return self._tracker.new_id()
+
+    def _may_come(self, cloud: StoredCloud) -> bool:
+        """Whether a cloud's place is not known yet, and may be known soon."""
+        try:
+            self._place(cloud)
+        except Refusal as error:
+            return isinstance(error, MissingTransform)
+        return False
+
+    def _place(self, cloud: StoredCloud) -> Place:
         frame = self._config().tracking.frame.lstrip("/")
         source = cloud.frame_id.lstrip("/")
         self._begin_anew_if(frame, source, self._is_sensors(cloud))
@@ -83,59 +169,14 @@ class TrackIds:
         way = Way(frame, source, cloud.stamp_ns, FIXED)
         return Place(stamp_s, found(way, self._lookup).matrix)
 
-    def awaited_place(self, cloud: StoredCloud, step_aside: Callable[[], bool]) -> Place | None:
-        """As `place`; waits for `transforms.timeout_s`, and lets others run meanwhile.
-
-        Returns:
-            None where `step_aside` says that the work is to end.
-        """
-        deadline = time.monotonic() + self._config().transforms.timeout_s
-        while True:
-            try:
-                return self.place(cloud)
-            except MissingTransform:
-                if time.monotonic() >= deadline:
-                    raise
-            if step_aside():
-                return None
-            time.sleep(POLL_S)
-
-    def of_whole(
-        self, cloud: StoredCloud, place: Place, instances: Sequence[Instance]
-    ) -> list[int]:
-        """Ids of all instances of a cloud; those that are known and missing count as hidden."""
-        self._tracker.config = self._config().tracking
-        if self._is_sensors(cloud) and place.stamp_s >= self._newest_s:
-            self._newest_s = place.stamp_s
-            return self._tracker.update(instances, *place)
-        return self.of_some(place, instances)
-
-    def of_some(self, place: Place, instances: Sequence[Instance]) -> list[int]:
-        """Ids of some of a cloud's instances."""
-        self._tracker.config = self._config().tracking
-        return [it or self.new() for it in self._tracker.recognise(instances, *place)]
-
-    def see(self, known: int, cloud: StoredCloud, place: Place, instance: Instance) -> None:
-        """Remembers where the object of an id is."""
-        if self._is_sensors(cloud):
-            self._tracker.see(known, instance, *place)
-
-    def new(self) -> int:
-        """An id that no instance has or will have."""
-        return self._tracker.new_id()
-
-    def forget(self) -> None:
-        """Recognises nothing any more."""
-        self._tracker.reset()
-        self._newest_s = 0.0
-        self.worlds += 1
-
     def _begin_anew_if(self, frame: str, source: str, is_sensors: bool) -> None:
         """Forgets all where time jumped, or the tracks' frame is another from now on."""
         jumps, fixed = self._store.jumps, frame or source
         has_moved = fixed != self._frame and (bool(frame) or is_sensors)
         if jumps != self._jumps or (has_moved and self._frame is not None):
-            self.forget()
+            self._tracker.reset()
+            self._newest_s = 0.0
+            self._on_forgotten()
         self._jumps = jumps
         if has_moved:
             self._frame = fixed

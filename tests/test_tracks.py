@@ -89,11 +89,12 @@ class Node:
     def prompt(
         self, cloud: StoredCloud, label: NDArray[np.int64], box: int, **how: Any
     ) -> list[Found]:
-        """A true mask of a box as an answer to a request for the object 9."""
-        session = Session(cloud, {9: how.pop("clicks", clicks_on(cloud, label, box))})
+        """A true mask of a box as an answer to a request for the object 9, or another."""
+        number = how.pop("object_id", 9)
+        session = Session(cloud, {number: how.pop("clicks", clicks_on(cloud, label, box))})
         mask = self.mask(cloud, label, box)
         how = {"multimask": False, "follow": False, **how}
-        return self.tracks.prompted(session, {9: mask}, **how)
+        return self.tracks.prompted(session, {number: mask}, **how)
 
     def mask(self, cloud: StoredCloud, label: NDArray[np.int64], box: int) -> Prediction:
         if cloud.embedding is None:
@@ -293,6 +294,16 @@ def test_other_masks_of_an_object_have_ids_of_their_own(predictor: Predictor) ->
     assert [it.object_id for it in found] == [9, 9, 9]
 
 
+def test_a_prompted_object_keeps_its_id_while_nobody_looks_for_it(predictor: Predictor) -> None:
+    node = Node(predictor, keep_s=2.0, max_speed=0.0)
+    (known,) = ids(node.prompt(*node.table(0.0), 1))
+    for second in (3.0, 6.0, 66.0):
+        assert ids(node.prompt(*node.table(second), 1)) == [known]
+    (other,) = ids(node.propose(69.0, 2))
+    assert ids(node.prompt(*node.table(69.1), 1)) != [known], "missed in a whole cloud"
+    assert ids(node.prompt(*node.table(80.0), 2)) == [other]
+
+
 # Followed objects.
 
 
@@ -329,13 +340,14 @@ def test_a_followed_object_that_is_not_seen_is_absent_and_then_lost(predictor: P
     assert not node.tracks.follows
     (said,) = node.said
     assert f"object 9 with the id {first.id} is lost" in said and "keep_s = 1 s" in said
+    assert ids(node.prompt(*node.table(2.1), 1)) != [first.id]
     assert node.tally.values()["objects lost"] == "1"
 
 
 def test_a_click_goes_on_where_the_followed_object_was_last_seen(predictor: Predictor) -> None:
     node = Node(predictor)
     cloud, label = node.table(0.0)
-    (first,) = node.prompt(cloud, label, 1, follow=True)
+    (first,) = node.prompt(cloud, label, 1, follow=True, clicked=True)
     session = node.tracks.session_of(first.id)
     assert session is not None and session.cloud is cloud
     newer, _ = node.table(0.2)
@@ -346,6 +358,8 @@ def test_a_click_goes_on_where_the_followed_object_was_last_seen(predictor: Pred
     assert told.id == first.id and told.mask is not None
     assert newer.embedding is not None and len(told.mask.logits) == len(newer.embedding.kept)
     assert node.tracks.session_of(first.id + 1) is None
+    (requested,) = node.prompt(*node.table(0.4), 2, follow=True)
+    assert node.tracks.session_of(requested.id) is None, "a request's object is not clicked on"
 
 
 def test_released_objects_are_followed_no_longer_and_keep_their_ids(predictor: Predictor) -> None:
@@ -359,6 +373,66 @@ def test_released_objects_are_followed_no_longer_and_keep_their_ids(predictor: P
     assert node.tracks.release([]) == ([], None)
     assert node.tally.values()["objects released"] == "2"
     assert ids(node.propose(0.3, 2, 1)) == known[::-1]
+
+
+def test_what_was_clicked_and_what_a_request_follows_are_two_objects_with_two_ids(
+    predictor: Predictor,
+) -> None:
+    node = Node(predictor)
+    cloud, label = node.table(0.0)
+    (requested,) = node.prompt(cloud, label, 1, follow=True)
+    (clicked,) = node.prompt(cloud, label, 1, follow=True, clicked=True)
+    assert clicked.id != requested.id
+    cloud, label = node.table(0.2)
+    assert sorted(ids(node.look(cloud))) == [requested.id, clicked.id]
+    assert ids(node.prompt(cloud, label, 1, follow=True)) == [requested.id]
+    assert ids(node.prompt(cloud, label, 1, follow=True, clicked=True)) == [clicked.id]
+    node.tracks.release_clicked()
+    assert ids(node.look(node.table(0.4)[0])) == [requested.id]
+
+
+def test_a_second_object_that_overlaps_a_followed_one_does_not_take_its_place(
+    predictor: Predictor,
+) -> None:
+    node = Node(predictor)
+    cloud, label = node.table(0.0)
+    (first,) = node.prompt(cloud, label, 1, follow=True)
+    (second,) = node.prompt(cloud, label, 1, follow=True, object_id=8)
+    assert second.id != first.id
+    found = node.look(node.table(0.2)[0])
+    assert found is not None
+    assert sorted((it.id, it.object_id) for it in found) == [(first.id, 9), (second.id, 8)]
+    cloud, label = node.table(0.4)
+    told = replace(clicks_on(cloud, label, 1), id=first.id)
+    (third,) = node.prompt(cloud, label, 1, follow=True, object_id=7, clicks=told)
+    assert third.id not in (first.id, second.id), "even if an earlier answer took it for the other"
+    assert ids(node.prompt(cloud, label, 1, object_id=7, clicks=told)) == [first.id]
+    assert node.tracks.release([first.id]) == ([first.id], None)
+
+
+def test_an_object_that_was_prompted_on_a_newer_cloud_is_not_lost_to_an_older_one(
+    predictor: Predictor,
+) -> None:
+    node = Node(predictor)
+    cloud, label = node.table(0.0)
+    (early,) = node.prompt(cloud, label, 2, follow=True, object_id=8)
+    older, _ = node.table(0.2)
+    (late,) = node.prompt(*node.table(0.4), 1, follow=True)
+    assert ids(node.look(older)) == [early.id], "nobody can tell of the other"
+    node.tracks.release([early.id])
+    assert node.look(older) is None
+    assert node.tracks.follows and not node.said
+    assert ids(node.look(node.table(0.6)[0])) == [late.id]
+
+
+def test_the_mask_that_was_prompted_in_a_cloud_is_not_replaced_by_a_look_at_it(
+    predictor: Predictor,
+) -> None:
+    node = Node(predictor)
+    cloud, label = node.table(0.0)
+    (first,) = node.prompt(cloud, label, 1, follow=True)
+    (seen,) = node.look(cloud) or []
+    assert seen.id == first.id and seen.instance is first.instance
 
 
 def test_no_more_than_max_followed_are_followed(predictor: Predictor) -> None:
