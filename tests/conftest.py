@@ -76,27 +76,25 @@ def client(shared_node: NodeProcess, shared_client: Client) -> Iterator[Client]:
 
 
 @pytest.fixture
-def start(tmp_path: Path) -> Iterator[Callable[..., tuple[NodeProcess, Client]]]:
-    """Starts a node of the test's own, with the given parameters over random weights."""
-    from node_process import RANDOM_MODEL, Client, NodeProcess, free_domain
+def start(tmp_path: Path) -> Iterator[Callable[..., tuple[ForkedNode, Client]]]:
+    """Starts nodes, each with a client on a domain of its own."""
+    from forked_nodes import ForkedNode
+    from node_process import Client, free_domain
 
-    processes: list[NodeProcess] = []
+    nodes: list[ForkedNode] = []
     clients: list[Client] = []
 
-    def start_one(**parameters: Any) -> tuple[NodeProcess, Client]:
+    def start_one(**parameters: Any) -> tuple[ForkedNode, Client]:
         own = free_domain()
-        named = {name.replace("__", "."): value for name, value in parameters.items()}
-        log = tmp_path / f"node{len(processes)}.log"
-        processes.append(NodeProcess(own, log, {**RANDOM_MODEL, **named}))
+        nodes.append(ForkedNode(own, tmp_path / f"node{len(nodes)}.log", **parameters))
         clients.append(Client(own))
-        return processes[-1], clients[-1]
+        return nodes[-1], clients[-1]
 
     yield start_one
     for client in clients:
         client.close()
-    for process in processes:
-        process.process.kill()
-        process.process.wait()
+    for node in nodes:
+        node.kill()
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from node_process import RANDOM_MODEL, WAIT_S
+from node_process import RANDOM_MODEL, WAIT_S, status_of
 
 _forks = multiprocessing.get_context("forkserver")
 _forks.set_forkserver_preload(["pointsam_ros.segment_node"])
@@ -46,6 +46,10 @@ class ForkedNode:
     @property
     def pid(self) -> int:
         return self._process.pid
+
+    def status(self, name: str) -> int:
+        """A number of its /proc/PID/status, memory in KiB."""
+        return status_of(self.pid, name)
 
     def send(self, number: int) -> None:
         if self._process.is_alive():

@@ -56,6 +56,14 @@ def free_domain() -> int:
     return 1 + (7 * os.getpid() + next(_domains)) % 101
 
 
+def status_of(pid: int, name: str) -> int:
+    """A number of a process's /proc/PID/status, memory in KiB."""
+    text = Path(f"/proc/{pid}/status").read_text()
+    found = re.search(rf"^{name}:\s+(\d+)", text, re.MULTILINE)
+    assert found, text
+    return int(found[1])
+
+
 class NodeProcess:
     """`segment_node` in its own process, its log in a file."""
 
@@ -84,13 +92,6 @@ class NodeProcess:
     @property
     def log(self) -> str:
         return self._log.read_text(errors="replace")
-
-    def status(self, name: str) -> int:
-        """A number of its /proc/PID/status, memory in KiB."""
-        text = Path(f"/proc/{self.process.pid}/status").read_text()
-        found = re.search(rf"^{name}:\s+(\d+)", text, re.MULTILINE)
-        assert found, text
-        return int(found[1])
 
     def end(self, with_signal: int = signal.SIGINT, timeout_s: float = WAIT_S) -> int:
         """Sends a signal and gives the exit status."""

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-BLOCKS, BLOCK_MIB = 20, 8
+BLOCKS, BLOCK_MIB = 320, 0.5
 PROGRAM = f"""
 import sys
 from pathlib import Path
@@ -24,8 +24,8 @@ del large
 before = resident_mib()
 freed, retained = [], []
 for _ in range({BLOCKS}):
-    freed.append(bytearray({BLOCK_MIB} * 2**20))
-    retained.append(bytearray(100_000))
+    freed.append(bytearray(int({BLOCK_MIB} * 2**20)))
+    retained.append(bytearray(10_000))
 del freed
 print(resident_mib() - before)
 """

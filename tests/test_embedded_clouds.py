@@ -8,7 +8,8 @@ from typing import Any, cast
 
 import numpy as np
 import pytest
-from node_process import RANDOM_MODEL, TINY, Client, NodeProcess
+from forked_nodes import ForkedNode
+from node_process import RANDOM_MODEL, TINY, Client
 from std_msgs.msg import Header
 
 from pointsam_interfaces.srv import SegmentPrompts
@@ -172,7 +173,7 @@ def test_a_session_goes_on_when_its_embedding_was_dropped(predictor: Predictor) 
 
 @pytest.mark.dds
 def test_a_node_with_room_for_one_embedding_answers_on_every_cloud_and_in_sessions(
-    start: Callable[..., tuple[NodeProcess, Client]], predictor: Predictor
+    start: Callable[..., tuple[ForkedNode, Client]], predictor: Predictor
 ) -> None:
     large = PredictorConfig(num_patches=1000, patch_size=100)  # more than half a MiB for a cloud
     _, client = start(

@@ -9,13 +9,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from diagnostic_msgs.msg import DiagnosticStatus
 from forked_nodes import ForkedNode
-from node_process import ROOT, TINY, Client, NodeProcess
+from node_process import RANDOM_MODEL, ROOT, TINY, Client, NodeProcess
 
 from pointsam_ros.refusal import Code
 
@@ -104,9 +105,9 @@ def test_requests_that_the_node_has_not_looked_at_when_the_signal_comes_are_answ
 
 
 def test_a_signal_while_python_imports_ends_the_process_at_once(
-    start: Callable[..., tuple[NodeProcess, Client]],
+    own_domain: int, tmp_path: Path
 ) -> None:
-    node, _ = start()
+    node = NodeProcess(own_domain, tmp_path / "log", RANDOM_MODEL)
     time.sleep(0.5)
     began = time.monotonic()
     status = node.end(signal.SIGTERM)

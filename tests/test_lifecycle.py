@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 import rclpy
 from diagnostic_msgs.msg import DiagnosticStatus
+from forked_nodes import ForkedNode
 from lifecycle_msgs.msg import Transition
-from node_process import RANDOM_MODEL, TINY, WAIT_S, Client, NodeProcess, free_domain
+from node_process import RANDOM_MODEL, TINY, WAIT_S, Client, free_domain
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.lifecycle import TransitionCallbackReturn
@@ -27,7 +28,7 @@ from pointsam_ros.segment_node import READY, SegmentNode
 
 pytestmark = pytest.mark.dds
 
-Start = Callable[..., tuple[NodeProcess, Client]]
+Start = Callable[..., tuple[ForkedNode, Client]]
 SHIPPED = Path(loaded.__file__).parents[1] / "pointsam_model" / "weights" / "tiny.safetensors"
 UP = (Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_ACTIVATE)
 DOWN = (Transition.TRANSITION_DEACTIVATE, Transition.TRANSITION_CLEANUP)

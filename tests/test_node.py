@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 from diagnostic_msgs.msg import DiagnosticStatus
+from forked_nodes import ForkedNode
 from lifecycle_msgs.msg import Transition
-from node_process import FAR, RANDOM_MODEL, TINY, Client, NodeProcess
+from node_process import FAR, RANDOM_MODEL, TINY, Client
 from rclpy.qos import QoSProfile, QoSReliabilityPolicy
 from sensor_msgs.msg import PointCloud2
 from std_msgs.msg import Header
@@ -28,7 +29,7 @@ pytestmark = pytest.mark.dds
 
 BEST_EFFORT = QoSReliabilityPolicy.BEST_EFFORT
 
-Start = Callable[..., tuple[NodeProcess, Client]]
+Start = Callable[..., tuple[ForkedNode, Client]]
 
 with np.load(TINY / "raw_input.npz", allow_pickle=False) as raw:
     XYZ = raw["raw_xyz"].astype(np.float32)
@@ -448,7 +449,7 @@ def test_a_signal_in_the_middle_of_work_answers_who_waits_and_ends_cleanly(
     client.settle(0.7)
     assert not any(answer.done() for answer in answers), "the node should be in the middle of it"
     began = time.monotonic()
-    node.process.send_signal(end)
+    node.send(end)
     for answer in answers:
         client.wait_for(answer.done, "answer")
         assert answer.result().code == Code.NOT_READY

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from collections.abc import Callable
 from typing import Any
@@ -9,8 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 from action_msgs.msg import GoalStatus
+from forked_nodes import ForkedNode
 from lifecycle_msgs.msg import Transition
-from node_process import RANDOM_MODEL, STEP_NS, TINY, Client, NodeProcess
+from node_process import RANDOM_MODEL, STEP_NS, TINY, Client
 from sensor_msgs.msg import PointCloud2
 from std_msgs.msg import Header
 from visualization_msgs.msg import MarkerArray
@@ -22,7 +24,7 @@ from pointsam_ros.refusal import Code
 
 pytestmark = pytest.mark.dds
 
-Start = Callable[..., tuple[NodeProcess, Client]]
+Start = Callable[..., tuple[ForkedNode, Client]]
 
 with np.load(TINY / "raw_input.npz", allow_pickle=False) as raw:
     XYZ = raw["raw_xyz"].astype(np.float32)
@@ -246,7 +248,7 @@ def test_a_node_that_ends_answers_its_goals(start: Start) -> None:
     handles = [begun(client, cloud=large_cloud(client))[0], client.propose()]
     futures = [handle.get_result_async() for handle in handles]
     client.settle(0.3)
-    node.process.terminate()
+    node.send(signal.SIGTERM)
     for future in futures:
         client.wait_for(future.done, "result")
         assert future.result().status == GoalStatus.STATUS_ABORTED

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from forked_nodes import ForkedNode
 from geometry_msgs.msg import TransformStamped
 from lifecycle_msgs.msg import Transition
 from moving_tabletop import HERE, tabletop
@@ -26,7 +27,7 @@ from pointsam_ros.transforms import Transform
 
 pytestmark = pytest.mark.dds
 
-Start = Callable[..., tuple[NodeProcess, Client]]
+Start = Callable[..., tuple[ForkedNode, Client]]
 
 with np.load(TINY / "raw_input.npz", allow_pickle=False) as raw:
     XYZ = raw["raw_xyz"].astype(np.float32)

@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from forked_nodes import ForkedNode
 from frame_tree import Tree
 from geometry_msgs.msg import Point, TransformStamped
-from node_process import RANDOM_MODEL, TINY, Client, NodeProcess
+from node_process import RANDOM_MODEL, TINY, Client
 from scipy.spatial.transform import Rotation
 from std_msgs.msg import Header
 
@@ -234,7 +235,7 @@ def test_where_tf2_is_not_installed_the_node_works_without(monkeypatch: pytest.M
 
 
 @pytest.fixture
-def tf2_client(start: Callable[..., tuple[NodeProcess, Client]], tf2: Any) -> Client:
+def tf2_client(start: Callable[..., tuple[ForkedNode, Client]], tf2: Any) -> Client:
     """A client of a node that has the stand-in of tf2, and waits long for transforms."""
     _, client = start(transforms__timeout_s=10.0, limits__max_pending=3)
     client.wait_until_ready()
@@ -274,7 +275,7 @@ def test_while_requests_wait_for_transforms_others_are_answered_and_a_flood_is_r
 
 @pytest.mark.dds
 def test_a_request_that_waits_for_its_transform_is_answered_when_the_node_ends(
-    start: Callable[..., tuple[NodeProcess, Client]], tf2: Any
+    start: Callable[..., tuple[ForkedNode, Client]], tf2: Any
 ) -> None:
     node, client = start(transforms__timeout_s=10.0)
     client.wait_until_ready()

@@ -55,6 +55,7 @@ from pointsam_ros.refusal import Code  # noqa: E402
 
 SIZES = (3_000, 8_000, 12_000, 20_000, 40_000)  # points of the clouds, about
 SAMPLE_S = 1.0
+EMBEDDINGS_MIB = 96  # that their bound is reached: what the node keeps is then always as much
 SCENE_S = 5.0  # a scene stays so long before the sensor
 REFINEMENTS = 6  # of a session, before the next
 VISITORS_SEGMENTS = 3  # of shared memory, while the visitor is there
@@ -82,7 +83,7 @@ def main(
         table, street = generated_clouds(size, tables=1, streets=1, seed=seed)
         messages += [depth_camera(table), lidar(street)]
     verdict.say(f"{minutes:g} minutes at {rate:g} Hz, clouds of {_sizes(messages)} points")
-    parameters = {"model.preset": preset}
+    parameters = {"model.preset": preset, "embed.max_memory_mib": f"{EMBEDDINGS_MIB}"}
     if checkpoint is not None:
         parameters["model.checkpoint"] = str(checkpoint.absolute())
     with TemporaryDirectory() as folder:

@@ -9,7 +9,8 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
+from types import FrameType, TracebackType
+from typing import NoReturn
 
 ROOT = Path(__file__).parents[2]
 SECONDS_TO_END = (10.0, 5.0, 5.0)  # after SIGINT, SIGTERM, SIGKILL
@@ -48,6 +49,8 @@ class NodeProcess:
                 self._command, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
             )
         atexit.register(self.end)  # should a signal interrupt even the way out
+        if signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:  # that would leave the node behind
+            signal.signal(signal.SIGTERM, _exit_as_asked)
         return self
 
     def __exit__(
@@ -113,3 +116,7 @@ def private_environment() -> None:
     profile = "FASTRTPS_DEFAULT_PROFILES_FILE"
     if not (os.environ.get(profile) or os.environ.get("FASTDDS_DEFAULT_PROFILES_FILE")):
         os.environ[profile] = str(config_file("fastdds_large_clouds.xml"))
+
+
+def _exit_as_asked(number: int, _: FrameType | None) -> NoReturn:
+    sys.exit(128 + number)
