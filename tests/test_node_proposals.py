@@ -237,9 +237,9 @@ def test_a_newer_goal_waits_or_is_refused_as_the_parameter_says(start: Start) ->
     check_refused(client, Code.OVERLOADED, "1 requests wait already", cloud=client.cloud(XYZ))
     assert not client.set(proposals__when_busy="refuse")
     check_refused(client, Code.OVERLOADED, "proposals.when_busy", cloud=client.cloud(XYZ))
-    for handle in (first, second):
-        status, result = client.outcome(handle)
-        assert (status, result.code) == (GoalStatus.STATUS_SUCCEEDED, Code.OK), result.message
+    assert client.wait_for(_done(first.cancel_goal_async()), "word on the cancelling")
+    status, result = client.outcome(second)
+    assert (status, result.code) == (GoalStatus.STATUS_SUCCEEDED, Code.OK), result.message
 
 
 def test_a_node_that_ends_answers_its_goals(start: Start) -> None:
