@@ -19,12 +19,13 @@ from rich.progress import track
 from rich.table import Table
 
 from pointsam_model import Cloud, Predictor, PredictorConfig, Prompt, load_model
+from pointsam_model.cli_options import LABELLED
 from pointsam_model.evaluation import evaluate_cloud, find_labelled, read_labelled
 from pointsam_model.evaluation.protocol import iou
 
 
 def main(
-    data: Annotated[Path, typer.Argument(help="a labelled .npz cloud, or a folder of them")],
+    data: Annotated[Path, typer.Argument(help=LABELLED)],
     clicks: Annotated[int, typer.Option(min=2, help="most clicks given at once")] = 5,
     checkpoint: Annotated[Path | None, typer.Option(help="weights; none: the shipped")] = None,
 ) -> None:

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import numpy as np
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from pointsam_model.cli_evaluate import evaluate
@@ -22,6 +23,8 @@ from pointsam_model.cli_options import (
 from pointsam_model.cli_scenes import pool, scenes
 from pointsam_model.cli_train import train
 from pointsam_model.errors import PromptError
+from pointsam_model.readers import READ
+from pointsam_model.readers.numpy_files import NPY_FORM, NPZ_FORM
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
 
@@ -36,12 +39,17 @@ app.command()(evaluate)
 
 @app.command()
 def segment(
-    cloud: Annotated[Path, typer.Argument(help="a file that `pointsam` reads, or a ROS 2 bag")],
-    click: Annotated[list[str], typer.Option(help="x,y,z [m] on the object; again for more")],
-    off: Annotated[list[str] | None, typer.Option(help="x,y,z [m] off the object")] = None,
+    cloud: Annotated[Path, typer.Argument(help=escape(f"one of {READ}. {NPZ_FORM}; {NPY_FORM}"))],
+    click: Annotated[
+        list[str], typer.Option(help="x,y,z in metres, on the object; again for more")
+    ],
+    off: Annotated[list[str] | None, typer.Option(help="x,y,z in metres, off the object")] = None,
     topic: Annotated[str, typer.Option(help="PointCloud2 topic of a bag; empty: the first")] = "",
     png: Annotated[Path | None, typer.Option(help="draw the best mask here")] = None,
-    npz: Annotated[Path | None, typer.Option(help="write masks, scores and rows here")] = None,
+    npz: Annotated[
+        Path | None,
+        typer.Option(help="write here the arrays masks (c,n) bool and scores (c,), best first"),
+    ] = None,
     model: Model = "tiny",
     checkpoint: Checkpoint = None,
     device: DeviceName = "auto",

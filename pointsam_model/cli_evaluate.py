@@ -9,6 +9,7 @@ import typer
 from rich.markup import escape
 
 from pointsam_model.cli_options import (
+    LABELLED,
     Checkpoint,
     DeviceName,
     Dtype,
@@ -27,7 +28,7 @@ TABLE_WIDTH = 110
 
 
 def evaluate(
-    data: Annotated[Path, typer.Argument(help="a labelled .npz cloud, or a folder of them")],
+    data: Annotated[Path, typer.Argument(help=LABELLED)],
     model: Model = "tiny",
     checkpoint: Checkpoint = None,
     device: DeviceName = "auto",

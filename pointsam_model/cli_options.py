@@ -28,6 +28,13 @@ Checkpoint = Annotated[
 DeviceName = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:1")]
 Dtype = Annotated[str, typer.Option(help="float32, bfloat16 or float16")]
 
+# What a labelled file needs, for --help.
+LABELLED = escape(
+    "an .npz file, or a folder of them, with the arrays 'xyz' float (n,3) [m] and 'label' integer "
+    "(n,): from 1 on an object each, 0 background, -1 not known; also 'rgb' uint8 (n,3) and 'hw' "
+    "[rows, columns], if there are any"
+)
+
 
 def load_predictor(model: str, checkpoint: Path | None, device: str, dtype: str) -> Predictor:
     """A predictor from what the command line says of it."""

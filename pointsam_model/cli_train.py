@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pointsam_model.cli_options import DeviceName, console, progress, refusals
+from pointsam_model.cli_options import LABELLED, DeviceName, console, progress, refusals
 
 if TYPE_CHECKING:
     from pointsam_model.training import StepReport
@@ -18,7 +18,7 @@ RECENT = 50  # steps that the progress bar's figures are means of
 
 def train(
     config: Annotated[Path, typer.Argument(help="a training config, as in config/training/")],
-    data: Annotated[str, typer.Option(help="folder of labelled .npz clouds to learn from")] = "",
+    data: Annotated[str, typer.Option(help=f"labelled clouds to learn from: {LABELLED}")] = "",
     model: Annotated[str, typer.Option(help="tiny, large, giant, or a model's JSON")] = "",
     start: Annotated[str, typer.Option(help="checkpoint to start from; tiny: the shipped")] = "",
     output: Annotated[str, typer.Option(help="folder for state, logs and checkpoint")] = "",

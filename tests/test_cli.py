@@ -101,3 +101,20 @@ def test_a_missing_file_and_an_unknown_model_are_refused(scene: Path) -> None:
 def test_scenes_draws_a_sheet(tmp_path: Path) -> None:
     ran("scenes", "--png", str(tmp_path / "sheet.png"), "--count", "2", "--seed", "3")
     assert matplotlib.image.imread(tmp_path / "sheet.png").shape[1] > 1000
+
+
+@pytest.mark.parametrize(
+    ("command", "told"),
+    [
+        ("segment", ("'xyz' float (n,3) [m]", "'hw' [rows, columns]", "x,y,z in metres")),
+        ("evaluate", ("'xyz' float (n,3) [m]", "'label' integer (n,)", "[rows, columns]")),
+        ("train", ("'xyz' float (n,3) [m]", "'label' integer (n,)", "[rows, columns]")),
+    ],
+)
+def test_help_says_which_arrays_a_file_needs_with_their_units(
+    command: str, told: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "1000")  # typer breaks no line then
+    text = CliRunner(env={"TERMINAL_WIDTH": "1000"}).invoke(app, [command, "--help"]).output
+    for each in told:
+        assert each in " ".join(text.split()), text

@@ -123,6 +123,7 @@ def test_the_demonstration_shows_a_table_and_pictures_and_ends_the_node(tmp_path
     assert "3 objects to segment" in output and re.search(
         r"object.*clicks.*score.*points.*ms", output
     )
+    assert "A dot is a click on the object" in " ".join(output.split())
     assert (tmp_path / "out" / "clicks_1.png").stat().st_size > 20_000
     assert not is_running(node_of(output))
 

@@ -68,12 +68,17 @@ def stand_ins() -> dict[str, ModuleType]:
 
 @pytest.fixture
 def launch_file(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    return loaded(LAUNCH_FILE, monkeypatch)
+
+
+def loaded(path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """A launch file as a module, with nothing chosen in the environment."""
     if not REAL_LAUNCH:
         for name, module in stand_ins().items():
             monkeypatch.setitem(sys.modules, name, module)
     for variable in TRANSPORT_VARIABLES:
         monkeypatch.delenv(variable, raising=False)
-    spec = importlib.util.spec_from_file_location("segment_launch", LAUNCH_FILE)
+    spec = importlib.util.spec_from_file_location(path.name.split(".")[0], path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)

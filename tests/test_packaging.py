@@ -159,6 +159,7 @@ def test_all_data_files_exist(declared: dict[str, Any]) -> None:
         "resource/pointsam_ros",
         "package.xml",
         "launch/segment.launch.py",
+        "launch/segment_cameras.launch.py",
         "config/segment.yaml",
         "config/fastdds_large_clouds.xml",
         "config/sros2/pointsam.policy.xml",

@@ -57,7 +57,7 @@ def main(
     goals: Annotated[int, typer.Option(min=0, help="of them only send goals")] = 4,
     processes: Annotated[int, typer.Option(min=1, help="in which the clients are")] = 4,
     in_flight: Annotated[int, typer.Option(min=1, help="requests of a client, in the flood")] = 4,
-    rate: Annotated[float, typer.Option(min=0.1, help="clouds a second [Hz]")] = 30.0,
+    rate: Annotated[float, typer.Option(min=0.1, help="clouds a second")] = 30.0,
     points: Annotated[int, typer.Option(min=500, help="of a cloud, about")] = 20_000,
     most_medians: Annotated[
         float, typer.Option(min=1.0, help="p99 of the flood, in medians of the closed loop")

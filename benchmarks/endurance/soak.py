@@ -70,7 +70,7 @@ TOPICS = {
 
 def main(
     minutes: Annotated[float, typer.Option(min=0.2, help="in all")] = 60.0,
-    rate: Annotated[float, typer.Option(min=0.1, help="clouds a second [Hz]")] = 10.0,
+    rate: Annotated[float, typer.Option(min=0.1, help="clouds a second")] = 10.0,
     most_growth: Annotated[float, typer.Option(min=0.0, help="of resident memory [%]")] = 1.0,
     preset: Annotated[str, typer.Option(help="tiny, large, giant, or a JSON config")] = "tiny",
     checkpoint: Annotated[Path | None, typer.Option(help="weights; none: the shipped")] = None,

@@ -22,6 +22,7 @@ from rich.markup import escape
 from pointsam_model.errors import PointSamError
 from pointsam_model.evaluation.clicks import next_click
 from pointsam_model.readers import SensorCloud
+from pointsam_model.readers.numpy_files import NPY_FORM, NPZ_FORM
 from pointsam_ros.demo.node_process import NodeProcess, private_environment
 from pointsam_ros.demo.targets import Target, counted, generated, load, targets_of
 
@@ -43,7 +44,10 @@ from pointsam_ros.demo.report import Line, lines_of, mean_iou, picture_of, table
 def main(
     cloud: Annotated[
         Path | None,
-        typer.Option(help=".pcd, .ply, .npz, .npy, KITTI .bin or a ROS 2 bag; none: a scene"),
+        typer.Option(
+            help=".pcd, .ply, .npz, .npy, KITTI .bin or a ROS 2 bag; none: a generated scene. "
+            + escape(f"{NPZ_FORM}; {NPY_FORM}")
+        ),
     ] = None,
     topic: Annotated[str, typer.Option(help="PointCloud2 topic of a bag; empty: the first")] = "",
     output: Annotated[Path, typer.Option(help="folder of the pictures")] = Path("demo_output"),
@@ -51,7 +55,7 @@ def main(
     seed: Annotated[int, typer.Option(min=0, help="of the generated scene")] = 12,
     preset: Annotated[str, typer.Option(help="tiny, large, giant, or a JSON config")] = "tiny",
     checkpoint: Annotated[Path | None, typer.Option(help="weights; none: the shipped")] = None,
-    timeout: Annotated[float, typer.Option(min=1, help="longest time in all [s]")] = 300.0,
+    timeout: Annotated[float, typer.Option(min=1, help="longest time in all, in seconds")] = 300.0,
 ) -> None:
     """Segments objects of a cloud through the node, and shows what came back."""
     for number in SIGNALS:
@@ -137,7 +141,12 @@ def correcting_clicks(cloud: SensorCloud, lines: Sequence[Line]) -> list[Click]:
 
 def show(cloud: SensorCloud, rounds: Sequence[Sequence[Line]], output: Path) -> float | None:
     """Prints the table, writes the pictures; the mean IoU of the last round, None without truth."""
-    console.print("all objects are asked for in one request, so they share its milliseconds:")
+    console.print(
+        "Each line is an object after its clicks: the score is what the model thinks of its mask "
+        "(predicted IoU, 0 to 1)"
+        + (", IoU is how well the mask fits the truth" if mean_iou(rounds[0]) is not None else "")
+        + ". All objects are asked for in one request, so they share its milliseconds."
+    )
     console.print(table_of(rounds))
     for number, lines in enumerate(rounds, start=1):
         mean = mean_iou(lines)
@@ -146,6 +155,10 @@ def show(cloud: SensorCloud, rounds: Sequence[Sequence[Line]], output: Path) -> 
         title = f"{cloud.name}: {clicks}{known}"
         path = picture_of(output / f"clicks_{number}.png", cloud, lines, title)
         console.print(f"{clicks}{known}: {path}", soft_wrap=True)
+    console.print(
+        "In the pictures each object has its number and its colour, those of the table. A dot is a "
+        "click on the object, a red cross a click off it; the number stands at the first click.",
+    )
     return mean_iou(rounds[-1])
 
 
