@@ -112,7 +112,7 @@ def main() -> int:
         "--min-score",
         type=float,
         default=0.0,
-        help="least predicted IoU, 0 to 1; 0: proposals.min_score",
+        help="least score of an obstacle, 0 to 1",
     )
     parser.add_argument("--within", type=float, default=np.inf, help="distance to look at [m]")
     parser.add_argument("--action", default="/pointsam/propose_instances")

@@ -200,9 +200,18 @@ class ProposalConfig:
         low=1,
         high=16_384,
     )
-    min_score: float = setting(0.2, "masks of lower predicted IoU are dropped", low=0.0, high=1.0)
+    min_score: float = setting(
+        0.2,
+        "rough masks of lower predicted IoU are dropped; the others are decoded once more, and the"
+        " score that is then told may be lower",
+        low=0.0,
+        high=1.0,
+    )
     min_stability: float = setting(
-        0.3, "masks that change more between logits -1 and +1 (IoU) are dropped", low=0.0, high=1.0
+        0.3,
+        "rough masks that change more between logits -1 and +1 (IoU) are dropped",
+        low=0.0,
+        high=1.0,
     )
     nms_iou: float = setting(
         0.5,
