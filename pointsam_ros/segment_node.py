@@ -8,7 +8,6 @@ which owns the model. The doors by which requests come are `prompt_service`, `pr
 from __future__ import annotations
 
 import sys
-import threading
 import time
 import traceback
 from collections.abc import Callable
@@ -19,16 +18,16 @@ from typing import Any, Protocol, TypeVar
 from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
-from rclpy.task import Future as RosFuture
 
 from pointsam_model import free_device_memory
-from pointsam_model.errors import CancelledError, PointSamError
+from pointsam_model.errors import PointSamError
 from pointsam_ros.answers import Answer
 from pointsam_ros.clicks import ClickTopics
 from pointsam_ros.config import NodeConfig
 from pointsam_ros.diagnostics import Diagnostics, memory_values
 from pointsam_ros.health import State, health
 from pointsam_ros.loaded import Loaded, check, load
+from pointsam_ros.model_thread import ModelThread
 from pointsam_ros.namesakes import namesakes
 from pointsam_ros.outputs import Outputs
 from pointsam_ros.parameters import Parameters
@@ -43,7 +42,7 @@ from pointsam_ros.timing_topics import TimingTopics
 from pointsam_ros.transform_wait import TransformWait
 from pointsam_ros.transforms import lookup_for
 from pointsam_ros.transitions import logged
-from pointsam_ros.worker import OverloadedError, Rank, Worker
+from pointsam_ros.worker import Rank, Worker
 
 Result = TypeVar("Result")
 Part = TypeVar("Part", bound="Closable")
@@ -97,9 +96,9 @@ class SegmentNode(WorkNode):
         self._points = PointsTopic(self, self.tally, self._lookup, self._offer_newest)
         self._next_refusal_logged = 0.0
         self._open = ExitStack()
-        self._switch = threading.Lock()  # the model comes from the worker's thread, and goes here
-        self._worker: Worker | None = None
-        self._loaded: Loaded | None = None
+        self._model = ModelThread(
+            self._load, self._on_loaded, self._on_load_failed, self._on_unexpected
+        )
         # Open for good: whoever asks is told, and no answer is lost behind a closed door.
         self._doors = (
             PromptService(self),
@@ -123,11 +122,11 @@ class SegmentNode(WorkNode):
 
     def _more_values(self) -> dict[str, str]:
         """What the diagnostics tell beside the tally."""
-        loaded, worker, age = self._loaded, self._worker, self._points.seen().age_s
+        loaded, age = self._model.loaded, self._points.seen().age_s
         queues = {
-            "requests waiting": worker.waiting(Rank.PROMPT) if worker else 0,
+            "requests waiting": self._model.waiting(Rank.PROMPT),
             "requests waiting for a transform": self.transforms.waiting,
-            "goals waiting": worker.waiting(Rank.GOAL) if worker else 0,
+            "goals waiting": self._model.waiting(Rank.GOAL),
             "objects followed now": self.tally.following() if loaded else 0,
         }
         return {
@@ -160,12 +159,7 @@ class SegmentNode(WorkNode):
         """Loads the model in the worker's thread, and takes clouds meanwhile."""
         self.state = LOADING
         self.tally.watcher = self._timings
-        previous, worker = self._worker, Worker(self._on_unexpected)
-        self._worker = worker
-        loading = worker.ask(
-            lambda: self._load(worker, previous), then=lambda it: self._on_loaded(worker, it)
-        )
-        loading.add_done_callback(lambda it: self._on_load_failed(worker, it))
+        self._model.start()
         self._points.open()
         return super().on_activate(state)
 
@@ -173,8 +167,8 @@ class SegmentNode(WorkNode):
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Frees the model and the clouds; whoever waits is told."""
         self._end_work("the node was deactivated; activate it and ask again")
-        if self._worker is not None:
-            self._free_memory(self._worker)
+        if self._model.worker is not None:
+            self._free_memory(self._model.worker)
         self.state = INACTIVE
         return super().on_deactivate(state)
 
@@ -212,20 +206,13 @@ class SegmentNode(WorkNode):
 
     def _end_work(self, why: str) -> None:
         self.tally.watcher = None
-        if self._worker is not None:
-            self._worker.stop(lambda: Refusal(Code.NOT_READY, why))
-        with self._switch:
-            self._loaded = None
+        self._model.stop(why)
         self._points.close()
 
     # The model.
 
-    def _load(self, worker: Worker, previous: Worker | None) -> Loaded:
-        if previous is not None:
-            previous.join()  # one model at a time: the last job of the earlier one ends first
-            self.tally.objects("lost", self.tally.following())  # it has taken them along
-        if worker.stopped:
-            raise CancelledError("the node was deactivated before its model was loaded")
+    def _load(self, worker: Worker) -> Loaded:
+        self.tally.objects("lost", self.tally.following())  # an earlier worker has taken them along
         return load(
             lambda: self.config,
             self._points.store,
@@ -237,24 +224,16 @@ class SegmentNode(WorkNode):
             worker.step_aside,
         )
 
-    def _on_loaded(self, worker: Worker, loaded: Loaded) -> None:
-        with self._switch:
-            if worker.stopped:
-                return
-            self._loaded = loaded
-            self.state = READY
+    def _on_loaded(self) -> None:
+        self.state = READY
         topic = self._points.store.topic
         alone = "" if self.count_publishers(topic) else ", on which nobody publishes yet"
         self.get_logger().info(f"ready: clouds from {topic}{alone}")
         self._offer_newest()
 
-    def _on_load_failed(self, worker: Worker, loading: Future) -> None:
-        error = loading.exception()
-        with self._switch:
-            if error is None or worker.stopped:
-                return
-            text = f"the model cannot be loaded: {error}"
-            self.state = State(text, DiagnosticStatus.ERROR)
+    def _on_load_failed(self, error: BaseException) -> None:
+        text = f"the model cannot be loaded: {error}"
+        self.state = State(text, DiagnosticStatus.ERROR)
         if not isinstance(error, PointSamError):  # nobody's setting: somebody must find the fault
             self.get_logger().error(f"{text}\n{_trace(error)}")
         elif not self.config.autostart:
@@ -278,7 +257,7 @@ class SegmentNode(WorkNode):
 
     def _offer_newest(self) -> None:
         """Leaves the newest cloud to the worker, for when nobody asks for anything."""
-        loaded, worker = self._loaded, self._worker
+        loaded, worker = self._model.loaded, self._model.worker
         if loaded is None or worker is None:
             return
         embed, rate_hz = self.config.embed, self.config.proposals.rate_hz
@@ -313,9 +292,10 @@ class SegmentNode(WorkNode):
         Raises:
             Refusal: NOT_READY; says what the node is doing instead.
         """
-        if self._loaded is None:
+        loaded = self._model.loaded
+        if loaded is None:
             raise Refusal(Code.NOT_READY, self._not_ready())
-        return self._loaded
+        return loaded
 
     async def ask(
         self,
@@ -324,39 +304,9 @@ class SegmentNode(WorkNode):
         rank: Rank = Rank.PROMPT,
         on_queued: Callable[[Future], None] | None = None,
     ) -> Result:
-        """Has the worker do a job; waits for its answer without holding up the executor.
-
-        Args:
-            job: what needs the model.
-            then: called with the answer in the worker's thread, once it is out.
-            rank: who comes first.
-            on_queued: given the future of the answer, by which the job can be cancelled.
-
-        Raises:
-            Refusal: OVERLOADED; or NOT_READY, where the node is deactivated meanwhile.
-            CancelledError: of concurrent.futures; the job was cancelled.
-            Exception: what the job raised.
-        """
-        worker = self._worker
-        assert worker is not None, "loaded() comes first"
-        try:
-            answer = worker.ask(job, then, self.config.limits.max_pending, rank)
-        except OverloadedError as error:
-            raise Refusal(
-                Code.OVERLOADED, f"{error}; ask again later, or raise limits.max_pending"
-            ) from error
-        if on_queued is not None:
-            on_queued(answer)
-        executor = self.executor
-        done = RosFuture(executor=executor)
-
-        def tell(_: Future) -> None:
-            done.set_result(None)
-            executor.wake()
-
-        answer.add_done_callback(tell)
-        await done
-        return answer.result()
+        """Has the model's thread do a job; as `ModelThread.ask`."""
+        most = self.config.limits.max_pending
+        return await self._model.ask(self.executor, job, then, most, rank, on_queued)
 
     def publish(self, answer: Answer) -> None:
         """Publishes an answer for those who listen."""
