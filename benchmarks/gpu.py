@@ -225,6 +225,7 @@ def _tables_and_masks(
     centers, all_points = points[:count], surface_cloud(source, seed=4)[0].to(device)
     nearest = kernels.nearest_point(all_points, points).int()
     masks = torch.rand(sizes.masks, n, device=device) < 0.02
+    links = kernels.nearest_neighbours(points, points, 9)
     works: tuple[tuple[str, Callable[[Any], Tensor], int], ...] = (
         (
             f"3 nearest of {count:,} with weights, {n:,} points",
@@ -242,6 +243,11 @@ def _tables_and_masks(
             f"rows of {sizes.masks} masks, {source:,} points",
             lambda module: module.mask_rows(masks, nearest)[0],
             masks.numel() + 4 * source + 4 * int(masks[:, nearest.long()].sum()),
+        ),
+        (
+            f"pieces of {sizes.masks} masks, {n:,} points",
+            lambda module: module.connected_pieces(masks, links)[0],
+            18 * masks.numel() + 8 * links.numel(),
         ),
     )
     timings = []

@@ -1,12 +1,9 @@
-"""What is connected on a cloud's surface: holes and specks of masks."""
+"""What is connected on a cloud's surface: holes and specks of masks, where the masks are."""
 
 from __future__ import annotations
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
-from scipy.sparse import coo_matrix
-from scipy.sparse.csgraph import connected_components
+from torch import Tensor
 
 from pointsam_model import ops
 
@@ -17,56 +14,48 @@ FARTHEST = 3.0  # times the median distance of direct neighbours: beyond it noth
 class Surface:
     """The points of a cloud, each connected to its nearest neighbours where they are near.
 
+    Of more than 8 equally near neighbours any 8 count, so that devices may differ there.
+
     Args:
-        points: (m, 3) float32.
+        points: (m, 3) float32, at least one.
     """
 
-    def __init__(self, points: NDArray[np.float32]) -> None:
+    def __init__(self, points: Tensor) -> None:
         count = min(NEIGHBOURS + 1, len(points))
-        cloud = torch.from_numpy(points)
-        near = ops.nearest_neighbours(cloud, cloud, count).numpy()
-        distance = np.linalg.norm(points[near] - points[:, None], axis=2)
-        reach = FARTHEST * np.median(distance[:, min(1, count - 1)])
-        start, neighbour = np.nonzero(distance <= reach)
-        ends = near[start, neighbour]
-        links = coo_matrix((np.ones(len(start), bool), (start, ends)), (len(points),) * 2)
-        self._links = (links + links.T).tocsr()
+        near = ops.nearest_neighbours(points, points, count)
+        exact = points.double()  # a link is then one on every device
+        distance = (exact[near] - exact[:, None]).square().sum(2).sqrt()
+        reach = FARTHEST * _median(distance[:, min(1, count - 1)])
+        own = torch.arange(len(points), device=points.device)
+        self._links = torch.where(distance <= reach, near, own[:, None])
 
-    def cleaned(self, mask: NDArray[np.bool_], share: float) -> NDArray[np.bool_]:
-        """A mask without specks, and with its holes filled.
+    def cleaned(self, masks: Tensor, share: float) -> Tensor:
+        """Masks without specks, and with their holes filled.
 
         Args:
-            mask: (m,).
-            share: connected pieces smaller than this share of the mask's largest piece are specks;
+            masks: (c, m) bool.
+            share: connected pieces smaller than this share of a mask's largest piece are specks;
                 pieces of what is not in the mask that are as small and touch it are holes.
 
         Returns:
-            (m,) another mask.
+            (c, m) other masks.
         """
-        pieces, sizes = self._pieces(mask)
-        if len(sizes) == 0:
-            return mask
-        least = share * sizes.max()
-        cleaned = mask.copy()
-        cleaned[mask] = sizes[pieces] >= least
-        return cleaned | self._holes(cleaned, least)
-
-    def _holes(self, mask: NDArray[np.bool_], least: float) -> NDArray[np.bool_]:
-        """(m,) small pieces outside of the mask that border on it."""
-        outside = ~mask
-        pieces, sizes = self._pieces(outside)
-        rows = np.flatnonzero(outside)
-        small = sizes[pieces] < least
-        touching = np.asarray(self._links[rows[small]] @ mask.astype(np.int32)) > 0
+        pieces, _ = ops.connected_pieces(masks, self._links)
+        sizes = _totals(torch.ones_like(pieces), pieces)
+        least = share * torch.where(masks, sizes, 0).amax(1, keepdim=True).double()
+        cleaned = masks & (sizes >= least)
+        pieces, bordering = ops.connected_pieces(cleaned, self._links)
+        small = ~cleaned & (_totals(torch.ones_like(pieces), pieces) < least)
         # A small piece that borders on nothing is a speck of something else.
-        bordering = np.zeros(len(sizes), bool)
-        bordering[pieces[small][touching]] = True
-        holes = np.zeros_like(mask)
-        holes[rows[small & bordering[pieces]]] = True
-        return holes
+        return cleaned | (small & (_totals(bordering.long(), pieces) > 0))
 
-    def _pieces(self, mask: NDArray[np.bool_]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
-        """The piece of each point of a mask, and how many points each piece has."""
-        rows = np.flatnonzero(mask)
-        count, pieces = connected_components(self._links[rows][:, rows], directed=False)
-        return pieces, np.bincount(pieces, minlength=count)
+
+def _median(values: Tensor) -> Tensor:
+    """Of (n,): the middle one, or the mean of the two in the middle."""
+    ordered = values.sort().values
+    return (ordered[(len(values) - 1) // 2] + ordered[len(values) // 2]) / 2
+
+
+def _totals(values: Tensor, pieces: Tensor) -> Tensor:
+    """(c, m) for each point the sum of values (c, m) int64 over its piece."""
+    return torch.zeros_like(values).scatter_add_(1, pieces, values).gather(1, pieces)

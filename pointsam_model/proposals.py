@@ -11,26 +11,29 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
 from pointsam_model import ops
-from pointsam_model.batches import batch_bytes, in_batches
 from pointsam_model.cloud import Cloud
 from pointsam_model.config import PredictorConfig, ProposalConfig, ReductionConfig
 from pointsam_model.connectivity import Surface
 from pointsam_model.embedding import Embedding
-from pointsam_model.errors import CancelledError
 from pointsam_model.instances import Instance, instances_of
 from pointsam_model.nn import PointSAM
 from pointsam_model.planes import is_flat
 from pointsam_model.predictor import Predictor
 from pointsam_model.prompt import STABILITY_OFFSET, Prediction, stability_of
-from pointsam_model.suppression import overlaps, suppress, to_device, to_host
+from pointsam_model.steps import Steps
+from pointsam_model.suppression import overlaps, suppress
 from pointsam_model.voting import AGREE, SURE, decode_clicks
 
-OVERLAPS_AT_ONCE = 512  # masks compared with all others: about as long as a decoder batch
+# What is done at once beside decoding takes less time than a decoder batch.
+OVERLAPS_AT_ONCE = 512  # masks compared with all others
+INSTANCES_AT_ONCE = 32  # masks without holes and specks, and then their points
+PIECE_BYTES, ROW_BYTES = 64, 16  # these take so many for a kept point and for a source point
 CLICKS = 3  # of those that agree, the leader's among them, spread over the object
 LEAST = 1e-3  # rank of a mask that is no good: weights must be above 0
 POINTS_A_CLICK = 8  # kept points for each click, at least: small clouds get fewer
@@ -72,7 +75,8 @@ class ProposalGenerator:
         Args:
             cloud: a cloud, or one that `Predictor.embed` has embedded.
             progress: told after each batch how many of how many clicks are decoded.
-            cancelled: asked before each batch and each mask that is cleaned; True ends the work.
+            cancelled: asked between steps, none of which takes longer than a batch, when the device
+                has done the last one; True ends the work.
 
         Returns:
             At most `config.max_instances` instances, best first.
@@ -126,7 +130,8 @@ class _Work:
         self.model, self.config, self.embedding = model, config, embedding
         self.patches = embedding.encoding.patches
         self.weight = embedding.center_counts.float()
-        self.progress, self.cancelled = progress, cancelled
+        self.progress = progress
+        self.steps = Steps(embedding.device, config.batch_mib * 2**20, cancelled)
 
     def rough_masks(self) -> _RoughMasks:
         """All masks of clicks all over the cloud that are good enough, best first."""
@@ -142,7 +147,7 @@ class _Work:
             if self.progress:
                 self.progress(batch.stop, count)
 
-        self._in_batches(count, len(centers) * self.model.config.decoder.dim, decode)
+        self._decode_in_batches(count, len(centers) * self.model.config.decoder.dim, decode)
         return _RoughMasks.joined(parts)
 
     def leaders(self, rough: _RoughMasks) -> tuple[Tensor, Tensor]:
@@ -153,9 +158,8 @@ class _Work:
         """
         overlap = self._overlaps(rough.logits > 0, self.weight)
         rank = rough.rank * self._consent(rough, overlap >= AGREE)
-        self._go_on()
         rows = suppress(overlap, rank, AGREE)[: self.config.max_instances]
-        self._go_on()
+        self.steps.go_on()
         votes = torch.where(overlap[rows] >= AGREE, rank, 0.0)
         logits = (votes / votes.sum(1, keepdim=True)) @ rough.logits.clamp(-SURE, SURE)
         usable = (votes > 0) & (logits[:, rough.click] > 0)
@@ -165,6 +169,7 @@ class _Work:
         """Masks (k, m) from rough ones (k, l) and clicks (k, q); without doubles, best first."""
         kept = len(self.embedding.kept)
         index, weight = self.patches.index[0], self.patches.weight[0]
+        self.steps.go_on()
         masks = ops.interpolate(rough.t().contiguous(), index, weight).t().contiguous()
         logits, scores = rough.new_empty(len(rough), kept), rough.new_empty(len(rough))
         widest = max(self.model.config.patch_hidden) * self._prompt_points()
@@ -173,10 +178,11 @@ class _Work:
             decoded, score = self._decode(clicks[batch], mask_logits=masks[None, batch])
             logits[batch], scores[batch] = decoded[:, 0], score[:, 0]
 
-        self._in_batches(len(rough), widest, decode)
+        self._decode_in_batches(len(rough), widest, decode)
         counts = self.embedding.source_counts.float()
         rank = scores * stability_of(logits, counts)
-        some = (logits > 0).any(1)
+        self.steps.go_on()
+        some = (logits > 0).any(1).nonzero()[:, 0]
         logits, scores, rank = logits[some], scores[some], rank[some]
         overlap = self._overlaps(logits > 0, counts)
         stay = suppress(overlap, rank, self.config.nms_iou)
@@ -186,15 +192,20 @@ class _Work:
         """Whole and connected, no plane that others stand on; best first."""
         if len(exact) == 0:
             return []
-        logits = self._cleaned(exact.device_logits)
-        found = instances_of(Prediction(self.embedding, logits, exact.device_scores))
-        valid = int(self.embedding.source_counts.sum())
-        return [
-            instance
-            for instance in found
-            if len(instance.indices) >= self.config.min_points
-            and not self._is_support(instance, len(instance.indices) / valid)
-        ]
+        cloud = self.embedding.kept
+        surface = Surface(cloud.kept.points) if self.config.piece_share > 0 else None
+        found: list[Instance] = []
+
+        def find(batch: slice) -> None:
+            logits = exact.device_logits[batch]
+            if surface is not None:
+                logits = self._cleaned(logits, surface)
+            some = instances_of(Prediction(self.embedding, logits, exact.device_scores[batch]))
+            found.extend([instance for instance in some if self._is_object(instance)])
+
+        held = PIECE_BYTES * len(cloud) + ROW_BYTES * self.embedding.size
+        self.steps.in_batches(len(exact), held, find, INSTANCES_AT_ONCE)
+        return found
 
     def _decode(
         self, clicks: Tensor, mask_logits: Tensor | None = None, *, at_centers: bool = False
@@ -209,15 +220,15 @@ class _Work:
         share = (logits > 0).float() @ self.weight / self.weight.sum()
         good = (share > 0) & (share <= self.config.max_share)
         good &= (scores >= self.config.min_score) & (stability >= self.config.min_stability)
-        clicks = clicks[:, None].expand_as(scores)
         rank = (scores * stability).clamp_min(LEAST)
-        return _RoughMasks(logits[good], rank[good], clicks[good])
+        click, mask = good.nonzero(as_tuple=True)  # the host waits here, and only here
+        return _RoughMasks(logits[click, mask], rank[click, mask], clicks[click])
 
     def _overlaps(self, masks: Tensor, weight: Tensor) -> Tensor:
         """IoU (c, c) of masks (c, l) with each other."""
         parts = []
         for some in masks.split(OVERLAPS_AT_ONCE):
-            self._go_on()
+            self.steps.go_on()
             parts.append(overlaps(some, masks, weight))
         return torch.cat(parts)
 
@@ -230,9 +241,16 @@ class _Work:
         """(c,) share of the clicks inside of a mask that have given a mask that agrees with it."""
         made = torch.nn.functional.one_hot(rough.click, rough.logits.shape[1]).float()
         inside = rough.logits > 0
-        consenting = ((agree.float() @ made) > 0) & inside
         clicked = made.amax(0)
-        return consenting.sum(1) / (inside.float() @ clicked).clamp_min(1)
+        shares = []
+        for some, within in zip(
+            agree.split(OVERLAPS_AT_ONCE), inside.split(OVERLAPS_AT_ONCE), strict=True
+        ):
+            self.steps.go_on()
+            consenting = ((some.float() @ made) > 0) & within
+            shares.append(consenting.sum(1) / (within.float() @ clicked).clamp_min(1))
+        self.steps.go_on()
+        return torch.cat(shares)
 
     def _spread(self, click: Tensor, first: Tensor, usable: Tensor) -> Tensor:
         """(k, CLICKS) of the clicks (c,) that are usable (k, c), each far from those before."""
@@ -246,39 +264,26 @@ class _Work:
             chosen.append(torch.where(farthest > 0, click[row], chosen[-1]))
         return torch.stack(chosen, 1)
 
-    def _cleaned(self, logits: Tensor) -> Tensor:
+    def _cleaned(self, logits: Tensor, surface: Surface) -> Tensor:
         """Logits (c, m) whose masks have neither holes nor specks."""
-        if self.config.piece_share == 0:
-            return logits
-        surface = Surface(self.embedding.kept.points)
         masks = logits > 0
-        right = to_host(masks)
-        for row, mask in enumerate(right):
-            self._go_on()
-            right[row] = surface.cleaned(mask, self.config.piece_share)
-        cleaned = to_device(right, logits.device)
+        cleaned = surface.cleaned(masks, self.config.piece_share)
         changed = torch.where(cleaned, STABILITY_OFFSET, -STABILITY_OFFSET)
         return torch.where(cleaned == masks, logits, changed)
 
-    def _is_support(self, instance: Instance, share: float) -> bool:
-        return share > self.config.max_flat_share and is_flat(instance.points)
+    def _is_object(self, instance: Instance) -> bool:
+        """Large enough, and no plane that others stand on."""
+        size = len(instance.indices)
+        if size < self.config.min_points:
+            return False
+        return size / self._seen <= self.config.max_flat_share or not is_flat(instance.points)
 
-    def _in_batches(self, count: int, values: int, work: Callable[[slice], None]) -> None:
-        """Work over objects that hold so many values each, in batches of bounded memory."""
-        weights = self.model.pc_encoder.out_proj.weight
-        room = batch_bytes(weights.device, self.config.batch_mib * 2**20)
+    @cached_property
+    def _seen(self) -> int:
+        """Source points that are in reach of a mask."""
+        return int(self.embedding.source_counts.sum())
 
-        def work_on(batch: slice) -> None:
-            self._go_on()
-            work(batch)
-
-        in_batches(count, max(1, room // (values * weights.element_size() * TENSORS)), work_on)
-
-    def _go_on(self) -> None:
-        """Asks the caller, who may have other work done meanwhile.
-
-        Raises:
-            CancelledError: the caller has lost interest.
-        """
-        if self.cancelled and self.cancelled():
-            raise CancelledError("the proposals were cancelled")
+    def _decode_in_batches(self, count: int, features: int, work: Callable[[slice], None]) -> None:
+        """Work over objects that each have so many point features in the decoder."""
+        size = self.model.pc_encoder.out_proj.weight.element_size()
+        self.steps.in_batches(count, features * size * TENSORS, work)

@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pointsam_model.transfer import fetched, sent
+from pointsam_model.transfer import fetched
 
 
 def overlaps(masks: Tensor, others: Tensor, weight: Tensor) -> Tensor:
@@ -64,12 +64,6 @@ def to_host(masks: Tensor) -> NDArray[np.bool_]:
     bits = (padded << _places(masks.device)).sum(2, dtype=torch.uint8)
     unpacked = np.unpackbits(fetched(bits)[0], axis=1, count=count, bitorder="little")
     return unpacked.view(np.bool_)
-
-
-def to_device(masks: NDArray[np.bool_], device: torch.device) -> Tensor:
-    """Masks (c, m) bool on a device; they travel as bits."""
-    bits = sent(np.packbits(masks, axis=1, bitorder="little"), device)
-    return (bits[..., None] >> _places(device) & 1).flatten(1)[:, : masks.shape[1]].bool()
 
 
 def _places(device: torch.device) -> Tensor:

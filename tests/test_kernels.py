@@ -152,6 +152,7 @@ def everything(module: Any, device: str) -> list[Tensor]:
             module.voxel_rows(points, 0.3),
             *module.normalise(points),
             *module.mask_rows(points[:44].T > 0, (torch.arange(999) % 45 - 1).int().to(device)),
+            *module.connected_pieces(points.T > 0, module.nearest_neighbours(points, points, 5)),
         ]
     return [each.cpu() for each in results]
 

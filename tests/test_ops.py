@@ -316,6 +316,57 @@ def test_a_voxel_too_small_for_the_grid_is_refused(backend: Backend) -> None:
         module.voxel_rows(torch.full((3, 3), 1e9, device=device), 1e-12)
 
 
+@st.composite
+def masks_and_links(draw: st.DrawFn) -> tuple[Tensor, Tensor]:
+    """(c,m) bool and (m,k): neighbours on a cloud, or any links; masks all empty and full too."""
+    points = draw(clouds())
+    m = len(points)
+    random_numbers = torch.Generator().manual_seed(draw(st.integers(0, 2**32 - 1)))
+    k = draw(st.integers(0, min(m, 6)))
+    links = torch.randint(m, (m, k), generator=random_numbers)
+    if k > 0 and draw(st.booleans()):
+        links = cpu.nearest_neighbours(points, points, k)
+    share = draw(st.sampled_from([0.0, 0.3, 0.7, 1.0]))
+    count = draw(st.integers(0, 4))
+    return torch.rand(count, m, generator=random_numbers) < share, links
+
+
+@EVERY_BACKEND
+@EXAMPLES
+@given(masks_and_links())
+def test_pieces_are_what_links_connect_on_one_side_of_a_mask(
+    backend: Backend, drawn: tuple[Tensor, Tensor]
+) -> None:
+    module, device = backend
+    masks, links = drawn
+    pieces, bordering = module.connected_pieces(masks.to(device), links.to(device))
+    assert (pieces.dtype, bordering.dtype) == (torch.int64, torch.bool)
+    assert pieces.shape == bordering.shape == masks.shape
+    assert (pieces.tolist(), bordering.tolist()) == naive.connected_pieces(masks, links)
+
+
+@EVERY_BACKEND
+@pytest.mark.parametrize("shuffled", [False, True])
+def test_a_chain_of_many_links_is_one_piece(backend: Backend, shuffled: bool) -> None:
+    module, device = backend
+    order = torch.arange(2000)
+    if shuffled:
+        order = torch.randperm(2000, generator=torch.Generator().manual_seed(0))
+    links = torch.empty(2000, 1, dtype=torch.int64)
+    links[order[:-1], 0] = order[1:]  # each to the next, and none back
+    links[order[-1], 0] = order[-1]
+    masks = torch.ones(2, 2000, dtype=torch.bool)
+    masks[1, order[700]] = False
+    pieces, bordering = (
+        it.cpu() for it in module.connected_pieces(masks.to(device), links.to(device))
+    )
+    assert (pieces[0] == 0).all()
+    assert not bordering[0].any()
+    for part in (order[:700], order[700:701], order[701:]):
+        assert (pieces[1, part] == part.min()).all()
+    assert set(bordering[1].nonzero()[:, 0].tolist()) == set(order[699:702].tolist())
+
+
 def test_torch_searches_in_chunks_give_what_one_chunk_gives(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -389,6 +440,9 @@ def test_downsampling_to_more_than_there_is_keeps_every_row() -> None:
         (lambda p: ops.interpolate(p, p.long()[None], p[None]), "the table is of 1 clouds"),
         (lambda p: ops.voxel_rows(p, 0.0), "above 0"),
         (lambda p: ops.voxel_rows(p, float("nan")), "above 0"),
+        (lambda p: ops.connected_pieces(p, p.long()), r"they take \(c,m\) bool"),
+        (lambda p: ops.connected_pieces(p.T > 0, p), r"take \(5,k\) int64"),
+        (lambda p: ops.connected_pieces(p > 0, p.long()), r"take \(3,k\) int64"),
         (lambda p: ops.farthest_points(p.to("meta"), 2), "no operations for the device 'meta'"),
     ],
 )

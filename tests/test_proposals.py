@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from pointsam_model import (
     ProposalGenerator,
     load_model,
 )
+from pointsam_model import proposals as proposals_module
 from pointsam_model.connectivity import Surface
 from pointsam_model.nn import PointSAM, make_patches
 from pointsam_model.planes import is_flat
@@ -119,6 +121,32 @@ def test_a_cancelled_call_ends_before_its_next_batch(
             scene[0], progress=lambda count, _: done.append(count), cancelled=lambda: len(done) >= 2
         )
     assert len(done) == 2
+
+
+def test_a_prompt_never_waits_for_more_than_one_decoder_batch(
+    model: PointSAM, scene: tuple[Cloud, np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stretches: list[list[str]] = [[]]
+    for name in ("decode", "overlaps", "suppress", "instances_of"):
+        place = model if name == "decode" else proposals_module
+        real = getattr(place, name)
+
+        def told(*args: object, name: str = name, real: Any = real, **named: object) -> Any:
+            stretches[-1].append(name)
+            return real(*args, **named)
+
+        monkeypatch.setattr(place, name, told)
+
+    def asked() -> bool:
+        stretches.append([])
+        return False
+
+    ProposalGenerator(model).generate(scene[0], cancelled=asked)
+    longest = max(stretches, key=len)
+    assert sum("decode" in it for it in stretches) > 4
+    assert sum("instances_of" in it for it in stretches) > 1
+    assert all(len(it) == 1 for it in stretches if "decode" in it)
+    assert len(longest) <= 2, longest
 
 
 def test_an_embedded_cloud_is_not_embedded_again(
@@ -223,34 +251,54 @@ def disc(points: np.ndarray, x: float, y: float, radius: float) -> np.ndarray:
     return np.hypot(points[:, 0] - x, points[:, 1] - y) < radius
 
 
+def cleaned(points: np.ndarray, share: float, *masks: np.ndarray) -> np.ndarray:
+    surface = Surface(torch.from_numpy(points))
+    return surface.cleaned(torch.from_numpy(np.stack(masks)), share).numpy()
+
+
 def test_holes_are_filled_and_specks_go() -> None:
     points = sheet()
     whole = disc(points, 0.4, 0.5, 0.3)
     hole, speck = disc(points, 0.4, 0.5, 0.05), disc(points, 0.9, 0.9, 0.05)
-    cleaned = Surface(points).cleaned((whole & ~hole) | speck, 0.1)
-    np.testing.assert_array_equal(cleaned, whole)
+    np.testing.assert_array_equal(cleaned(points, 0.1, (whole & ~hole) | speck), [whole])
 
 
 def test_large_holes_and_pieces_stay() -> None:
     points = sheet()
     ring = disc(points, 0.35, 0.5, 0.3) & ~disc(points, 0.35, 0.5, 0.2)
     second = disc(points, 0.85, 0.5, 0.12)
-    mask = ring | second
-    np.testing.assert_array_equal(Surface(points).cleaned(mask, 0.1), mask)
+    np.testing.assert_array_equal(cleaned(points, 0.1, ring | second), [ring | second])
 
 
 def test_what_is_not_connected_to_the_mask_is_no_hole_of_it() -> None:
     points = np.concatenate([sheet(), sheet(6) * 0.1 + np.float32([2, 2, 2])])
     mask = np.zeros(len(points), bool)
     mask[: 40 * 40] = True
-    np.testing.assert_array_equal(Surface(points).cleaned(mask, 0.1), mask)
+    np.testing.assert_array_equal(cleaned(points, 0.1, mask), [mask])
 
 
-def test_an_empty_and_a_full_mask_stay_as_they_are() -> None:
-    points = sheet(10)
-    surface = Surface(points)
-    for mask in (np.zeros(100, bool), np.ones(100, bool)):
-        np.testing.assert_array_equal(surface.cleaned(mask, 0.5), mask)
+def test_a_speck_that_goes_leaves_no_hole_and_may_fill_one() -> None:
+    points = sheet()
+    whole = disc(points, 0.4, 0.5, 0.3)
+    moat = disc(points, 0.4, 0.5, 0.1) & ~disc(points, 0.4, 0.5, 0.05)
+    np.testing.assert_array_equal(cleaned(points, 0.2, whole & ~moat), [whole])
+
+
+@pytest.mark.parametrize("count", [1, 2, 100])
+def test_an_empty_and_a_full_mask_stay_as_they_are(count: int) -> None:
+    masks = np.zeros((2, count), bool)
+    masks[1] = True
+    np.testing.assert_array_equal(cleaned(sheet(10)[:count], 0.5, *masks), masks)
+
+
+def test_masks_are_cleaned_alike_alone_and_together() -> None:
+    points = sheet()
+    rng = np.random.default_rng(0)
+    masks = [disc(points, *rng.random(2), 0.3) ^ (rng.random(1600) < 0.1) for _ in range(5)]
+    together = cleaned(points, 0.1, *masks)
+    assert (together != masks).any()
+    for mask, right in zip(masks, together, strict=True):
+        np.testing.assert_array_equal(cleaned(points, 0.1, mask), [right])
 
 
 # --- Planes. ---

@@ -19,6 +19,7 @@ from torch import Tensor
 from pointsam_model.layout import CloudLayout
 
 __all__ = [
+    "connected_pieces",
     "decode",
     "decode_valid",
     "downsample",
@@ -268,11 +269,36 @@ def mask_rows(masks: Tensor, nearest: Tensor) -> tuple[Tensor, Tensor]:
     Raises:
         ValueError: another shape or type.
     """
-    if masks.dim() != 2 or masks.dtype != torch.bool:
-        raise ValueError(f"masks are {tuple(masks.shape)} {masks.dtype}; they take (c,m) bool")
+    _expect_masks(masks)
     if nearest.dim() != 1 or nearest.dtype != torch.int32:
         raise ValueError(f"nearest is {tuple(nearest.shape)} {nearest.dtype}; it takes (n,) int32")
     return _backend(masks).mask_rows(masks, nearest)
+
+
+def connected_pieces(masks: Tensor, links: Tensor) -> tuple[Tensor, Tensor]:
+    """The connected pieces of masks, and those of what is outside of each.
+
+    Points are of one piece where a chain of links leads from one to the other over points that are
+    all in the mask, or all outside of it. A link connects both ways.
+
+    Args:
+        masks: (c,m) bool over points.
+        links: (m,k) int64 rows 0 to m-1, the points that each is linked to; its own row is no link.
+
+    Returns:
+        pieces (c,m) int64: of each point the lowest row of its piece; bordering (c,m) bool: whether
+        a link connects it to a point of the other side.
+
+    Raises:
+        ValueError: another shape or type.
+    """
+    _expect_masks(masks)
+    if links.dim() != 2 or links.dtype != torch.int64 or len(links) != masks.shape[1]:
+        raise ValueError(
+            f"links are {tuple(links.shape)} {links.dtype}; masks {tuple(masks.shape)} take "
+            f"({masks.shape[1]},k) int64"
+        )
+    return _backend(masks).connected_pieces(masks, links)
 
 
 def _backend(where: Tensor | torch.device) -> ModuleType:
@@ -287,6 +313,11 @@ def _backend(where: Tensor | torch.device) -> ModuleType:
 
         return cuda
     raise ValueError(f"no operations for the device {kind!r}; there are cpu and cuda")
+
+
+def _expect_masks(masks: Tensor) -> None:
+    if masks.dim() != 2 or masks.dtype != torch.bool:
+        raise ValueError(f"masks are {tuple(masks.shape)} {masks.dtype}; they take (c,m) bool")
 
 
 def _expect_points(points: Tensor, name: str, *, batched: bool = True) -> None:

@@ -12,6 +12,8 @@ import fpsample
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
+from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree  # type: ignore[import-untyped]
 from torch import Tensor
 
@@ -20,6 +22,7 @@ from pointsam_model.ops.interpolation import interpolate
 from pointsam_model.ops.normalising import normalise
 
 __all__ = [
+    "connected_pieces",
     "decode",
     "decode_valid",
     "downsample",
@@ -108,6 +111,37 @@ def mask_rows(masks: Tensor, nearest: Tensor) -> tuple[Tensor, Tensor]:
     starts = np.cumsum([0, *map(len, rows)])
     together = np.concatenate([*rows, np.empty(0, np.int64)]).astype(np.int32)
     return torch.from_numpy(together), torch.from_numpy(starts)
+
+
+def connected_pieces(masks: Tensor, links: Tensor) -> tuple[Tensor, Tensor]:
+    c, m = masks.shape
+    start, end, bounds = _links_once(links.numpy())
+    pieces, bordering = np.empty((c, m), np.int64), np.zeros((c, m), np.bool_)
+    rows = np.arange(m)
+    for mask, piece, border in zip(masks.numpy(), pieces, bordering, strict=True):
+        fits = mask[start] == mask[end]
+        ends, crossing = end[fits], np.flatnonzero(~fits)
+        before = np.concatenate(([0], np.cumsum(fits, dtype=np.int32)))[bounds]
+        graph = csr_matrix((np.ones(len(ends)), ends, before), shape=(m, m))
+        count, number = connected_components(graph, directed=False)
+        lowest = np.full(count, m)
+        np.minimum.at(lowest, number, rows)
+        piece[:] = lowest[number]
+        border[start[crossing]] = border[end[crossing]] = True
+    return torch.from_numpy(pieces), torch.from_numpy(bordering)
+
+
+def _links_once(
+    links: NDArray[np.int64],
+) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int64]]:
+    """Links (m,k) from lower rows to higher ones, each once, sorted; and where each row's begin."""
+    m = len(links)
+    start, end = np.repeat(np.arange(m), links.shape[1]), links.reshape(-1)
+    low, high = np.minimum(start, end), np.maximum(start, end)
+    once = np.unique((low * m + high)[low < high])
+    low, high = once // max(m, 1), once % max(m, 1)
+    bounds = np.searchsorted(low, np.arange(m + 1))
+    return low.astype(np.int32), high.astype(np.int32), bounds
 
 
 def _voxel_keys(cells: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -10,6 +10,7 @@ import logging
 import torch
 
 __all__ = [
+    "connected_pieces",
     "decode",
     "decode_valid",
     "downsample",
@@ -42,6 +43,7 @@ def obstacle() -> str | None:
 _OBSTACLE = obstacle()
 if _OBSTACLE is None:
     from pointsam_model.ops.kernel_ops import (
+        connected_pieces,
         decode,
         decode_valid,
         downsample,
@@ -58,6 +60,7 @@ if _OBSTACLE is None:
     logging.getLogger(__name__).info("operations on the GPU: CUDA kernels, launched by CuPy")
 else:
     from pointsam_model.ops.torch_ops import (
+        connected_pieces,
         decode,
         decode_valid,
         downsample,

@@ -31,6 +31,7 @@ from pointsam_model.ops.launching import Argument, CupyLauncher, Launcher
 from pointsam_model.ops.torch_ops import relative, relative_pair
 
 __all__ = [
+    "connected_pieces",
     "decode",
     "decode_valid",
     "downsample",
@@ -286,6 +287,18 @@ def mask_rows(masks: Tensor, nearest: Tensor) -> tuple[Tensor, Tensor]:
     rows = torch.empty(int(ends[-1]), dtype=torch.int32, device=device)
     launcher().launch("rows_inside", (blocks, c), BLOCK, *arguments, ends, rows)
     return rows, starts
+
+
+def connected_pieces(masks: Tensor, links: Tensor) -> tuple[Tensor, Tensor]:
+    (c, m), (_, k) = masks.shape, links.shape
+    parents = torch.arange(m, dtype=torch.int32, device=masks.device).repeat(c, 1)
+    pieces = torch.empty(c, m, dtype=torch.int64, device=masks.device)
+    bordering = torch.zeros(c, m, dtype=torch.bool, device=masks.device)
+    blocks, _ = _blocks(m)
+    given = masks.contiguous(), links.contiguous(), np.int32(m), np.int32(k)
+    launcher().launch("join_linked", (blocks, c), 128, *given, parents, bordering)
+    launcher().launch("find_roots", (blocks, c), 128, parents, np.int32(m), pieces)
+    return pieces, bordering
 
 
 def _or_null(tensor: Tensor | None) -> Argument:

@@ -33,6 +33,8 @@ KERNEL_FILES = {
     "keep_valid": "decode",
     "count_inside": "masks",
     "rows_inside": "masks",
+    "join_linked": "pieces",
+    "find_roots": "pieces",
     "sum_single": "normalise",
     "sum_double": "normalise",
     "radius_single": "normalise",

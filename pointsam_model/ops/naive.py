@@ -109,6 +109,22 @@ def valid_rows(xyz: list[list[float]], farthest: float) -> list[int]:
     ]
 
 
+def connected_pieces(masks: Tensor, links: Tensor) -> tuple[list[list[int]], list[list[bool]]]:
+    """Each point's lowest row, handed on along one link after another; and who borders."""
+    pairs = [(row, end) for row, ends in enumerate(links.tolist()) for end in ends]
+    pieces, bordering = [], []
+    for mask in masks.tolist():
+        lowest = list(range(len(mask)))
+        while any(lowest[a] != lowest[b] for a, b in pairs if mask[a] == mask[b]):
+            for a, b in pairs:
+                if mask[a] == mask[b]:
+                    lowest[a] = lowest[b] = min(lowest[a], lowest[b])
+        pieces.append(lowest)
+        crossing = {row for pair in pairs if mask[pair[0]] != mask[pair[1]] for row in pair}
+        bordering.append([row in crossing for row in range(len(mask))])
+    return pieces, bordering
+
+
 def mask_rows(masks: Tensor, nearest: Tensor) -> list[list[int]]:
     """Source rows of each mask."""
     kept = list(enumerate(nearest.tolist()))

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
+from pointsam_model.ops.connecting import connected_pieces
 from pointsam_model.ops.decoding import decode_on_device as decode
 from pointsam_model.ops.decoding import decode_valid
 from pointsam_model.ops.interpolation import interpolate
@@ -17,6 +18,7 @@ from pointsam_model.ops.masking import mask_rows
 from pointsam_model.ops.normalising import normalise
 
 __all__ = [
+    "connected_pieces",
     "decode",
     "decode_valid",
     "downsample",
