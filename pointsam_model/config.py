@@ -240,8 +240,8 @@ class ProposalConfig:
     )
     batch_mib: int = setting(
         256,
-        "memory for a decoder batch on a CPU [MiB]: more objects at once; a GPU's is a share of"
-        " what is free",
+        "memory for a decoder batch on a CPU [MiB]: more objects at once, at most 128; a GPU's is a"
+        " share of what is free",
         low=1,
         high=1_000_000,
     )

@@ -141,7 +141,8 @@ def test_a_prompt_never_waits_for_more_than_one_decoder_batch(
         stretches.append([])
         return False
 
-    ProposalGenerator(model).generate(scene[0], cancelled=asked)
+    config = ProposalConfig(points=120, batch_mib=40)
+    ProposalGenerator(model, config).generate(scene[0], cancelled=asked)
     longest = max(stretches, key=len)
     assert sum("decode" in it for it in stretches) > 4
     assert sum("instances_of" in it for it in stretches) > 1

@@ -136,11 +136,11 @@ def _links_once(
 ) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int64]]:
     """Links (m,k) from lower rows to higher ones, each once, sorted; and where each row's begin."""
     m = len(links)
-    start, end = np.repeat(np.arange(m), links.shape[1]), links.reshape(-1)
-    low, high = np.minimum(start, end), np.maximum(start, end)
-    once = np.unique((low * m + high)[low < high])
-    low, high = once // max(m, 1), once % max(m, 1)
-    bounds = np.searchsorted(low, np.arange(m + 1))
+    rows = np.arange(m)[:, None]
+    key = (np.minimum(links, rows) * m + np.maximum(links, rows))[links != rows]
+    key.sort()
+    low, high = np.divmod(key[np.diff(key, prepend=-1) > 0], m)
+    bounds = np.concatenate(([0], np.cumsum(np.bincount(low, minlength=m))))
     return low.astype(np.int32), high.astype(np.int32), bounds
 
 
