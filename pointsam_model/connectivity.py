@@ -30,32 +30,15 @@ class Surface:
         self._links = torch.where(distance <= reach, near, own[:, None])
 
     def cleaned(self, masks: Tensor, share: float) -> Tensor:
-        """Masks without specks, and with their holes filled.
+        """Masks (c, m) bool without specks, and with their holes filled.
 
         Args:
-            masks: (c, m) bool.
-            share: connected pieces smaller than this share of a mask's largest piece are specks;
-                pieces of what is not in the mask that are as small and touch it are holes.
-
-        Returns:
-            (c, m) other masks.
+            share: of a mask's largest piece; smaller ones are specks, see `ops.cleaned_masks`.
         """
-        pieces, _ = ops.connected_pieces(masks, self._links)
-        sizes = _totals(torch.ones_like(pieces), pieces)
-        least = share * torch.where(masks, sizes, 0).amax(1, keepdim=True).double()
-        cleaned = masks & (sizes >= least)
-        pieces, bordering = ops.connected_pieces(cleaned, self._links)
-        small = ~cleaned & (_totals(torch.ones_like(pieces), pieces) < least)
-        # A small piece that borders on nothing is a speck of something else.
-        return cleaned | (small & (_totals(bordering.long(), pieces) > 0))
+        return ops.cleaned_masks(masks, self._links, share)
 
 
 def _median(values: Tensor) -> Tensor:
     """Of (n,): the middle one, or the mean of the two in the middle."""
     ordered = values.sort().values
     return (ordered[(len(values) - 1) // 2] + ordered[len(values) // 2]) / 2
-
-
-def _totals(values: Tensor, pieces: Tensor) -> Tensor:
-    """(c, m) for each point the sum of values (c, m) int64 over its piece."""
-    return torch.zeros_like(values).scatter_add_(1, pieces, values).gather(1, pieces)

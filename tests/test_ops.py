@@ -31,6 +31,7 @@ BACKENDS = [
 ]
 Backend = tuple[Any, str]
 EVERY_BACKEND = pytest.mark.parametrize("backend", BACKENDS)
+EVERY_DEVICE_BACKEND = pytest.mark.parametrize("backend", BACKENDS[1:])
 EXAMPLES = settings(max_examples=60, deadline=None)
 
 
@@ -333,6 +334,21 @@ def masks_and_links(draw: st.DrawFn) -> tuple[Tensor, Tensor]:
 
 @EVERY_BACKEND
 @EXAMPLES
+@given(masks_and_links(), st.sampled_from([0.0, 0.1, 0.5, 1.0]))
+def test_cleaned_masks_have_neither_specks_nor_holes(
+    backend: Backend, drawn: tuple[Tensor, Tensor], share: float
+) -> None:
+    module, device = backend
+    masks, links = drawn
+    before = masks.clone()
+    cleaned = module.cleaned_masks(masks.to(device), links.to(device), share)
+    assert (cleaned.dtype, cleaned.shape) == (torch.bool, masks.shape)
+    assert cleaned.tolist() == naive.cleaned_masks(masks, links, share)
+    assert torch.equal(masks, before)
+
+
+@EVERY_DEVICE_BACKEND
+@EXAMPLES
 @given(masks_and_links())
 def test_pieces_are_what_links_connect_on_one_side_of_a_mask(
     backend: Backend, drawn: tuple[Tensor, Tensor]
@@ -345,7 +361,7 @@ def test_pieces_are_what_links_connect_on_one_side_of_a_mask(
     assert (pieces.tolist(), bordering.tolist()) == naive.connected_pieces(masks, links)
 
 
-@EVERY_BACKEND
+@EVERY_DEVICE_BACKEND
 @pytest.mark.parametrize("shuffled", [False, True])
 def test_a_chain_of_many_links_is_one_piece(backend: Backend, shuffled: bool) -> None:
     module, device = backend
@@ -440,9 +456,9 @@ def test_downsampling_to_more_than_there_is_keeps_every_row() -> None:
         (lambda p: ops.interpolate(p, p.long()[None], p[None]), "the table is of 1 clouds"),
         (lambda p: ops.voxel_rows(p, 0.0), "above 0"),
         (lambda p: ops.voxel_rows(p, float("nan")), "above 0"),
-        (lambda p: ops.connected_pieces(p, p.long()), r"they take \(c,m\) bool"),
-        (lambda p: ops.connected_pieces(p.T > 0, p), r"take \(5,k\) int64"),
-        (lambda p: ops.connected_pieces(p > 0, p.long()), r"take \(3,k\) int64"),
+        (lambda p: ops.cleaned_masks(p, p.long(), 0.1), r"they take \(c,m\) bool"),
+        (lambda p: ops.cleaned_masks(p.T > 0, p, 0.1), r"take \(5,k\) int64"),
+        (lambda p: ops.cleaned_masks(p > 0, p.long(), 0.1), r"take \(3,k\) int64"),
         (lambda p: ops.farthest_points(p.to("meta"), 2), "no operations for the device 'meta'"),
     ],
 )

@@ -19,7 +19,7 @@ from torch import Tensor
 from pointsam_model.layout import CloudLayout
 
 __all__ = [
-    "connected_pieces",
+    "cleaned_masks",
     "decode",
     "decode_valid",
     "downsample",
@@ -275,19 +275,21 @@ def mask_rows(masks: Tensor, nearest: Tensor) -> tuple[Tensor, Tensor]:
     return _backend(masks).mask_rows(masks, nearest)
 
 
-def connected_pieces(masks: Tensor, links: Tensor) -> tuple[Tensor, Tensor]:
-    """The connected pieces of masks, and those of what is outside of each.
+def cleaned_masks(masks: Tensor, links: Tensor, share: float) -> Tensor:
+    """Masks without specks, and with their holes filled.
 
     Points are of one piece where a chain of links leads from one to the other over points that are
-    all in the mask, or all outside of it. A link connects both ways.
+    all in the mask, or all outside of it. A link connects both ways. Pieces of a mask below `share`
+    of its largest are specks, and leave it. Pieces of what then is outside that are as small, and
+    that a link connects to the mask, are holes. Exact: the same on every device.
 
     Args:
         masks: (c,m) bool over points.
         links: (m,k) int64 rows 0 to m-1, the points that each is linked to; its own row is no link.
+        share: of the points of a mask's largest piece, 0 to 1.
 
     Returns:
-        pieces (c,m) int64: of each point the lowest row of its piece; bordering (c,m) bool: whether
-        a link connects it to a point of the other side.
+        (c,m) bool.
 
     Raises:
         ValueError: another shape or type.
@@ -298,7 +300,7 @@ def connected_pieces(masks: Tensor, links: Tensor) -> tuple[Tensor, Tensor]:
             f"links are {tuple(links.shape)} {links.dtype}; masks {tuple(masks.shape)} take "
             f"({masks.shape[1]},k) int64"
         )
-    return _backend(masks).connected_pieces(masks, links)
+    return _backend(masks).cleaned_masks(masks, links, share)
 
 
 def _backend(where: Tensor | torch.device) -> ModuleType:

@@ -1,17 +1,37 @@
-"""Connected pieces of masks in plain PyTorch: every point learns the lowest row of its piece."""
+"""Connected pieces of masks in plain PyTorch, and masks without specks and holes."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
+Pieces = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]  # `connected_pieces`, or what is faster
+
+
+def cleaned_masks(masks: Tensor, links: Tensor, share: float, pieces_of: Pieces) -> Tensor:
+    """`pointsam_model.ops.cleaned_masks`, all masks at once."""
+    pieces, _ = pieces_of(masks, links)
+    sizes = _totals(torch.ones_like(pieces), pieces)
+    least = share * torch.where(masks, sizes, 0).amax(1, keepdim=True).double()
+    cleaned = masks & (sizes >= least)
+    pieces, bordering = pieces_of(cleaned, links)
+    small = ~cleaned & (_totals(torch.ones_like(pieces), pieces) < least)
+    # A small piece that borders on nothing is a speck of something else.
+    return cleaned | (small & (_totals(bordering.long(), pieces) > 0))
+
 
 def connected_pieces(masks: Tensor, links: Tensor) -> tuple[Tensor, Tensor]:
-    """`pointsam_model.ops.connected_pieces`; all masks at once.
+    """The pieces of masks (c,m) bool, and those of what is outside of each, by links (m,k).
 
     Each point names a row of its piece, at first its own. In a round it looks along its links for
     the lowest row named there, tells the row that it has named, and then names what that row names.
     So pieces double in each round, and few are needed; the host waits for the device in each.
+
+    Returns:
+        pieces (c,m) int64: of each point the lowest row of its piece; bordering (c,m) bool: whether
+        a link connects it to a point of the other side.
     """
     sides = masks.t().contiguous()  # rows then lie together, and a link moves whole rows
     ends = links.t().contiguous()
@@ -34,3 +54,8 @@ def connected_pieces(masks: Tensor, links: Tensor) -> tuple[Tensor, Tensor]:
         if torch.equal(told, named):
             return named.t().contiguous(), (bordering > 0).t().contiguous()
         named = told
+
+
+def _totals(values: Tensor, pieces: Tensor) -> Tensor:
+    """(c,m) for each point the sum of values (c,m) int64 over its piece."""
+    return torch.zeros_like(values).scatter_add_(1, pieces, values).gather(1, pieces)

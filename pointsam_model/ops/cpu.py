@@ -22,7 +22,7 @@ from pointsam_model.ops.interpolation import interpolate
 from pointsam_model.ops.normalising import normalise
 
 __all__ = [
-    "connected_pieces",
+    "cleaned_masks",
     "decode",
     "decode_valid",
     "downsample",
@@ -113,22 +113,31 @@ def mask_rows(masks: Tensor, nearest: Tensor) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(together), torch.from_numpy(starts)
 
 
-def connected_pieces(masks: Tensor, links: Tensor) -> tuple[Tensor, Tensor]:
-    c, m = masks.shape
+def cleaned_masks(masks: Tensor, links: Tensor, share: float) -> Tensor:
     start, end, bounds = _links_once(links.numpy())
-    pieces, bordering = np.empty((c, m), np.int64), np.zeros((c, m), np.bool_)
-    rows = np.arange(m)
-    for mask, piece, border in zip(masks.numpy(), pieces, bordering, strict=True):
+
+    def pieces_of(mask: NDArray[np.bool_]) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
+        """(m,) the number of each point's piece, and whether each link is within one."""
         fits = mask[start] == mask[end]
-        ends, crossing = end[fits], np.flatnonzero(~fits)
+        ends = end[fits]
         before = np.concatenate(([0], np.cumsum(fits, dtype=np.int32)))[bounds]
-        graph = csr_matrix((np.ones(len(ends)), ends, before), shape=(m, m))
-        count, number = connected_components(graph, directed=False)
-        lowest = np.full(count, m)
-        np.minimum.at(lowest, number, rows)
-        piece[:] = lowest[number]
-        border[start[crossing]] = border[end[crossing]] = True
-    return torch.from_numpy(pieces), torch.from_numpy(bordering)
+        graph = csr_matrix((np.ones(len(ends)), ends, before), shape=(len(mask),) * 2)
+        return connected_components(graph, directed=False)[1], fits
+
+    results = masks.numpy().copy()
+    for mask, result in zip(masks.numpy(), results, strict=True):
+        pieces, fits = pieces_of(mask)
+        sizes = np.bincount(pieces)[pieces]
+        least = share * sizes[mask].max(initial=0)
+        result &= sizes >= least
+        if not np.array_equal(result, mask):
+            pieces, fits = pieces_of(result)
+            sizes = np.bincount(pieces)[pieces]
+        bordering = np.zeros(len(mask), np.bool_)
+        bordering[pieces[start[~fits]]] = bordering[pieces[end[~fits]]] = True
+        # A small piece that borders on nothing is a speck of something else.
+        result |= ~result & (sizes < least) & bordering[pieces]
+    return torch.from_numpy(results)
 
 
 def _links_once(

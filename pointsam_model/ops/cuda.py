@@ -10,7 +10,7 @@ import logging
 import torch
 
 __all__ = [
-    "connected_pieces",
+    "cleaned_masks",
     "decode",
     "decode_valid",
     "downsample",
@@ -43,7 +43,7 @@ def obstacle() -> str | None:
 _OBSTACLE = obstacle()
 if _OBSTACLE is None:
     from pointsam_model.ops.kernel_ops import (
-        connected_pieces,
+        cleaned_masks,
         decode,
         decode_valid,
         downsample,
@@ -60,7 +60,7 @@ if _OBSTACLE is None:
     logging.getLogger(__name__).info("operations on the GPU: CUDA kernels, launched by CuPy")
 else:
     from pointsam_model.ops.torch_ops import (
-        connected_pieces,
+        cleaned_masks,
         decode,
         decode_valid,
         downsample,

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pointsam_model.layout import SIZES, CloudLayout
-from pointsam_model.ops import torch_ops
+from pointsam_model.ops import connecting, torch_ops
 from pointsam_model.ops.buckets import Buckets, in_buckets
 from pointsam_model.ops.decoding import (
     buffer_bytes,
@@ -31,6 +31,7 @@ from pointsam_model.ops.launching import Argument, CupyLauncher, Launcher
 from pointsam_model.ops.torch_ops import relative, relative_pair
 
 __all__ = [
+    "cleaned_masks",
     "connected_pieces",
     "decode",
     "decode_valid",
@@ -289,7 +290,12 @@ def mask_rows(masks: Tensor, nearest: Tensor) -> tuple[Tensor, Tensor]:
     return rows, starts
 
 
+def cleaned_masks(masks: Tensor, links: Tensor, share: float) -> Tensor:
+    return connecting.cleaned_masks(masks, links, share, connected_pieces)
+
+
 def connected_pieces(masks: Tensor, links: Tensor) -> tuple[Tensor, Tensor]:
+    """`connecting.connected_pieces`; nothing is waited for."""
     (c, m), (_, k) = masks.shape, links.shape
     parents = torch.arange(m, dtype=torch.int32, device=masks.device).repeat(c, 1)
     pieces = torch.empty(c, m, dtype=torch.int64, device=masks.device)

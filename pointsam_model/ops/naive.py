@@ -125,6 +125,23 @@ def connected_pieces(masks: Tensor, links: Tensor) -> tuple[list[list[int]], lis
     return pieces, bordering
 
 
+def cleaned_masks(masks: Tensor, links: Tensor, share: float) -> list[list[bool]]:
+    """Masks without specks and holes, by counting each point's piece."""
+    least, whole = [], []
+    for mask, pieces in zip(masks.tolist(), connected_pieces(masks, links)[0], strict=True):
+        sizes = [pieces.count(it) for it in pieces]
+        own = [size for size, it in zip(sizes, mask, strict=True) if it]
+        least.append(share * max(own, default=0))
+        whole.append([it and size >= least[-1] for size, it in zip(sizes, mask, strict=True)])
+    outside = connected_pieces(torch.tensor(whole).reshape(masks.shape), links)
+    cleaned = []
+    for mask, pieces, bordering, enough in zip(whole, *outside, least, strict=True):
+        touching = {piece for piece, borders in zip(pieces, bordering, strict=True) if borders}
+        holes = [it in touching and pieces.count(it) < enough for it in pieces]
+        cleaned.append([a or b for a, b in zip(mask, holes, strict=True)])
+    return cleaned
+
+
 def mask_rows(masks: Tensor, nearest: Tensor) -> list[list[int]]:
     """Source rows of each mask."""
     kept = list(enumerate(nearest.tolist()))

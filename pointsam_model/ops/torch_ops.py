@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
+from pointsam_model.ops import connecting
 from pointsam_model.ops.connecting import connected_pieces
 from pointsam_model.ops.decoding import decode_on_device as decode
 from pointsam_model.ops.decoding import decode_valid
@@ -18,6 +19,7 @@ from pointsam_model.ops.masking import mask_rows
 from pointsam_model.ops.normalising import normalise
 
 __all__ = [
+    "cleaned_masks",
     "connected_pieces",
     "decode",
     "decode_valid",
@@ -96,6 +98,10 @@ def voxel_rows(points: Tensor, size: float) -> Tensor:
     rows = torch.full((len(voxels),), n, device=points.device)
     rows.scatter_reduce_(0, voxel[nearest], row[nearest], "amin")
     return rows.sort().values
+
+
+def cleaned_masks(masks: Tensor, links: Tensor, share: float) -> Tensor:
+    return connecting.cleaned_masks(masks, links, share, connected_pieces)
 
 
 def _voxel_keys(cells: Tensor) -> Tensor:
