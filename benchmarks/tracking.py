@@ -8,12 +8,14 @@ Tracking: masks are the true ones, faulty ones (the true ones with errors as seg
 them), and the proposals of a checkpoint. Beside the tracker stands what these masks would give if
 every id were right. Following: objects are prompted in the first cloud with up to 5 clicks, as a
 user would until the mask is good, and followed from there; MOTA and IDF1 of these count the
-prompted objects in the later clouds.
+prompted objects in the later clouds. Where camera and objects stand still, only the sensor's noise
+differs from cloud to cloud: the masks' IoU tells whether they drift.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 from typing import Annotated, Any
@@ -43,6 +45,7 @@ from pointsam_model.evaluation.data import IGNORED
 from pointsam_model.evaluation.tracking import TrackedCloud, TrackingResult, evaluate_tracking
 
 CLICKS = 5
+RESTING = 41  # clouds in which all rests
 GOOD = 0.7  # IoU of a mask that a user goes on with
 SAME = 0.5  # IoU from which an object is found
 
@@ -52,6 +55,7 @@ def main(
     clouds: Annotated[int, typer.Option(min=2, help="clouds of each")] = 12,
     proposed: Annotated[int, typer.Option(min=0, help="of them with proposals; slow")] = 3,
     followed: Annotated[int, typer.Option(min=0, help="of them with prompted objects")] = 10,
+    standing: Annotated[int, typer.Option(min=0, help="more tables, at which all rests")] = 3,
     checkpoint: Annotated[Path | None, typer.Option(help="weights; none: the shipped")] = None,
 ) -> None:
     """Prints MOTA and IDF1 for each kind of masks, and how many objects were followed."""
@@ -75,9 +79,14 @@ def main(
             became, result = _followed(predictor, sequence, embeddings)
             outcomes += became
             tracked.setdefault("followed", []).append(result)
+    ious: list[list[float]] = []
+    for seed in track(range(sequences, sequences + standing), "all rests"):
+        ious += _at_rest(predictor, moving_sequence(seed, RESTING, turn_deg=0.0, carried_m=0.0))
     Console().print(_tracking_table(tracked))
     if outcomes:
         Console().print(_following_table(outcomes))
+    if ious:
+        Console().print(_drift_table(np.array(ious)))
 
 
 def _tracked(sequence: Sequence[MovingCloud], masks: Sequence[Sequence[Any]]) -> TrackingResult:
@@ -153,6 +162,23 @@ def _seen(
     return {label: instance for label, instance in seen.items() if instance is not None}
 
 
+def _at_rest(predictor: Predictor, sequence: Sequence[MovingCloud]) -> list[list[float]]:
+    """IoU of each prompted object's masks in the clouds of a camera that stands still."""
+    first, *later = sequence
+    prompted = _prompted(predictor, first, predictor.embed(Cloud(first.xyz, first.rgb)))
+    followers = {label: Follower(it, first.stamp_s) for label, it in prompted.items()}
+    ious = {
+        label: [iou(it.masks[0], first.label == label, first.label >= 0)]
+        for label, it in prompted.items()
+    }
+    for cloud in later:
+        known = replace(cloud, transform=np.eye(4))
+        found = _seen(followers, predictor, known, predictor.embed(Cloud(cloud.xyz, cloud.rgb)))
+        for label, values in ious.items():
+            values.append(_iou(cloud, label, found[label]) if label in found else 0.0)
+    return list(ious.values())
+
+
 def _outcome(cloud: MovingCloud, label: int, instance: Instance | None, is_lost: bool) -> str:
     """What `_following_table` counts; "" where there was nothing to find and nothing was."""
     truth: NDArray[np.bool_] = cloud.label == label
@@ -160,10 +186,14 @@ def _outcome(cloud: MovingCloud, label: int, instance: Instance | None, is_lost:
         if not truth.any():
             return ""
         return "lost" if is_lost else "not seen"
-    mask = np.zeros(len(truth), bool)
-    mask[instance.indices] = True
-    covered = iou(mask, truth, cloud.label >= 0)
+    covered = _iou(cloud, label, instance)
     return "found" if covered >= SAME else "in part" if covered > 0.1 else "wrong"
+
+
+def _iou(cloud: MovingCloud, label: int, instance: Instance) -> float:
+    mask = np.zeros(len(cloud.label), bool)
+    mask[instance.indices] = True
+    return iou(mask, cloud.label == label, cloud.label >= 0)
 
 
 def _tracking_table(results: dict[str, list[TrackingResult]]) -> Table:
@@ -187,6 +217,16 @@ def _following_table(outcomes: Sequence[str]) -> Table:
     shares = (100 * outcomes.count(kind) / len(outcomes) for kind in kinds)
     table.add_row(str(len(outcomes)), *(f"{share:.1f}" for share in shares))
     table.caption = "found: IoU 0.5 or more; in part: above 0.1"
+    return table
+
+
+def _drift_table(ious: NDArray[np.float64]) -> Table:
+    """Of objects (rows) the IoU in each cloud (columns)."""
+    clouds = (0, 1, 10, 20, 40)
+    table = Table("at rest, objects", *(f"cloud {it}" for it in clouds), "found [%]")
+    found = 100 * np.mean(ious[:, 1:] >= SAME)
+    table.add_row(str(len(ious)), *(f"{ious[:, it].mean():.2f}" for it in clouds), f"{found:.1f}")
+    table.caption = "mean IoU; the first is the prompted mask's"
     return table
 
 

@@ -70,19 +70,20 @@ def moving_sequence(
     Args:
         seed: of the table, its objects and the camera.
         clouds: how many.
-        turn_deg: how far the camera goes around the table.
+        turn_deg: how far the camera goes around the table; 0: it stands still.
         carried_m: how far one object is carried aside, in an arc above the table; 0: none is.
         config: what the table looks like.
     """
     config = config or SceneConfig(objects=(4, 12), crop_to_table_share=0, crop_to_objects_share=0)
     tables = set_tables([seed], config)
     rng = stream("sequence", seed)
+    nod = 0.1 if turn_deg else 0.0
     steps = np.linspace(0, 1, clouds)
     cameras = [
         replace(
             tables.cameras[0],
             azimuth=tables.cameras[0].azimuth + math.radians(turn_deg) * step,
-            elevation=tables.cameras[0].elevation + 0.1 * math.sin(2 * math.pi * step),
+            elevation=tables.cameras[0].elevation + nod * math.sin(2 * math.pi * step),
         )
         for step in steps
     ]

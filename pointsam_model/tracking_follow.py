@@ -1,13 +1,15 @@
-"""Following a prompted object: its mask in one cloud becomes the prompt for the next.
+"""Following a prompted object: its mask becomes the prompt for later clouds.
 
-The old mask is projected: each point that the network sees of the new cloud takes the logit of its
-nearest point of the old one, in the tracking frame. What the network answers is compared with what
-was expected; an object that is not seen again is lost, and never guessed.
+An old mask is projected: each point that the network sees of the new cloud takes the logit of its
+nearest point of the old one, in the tracking frame. The mask that was prompted says what it knows,
+and the last one the rest (sides that came into view): if each answer were all of the next prompt,
+small errors would grow from cloud to cloud. What the network answers is compared with what was
+expected; an object that is not seen again is lost, and never guessed.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -23,8 +25,11 @@ from pointsam_model.tracking_shapes import Motion, Shape, in_frame
 SURE = 8.0  # logits beyond it count as this: an old mask does not overrule a new cloud
 SPACINGS = 3.0  # of the kept points: an old point farther away says nothing of a new one
 FEWEST = 3  # kept points on an object that is asked for
-CLICKS = 3  # of a prompt; one alone lets the mask shrink to a part or grow from cloud to cloud
+CLICKS = 3  # on the object, and off it; one alone lets the mask shrink to a part or grow
 RIM = 0.4  # of a mask's points are too near to its edge to be clicked
+AROUND = 0.15, 0.5  # of a mask's radius: so far from it are clicks off it
+ALIKE = 0.5  # IoU in space from which the prompted mask still tells of the object
+AT_REST = 0.02  # by so much a motion must explain an object better than none
 
 
 class Follower:
@@ -58,8 +63,11 @@ class Follower:
         found = instances_of(prediction.best())
         if not found:
             raise PromptError("the mask to follow is empty")
-        self._motion = Motion(self._shape(found[0], transform), stamp_s)
+        shape = self._shape(found[0], transform)
+        self._motion = Motion(shape, stamp_s)
         self._mask = _Mask.of(prediction, transform)
+        self._told = _Told(self._mask, shape, np.zeros(3))
+        self._moved = np.zeros(3)  # in the last cloud, since it was last seen
         self._missed = False  # in the last cloud in which it was looked for
 
     @property
@@ -70,7 +78,7 @@ class Follower:
     def prompt(
         self, embedding: Embedding, stamp_s: float, transform: ArrayLike | None = None
     ) -> Prompt | None:
-        """What to ask of a later cloud: clicks spread over the object, and its old mask.
+        """What to ask of a later cloud: clicks spread over the object and around it, and its mask.
 
         Returns:
             A prompt for `Predictor.segment`; None where too little is seen at the places where the
@@ -85,17 +93,19 @@ class Follower:
         points = in_frame(kept, transform)
         best, logits = 0.0, np.zeros(0, np.float32)
         for moved in self._motion.moves(stamp_s):
-            projected = self._mask.projected(points - moved)
+            projected = self._projected(points - moved)
             if np.count_nonzero(projected > 0) < FEWEST:
                 continue
             there = Shape.of(points[projected > 0], self.config.voxel_share, self.config.voxel_m)
             overlap = self._motion.shape.overlap(there, moved)
             if overlap > best:
-                best, logits = overlap, projected
+                best, logits, self._moved = overlap, projected, moved
         self._missed = best < self.config.min_overlap
         if self._missed:
             return None
-        return Prompt(kept[_clicks(points, logits > 0)], mask=logits)
+        on, off = _clicks_on(points, logits > 0), _clicks_off(points, logits > 0)
+        labels = np.repeat([1, 0], [len(on), len(off)])
+        return Prompt(kept[np.concatenate([on, off])], labels, logits)
 
     def see(
         self, prediction: Prediction, stamp_s: float, transform: ArrayLike | None = None
@@ -116,6 +126,7 @@ class Follower:
             return None
         self._motion.see(shape, stamp_s, self.config.max_speed)
         self._mask = _Mask.of(prediction, transform)
+        self._told = self._told.at(shape, self._moved) or _Told(self._mask, shape, np.zeros(3))
         self._missed = False
         return found[0]
 
@@ -126,6 +137,12 @@ class Follower:
         """
         passed = stamp_s - self._motion.seen_s
         return passed < 0 or (self._missed and passed > self.config.keep_s)
+
+    def _projected(self, points: NDArray[np.float64]) -> NDArray[np.float32]:
+        """Logits (k,) of points (k, 3) of the tracking frame, as if it stood where last seen."""
+        told = self._told.mask.projected(points - self._told.moved)
+        logits = np.where(np.isnan(told), self._mask.projected(points), told)
+        return np.nan_to_num(logits, nan=-SURE)
 
     def _shape(self, instance: Instance, transform: ArrayLike | None) -> Shape:
         points = in_frame(instance.points, transform)
@@ -152,13 +169,34 @@ class _Mask:
         return cls(tree, logits, SPACINGS * float(np.median(distances[:, 1])))
 
     def projected(self, points: NDArray[np.float64]) -> NDArray[np.float32]:
-        """Logits (k,) of other points (k, 3) of the tracking frame."""
+        """Logits (k,) of other points (k, 3) of the tracking frame; NaN: out of reach."""
         distances, nearest = self.tree.query(points, distance_upper_bound=self.reach_m)
         known = np.isfinite(distances)
-        return np.where(known, self.logits[np.where(known, nearest, 0)], -SURE).astype(np.float32)
+        return np.where(known, self.logits[np.where(known, nearest, 0)], np.float32(np.nan))
 
 
-def _clicks(points: NDArray[np.float64], mask: NDArray[np.bool_]) -> NDArray[np.int64]:
+@dataclass(frozen=True, eq=False)
+class _Told:
+    """The mask that was prompted, the shape it gave, and how far (3,) that has moved since [m]."""
+
+    mask: _Mask
+    shape: Shape
+    moved: NDArray[np.float64]
+
+    def at(self, seen: Shape, moved: NDArray[np.float64]) -> _Told | None:
+        """Where it is by now; None: the object looks so different that it tells no more of it.
+
+        Args:
+            seen: the object now.
+            moved: (3,) [m], by which it was thought to move since it was last seen.
+        """
+        ways = [self.moved, self.moved + moved, seen.centroid - self.shape.centroid]
+        overlaps = np.array([self.shape.overlap(seen, way) for way in ways])
+        best = int((overlaps + np.array([AT_REST, 0, 0])).argmax())
+        return replace(self, moved=ways[best]) if overlaps[best] >= ALIKE else None
+
+
+def _clicks_on(points: NDArray[np.float64], mask: NDArray[np.bool_]) -> NDArray[np.int64]:
     """Rows of a mask's innermost point and of others well within it, each far from those before."""
     rows = np.flatnonzero(mask)
     if len(rows) == len(points):
@@ -166,10 +204,29 @@ def _clicks(points: NDArray[np.float64], mask: NDArray[np.bool_]) -> NDArray[np.
     else:
         depth, _ = cKDTree(points[~mask]).query(points[rows])
     within = rows[depth >= np.quantile(depth, RIM)]
-    clicks = [int(rows[depth.argmax()])]
-    apart = np.full(len(within), np.inf)
+    return _spread(points, within, int(rows[depth.argmax()]))
+
+
+def _clicks_off(points: NDArray[np.float64], mask: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Rows of points around a mask, each far from those before; none where there are none."""
+    middle = points[mask].mean(0)
+    radius = np.linalg.norm(points[mask] - middle, axis=1).max()
+    least, most = (share * radius for share in AROUND)
+    rows = np.flatnonzero(~mask)
+    away, _ = cKDTree(points[mask]).query(points[rows], distance_upper_bound=most)
+    around = rows[(away > least) & np.isfinite(away)]
+    if not len(around):
+        return around
+    farthest = np.linalg.norm(points[around] - middle, axis=1).argmax()
+    return _spread(points, around, int(around[farthest]))
+
+
+def _spread(points: NDArray[np.float64], rows: NDArray[np.int64], first: int) -> NDArray[np.int64]:
+    """The first of CLICKS rows and others among `rows`, each far from those before."""
+    clicks = [first]
+    apart = np.full(len(rows), np.inf)
     for _ in range(CLICKS - 1):
-        step = np.linalg.norm(points[within] - points[clicks[-1]], axis=1)
+        step = np.linalg.norm(points[rows] - points[clicks[-1]], axis=1)
         apart = np.minimum(apart, step)
-        clicks.append(int(within[apart.argmax()]))
+        clicks.append(int(rows[apart.argmax()]))
     return np.array(clicks)

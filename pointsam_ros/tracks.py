@@ -249,7 +249,9 @@ class Tracks:
         """A followed object was found in a cloud."""
         it = self._followed[known]
         object_id = it.owner.object_id
-        told = ObjectClicks(*prompt.clicks(), answer.prompt(), known)
+        points, labels = prompt.clicks()
+        on = labels == 1  # what lies around it is the follower's guess: a person may say otherwise
+        told = ObjectClicks(points[on], labels[on], answer.prompt(), known)
         it.session = Session(cloud, {object_id: told})
         it.found = Found(known, object_id, instance)
 

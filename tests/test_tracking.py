@@ -442,7 +442,7 @@ def test_the_transform_puts_resting_objects_of_a_sequence_in_one_place() -> None
 def test_the_command_reports_mota_and_idf1_of_each_kind_of_masks(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    command(sequences=1, clouds=3, proposed=0, followed=0)
+    command(sequences=1, clouds=3, proposed=0, followed=0, standing=0)
     report = capsys.readouterr().out
     for word in ("MOTA", "IDF1", "switches", "true", "faulty"):
         assert word in report

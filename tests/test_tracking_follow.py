@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from moving_tabletop import HERE, tabletop
+from moving_tabletop import HERE, SIDE, tabletop
 from numpy.typing import NDArray
 
 from benchmarks.tracking import main as command
@@ -148,12 +148,81 @@ def test_the_prompt_is_clicks_on_the_object_and_its_mask(
     embedding: Embedding = predictor.embed(cloud)
     prompt = follower.prompt(embedding, 0.1)
     assert prompt is not None
-    rows, _ = cloud.nearest(prompt.points)
+    points, labels = prompt.clicks()
+    rows, _ = cloud.nearest(points)
     assert len(set(rows.tolist())) == len(rows) == CLICKS
-    assert (label[rows] == 1).all()
+    assert (label[rows] == 1).all() and labels.all(), "nothing is near that could be clicked off it"
     truth = label[embedding.kept.rows] == 1
     projected = np.asarray(prompt.mask) > 0
     assert np.count_nonzero(projected & truth) > 0.7 * np.count_nonzero(projected | truth)
+
+
+def of_box(embedding: Embedding, middle: tuple[float, float], side: float) -> Prediction:
+    """An answer that is all points in a square of this side, the table's too."""
+    xy = (embedding.kept.points + embedding.kept.origin)[:, :2]
+    inside = (abs(xy - middle) < side / 2).all(1)
+    logits = np.where(inside, 4.0, -4.0).astype(np.float32)[None]
+    return Prediction(embedding, logits, np.array([0.9], np.float32))
+
+
+def share_of_prompt(
+    follower: Follower, embedding: Embedding, stamp_s: float, on: Prediction
+) -> float:
+    """IoU of the mask of the next prompt with a mask."""
+    prompt = follower.prompt(embedding, stamp_s)
+    assert prompt is not None
+    projected, truth = np.asarray(prompt.mask) > 0, on.logits[0] > 0
+    return float(np.count_nonzero(projected & truth) / np.count_nonzero(projected | truth))
+
+
+def test_what_lies_around_the_object_is_clicked_off_it(predictor: Predictor) -> None:
+    middle = 0.0, -0.2  # a square of the table
+    embedding = predictor.embed(tabletop()[0])
+    follower = Follower(of_box(embedding, middle, SIDE), 0.0)
+    prompt = follower.prompt(predictor.embed(tabletop(seed=1)[0]), 0.1)
+    assert prompt is not None
+    points, labels = prompt.clicks()
+    away = abs(points[:, :2] - middle).max(1)
+    assert labels.tolist() == [1] * CLICKS + [0] * CLICKS
+    assert (away[labels == 1] < SIDE / 2).all()
+    assert (away[labels == 0] > SIDE / 2).all() and (away < SIDE).all()
+
+
+def test_errors_of_answers_do_not_grow_from_cloud_to_cloud(
+    predictor: Predictor, prompted: Prediction
+) -> None:
+    follower = Follower(prompted, 0.0)
+    for number in range(1, 6):
+        embedding = predictor.embed(tabletop(seed=number)[0])
+        truth = of_box(embedding, HERE, SIDE)
+        assert share_of_prompt(follower, embedding, 0.1 * number, truth) > 0.8
+        assert follower.see(of_box(embedding, HERE, SIDE + 0.02), 0.1 * number) is not None
+
+
+def test_the_prompted_mask_moves_with_the_object(
+    predictor: Predictor, prompted: Prediction
+) -> None:
+    follower = Follower(prompted, 0.0)
+    for number in range(1, 6):
+        there = HERE[0], HERE[1] + 0.02 * number
+        embedding = predictor.embed(tabletop(there, seed=number)[0])
+        if number > 2:
+            truth = of_box(embedding, there, SIDE)
+            assert share_of_prompt(follower, embedding, 0.1 * number, truth) > 0.6
+        assert follower.see(of_box(embedding, there, SIDE), 0.1 * number) is not None
+
+
+def test_when_the_object_looks_different_the_last_mask_is_the_prompt(
+    predictor: Predictor, prompted: Prediction
+) -> None:
+    follower = Follower(prompted, 0.0, config=TrackingConfig(min_overlap=0.1))
+    half = SIDE / 2
+    aside = HERE[0] + half / 2, HERE[1] + half / 2
+    for number in (1, 2):
+        embedding = predictor.embed(tabletop(seed=number)[0])
+        quarter = of_box(embedding, aside, half)
+        assert follower.see(quarter, 0.1 * number) is not None
+    assert share_of_prompt(follower, embedding, 0.3, quarter) > 0.7
 
 
 def test_time_that_jumps_back_loses_it(predictor: Predictor, prompted: Prediction) -> None:
@@ -183,7 +252,7 @@ def test_an_empty_mask_cannot_be_followed(prompted: Prediction) -> None:
 
 
 def test_the_command_counts_followed_objects(capsys: pytest.CaptureFixture[str]) -> None:
-    command(sequences=1, clouds=3, proposed=0, followed=1)
+    command(sequences=1, clouds=3, proposed=0, followed=1, standing=0)
     report = capsys.readouterr().out
     for word in ("followed", "found", "in part", "wrong", "not seen", "lost"):
         assert word in report
