@@ -45,7 +45,7 @@ from pointsam_model.evaluation.data import IGNORED
 from pointsam_model.evaluation.tracking import TrackedCloud, TrackingResult, evaluate_tracking
 
 CLICKS = 5
-RESTING = 41  # clouds in which all rests
+RESTING, RESTING_SEED = 41, 10  # clouds in which all rests, and the first of their tables
 GOOD = 0.7  # IoU of a mask that a user goes on with
 SAME = 0.5  # IoU from which an object is found
 
@@ -55,7 +55,7 @@ def main(
     clouds: Annotated[int, typer.Option(min=2, help="clouds of each")] = 12,
     proposed: Annotated[int, typer.Option(min=0, help="of them with proposals; slow")] = 3,
     followed: Annotated[int, typer.Option(min=0, help="of them with prompted objects")] = 10,
-    standing: Annotated[int, typer.Option(min=0, help="more tables, at which all rests")] = 3,
+    standing: Annotated[int, typer.Option(min=0, help="tables at which all rests")] = 3,
     checkpoint: Annotated[Path | None, typer.Option(help="weights; none: the shipped")] = None,
 ) -> None:
     """Prints MOTA and IDF1 for each kind of masks, and how many objects were followed."""
@@ -80,7 +80,7 @@ def main(
             outcomes += became
             tracked.setdefault("followed", []).append(result)
     ious: list[list[float]] = []
-    for seed in track(range(sequences, sequences + standing), "all rests"):
+    for seed in track(range(RESTING_SEED, RESTING_SEED + standing), "all rests"):
         ious += _at_rest(predictor, moving_sequence(seed, RESTING, turn_deg=0.0, carried_m=0.0))
     Console().print(_tracking_table(tracked))
     if outcomes:
