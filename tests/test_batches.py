@@ -17,6 +17,7 @@ from pointsam_model import (
     Predictor,
     PredictorConfig,
     Prompt,
+    ProposalConfig,
     ProposalGenerator,
     load_model,
 )
@@ -152,7 +153,7 @@ def test_many_prompts_are_answered_in_batches_that_fit(
 def test_proposals_are_made_in_batches_that_fit(
     model: PointSAM, cloud: Cloud, room: Callable[[int], Full]
 ) -> None:
-    generator = ProposalGenerator(model)
+    generator = ProposalGenerator(model, ProposalConfig(points=256))
     expected = generator.generate(cloud)
     assert expected
     memory = room(30)

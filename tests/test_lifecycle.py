@@ -273,7 +273,7 @@ def test_lives_without_end_leak_nothing(start: Start) -> None:
     node, client = start()
     client.wait_until_ready()
     held: list[tuple[int, float]] = []
-    for _ in range(25):
+    for _ in range(15):
         assert client.ask(XYZ[:1], cloud=client.cloud(XYZ)).code == Code.OK
         client.send(client.cloud(XYZ))
         for transition in (*DOWN, *UP):
