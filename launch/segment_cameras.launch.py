@@ -110,7 +110,7 @@ def start(context: LaunchContext) -> list[Action]:
         if arguments[name]:
             overrides[parameter] = _switch(name, arguments[name])
 
-    # Neither a name nor a namespace: both would be those of every node in the process.
+    # No name: it would be every node's. A pushed namespace comes before theirs.
     return [
         Node(
             package="pointsam_ros",

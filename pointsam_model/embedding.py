@@ -10,9 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pointsam_model.cloud import Cloud
+from pointsam_model.cloud import FARTHEST_M, Cloud
 from pointsam_model.errors import PromptError, TooFarError
 from pointsam_model.nn import CloudEncoding
+from pointsam_model.prompt import check_finite
 from pointsam_model.reduction import ReducedCloud
 
 ROUNDING = 1e-6  # how far over the sphere a coordinate may round
@@ -96,18 +97,22 @@ class Embedding:
         """The valid source points nearest to clicks: (q, 3) float64 [m].
 
         Raises:
+            PromptError: a coordinate that is not finite.
             TooFarError: a click farther from every point than max(`snap_radius_m`,
                 `snap_range_fraction` of its distance to the sensor).
         """
         points = np.asarray(points, np.float64).reshape(-1, 3)
-        nearest, distances = self.cloud.snap(points)
-        ranges = np.linalg.norm(points, axis=1)
+        check_finite(points)
+        # No point of a cloud is so far off; squares of larger numbers would overflow.
+        near = points.clip(-2 * FARTHEST_M, 2 * FARTHEST_M)
+        nearest, distances = self.cloud.snap(near)
+        ranges = np.linalg.norm(near, axis=1)
         allowed = np.maximum(self.snap_radius_m, self.snap_range_fraction * ranges)
         far = np.flatnonzero(distances > allowed)
         if len(far):
             click = far[0]
             raise TooFarError(
-                f"click {click + 1} at {_meters(points[click])} is {distances[click]:.3f} m from "
+                f"click {click + 1} at {_meters(points[click])} is {distances[click]:.7g} m from "
                 f"the nearest point, {_meters(nearest[click])}; at most {allowed[click]:.3f} m is "
                 "allowed there (predictor.snap_radius_m, predictor.snap_range_fraction)"
             )
@@ -122,4 +127,5 @@ def _nbytes(part: Any) -> int:
 
 
 def _meters(point: np.ndarray) -> str:
-    return "(" + ", ".join(f"{value:.3f}" for value in point) + ") m"
+    numbers = (f"{it:.3f}" if abs(it) <= FARTHEST_M else f"{it:g}" for it in point)
+    return f"({', '.join(numbers)}) m"

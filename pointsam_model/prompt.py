@@ -55,9 +55,7 @@ class Prompt:
             raise PromptError(f"points of a prompt must be numbers (q, 3): {error}") from error
         if points.ndim != 2 or points.shape[1] != 3 or len(points) == 0:
             raise PromptError(f"points of a prompt have shape {points.shape}; it must be (q, 3)")
-        if not np.isfinite(points).all():
-            row = int(np.flatnonzero(~np.isfinite(points).all(1))[0])
-            raise PromptError(f"click {row + 1} is {points[row].tolist()}; it must be finite")
+        check_finite(points)
         labels = np.ones(len(points), np.int64) if self.labels is None else np.asarray(self.labels)
         if labels.shape != (len(points),):
             raise PromptError(
@@ -190,3 +188,13 @@ class _Found:
     rows: list[NDArray[np.int32]]
     points: list[NDArray[np.floating]]
     stability: NDArray[np.float32]
+
+
+def check_finite(points: NDArray[np.float64]) -> None:
+    """Whether clicks (q, 3) are somewhere.
+
+    Raises:
+        PromptError: a coordinate is NaN or infinite.
+    """
+    for row in np.flatnonzero(~np.isfinite(points).all(1)):
+        raise PromptError(f"click {row + 1} is {points[row].tolist()}; it must be finite")

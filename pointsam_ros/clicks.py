@@ -76,10 +76,10 @@ class ClickTopics:
         try:
             segmenter = node.loaded().segmenter
             left = await node.ask(segmenter.reset_clicks)
-            node.get_logger().info("clicks start over: the object they were on is let go")
             response.success = True
             response.message = "the next click begins a new object on the newest cloud"
             if left is not None:
+                node.get_logger().info("clicks start over: the object they were on is let go")
                 node.publish(left)  # the display forgets it too
         except Exception as error:
             response.success, response.message = False, node.refused(error, "reset").message

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
 from dataclasses import dataclass, field
 
 from sensor_msgs.msg import PointCloud2
@@ -14,6 +15,7 @@ from pointsam_ros import cloud_msgs
 from pointsam_ros.config import CloudSettings, LimitSettings
 from pointsam_ros.refusal import Code, Refusal
 
+REFUSED = 100  # clouds, whose stamps and reasons are remembered
 JUMP_BACK_S = 2.0  # two clouds in a row so much before the newest: time started again
 
 
@@ -87,6 +89,7 @@ class CloudStore:
         self._lock = threading.Lock()
         self._clouds: list[StoredCloud] = []  # in the order they came
         self.jumps = 0
+        self._refused: deque[tuple[int, str]] = deque(maxlen=REFUSED)  # stamps and why
         self._behind = False  # the cloud that came last was far behind the newest
 
     def __contains__(self, cloud: StoredCloud) -> bool:
@@ -111,6 +114,8 @@ class CloudStore:
             jumped = behind and self._behind
             self._behind = behind and not jumped
             self.jumps += jumped
+            if jumped:
+                self._refused.clear()
             self._clouds = [
                 known
                 for known in self._clouds
@@ -121,15 +126,22 @@ class CloudStore:
             del self._clouds[:-retain]
         return jumped
 
-    def discard(self, cloud: StoredCloud) -> None:
+    def discard(self, cloud: StoredCloud, why: str) -> None:
         """Forgets a cloud that turned out to be unusable."""
         with self._lock:
             self._clouds = [known for known in self._clouds if known is not cloud]
+        self.refuse(cloud.stamp_ns, why)
+
+    def refuse(self, stamp_ns: int, why: str) -> None:
+        """Remembers that a cloud came and cannot be used, for those who ask for its stamp."""
+        with self._lock:
+            self._refused.append((stamp_ns, why))
 
     def clear(self) -> None:
         """Forgets all clouds and their embeddings."""
         with self._lock:
             self._clouds = []
+            self._refused.clear()
 
     def newest(self) -> StoredCloud | None:
         """The cloud with the greatest stamp."""
@@ -140,15 +152,19 @@ class CloudStore:
         """The retained cloud of a stamp.
 
         Raises:
-            Refusal: NO_CLOUD; says which stamps there are.
+            Refusal: BAD_CLOUD; it came and was refused. NO_CLOUD; says which stamps there are.
         """
         with self._lock:
-            clouds = list(self._clouds)
+            clouds, refused = list(self._clouds), list(self._refused)
+        tolerance_ns = tolerance_s * 1e9
         nearest = min(clouds, key=lambda cloud: abs(cloud.stamp_ns - stamp_ns), default=None)
+        if nearest is not None and abs(nearest.stamp_ns - stamp_ns) <= tolerance_ns:
+            return nearest
+        for stamp, why in refused:
+            if abs(stamp - stamp_ns) <= tolerance_ns:
+                raise Refusal(Code.BAD_CLOUD, f"the cloud of stamp {seconds(stamp)}: {why}")
         if nearest is None:
             raise self._nothing_came()
-        if abs(nearest.stamp_ns - stamp_ns) <= tolerance_s * 1e9:
-            return nearest
         stamps = [cloud.stamp_ns for cloud in clouds]
         if stamp_ns > max(stamps):
             hint = "it has not come yet: ask later, or with a zero stamp for the newest"

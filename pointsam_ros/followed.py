@@ -99,8 +99,9 @@ class FollowedObjects:
         if len(self._objects.keys() | ids) > most:
             raise Refusal(
                 Code.OVERLOADED,
-                f"{len(self._objects)} objects are followed, and at most {most} can be: release "
-                "some by ~/release_objects, or raise tracking.max_followed",
+                f"{len(self._objects)} objects are followed, with this request it would be "
+                f"{len(self._objects.keys() | ids)}, and at most {most} can be: release some by "
+                "~/release_objects, ask for fewer, or raise tracking.max_followed",
             )
 
     def put(self, known: int, it: Followed) -> None:

@@ -10,7 +10,7 @@ from rclpy.subscription import Subscription
 from sensor_msgs.msg import PointCloud2
 
 from pointsam_model.errors import CloudError
-from pointsam_ros.cloud_store import CloudStore, StoredCloud
+from pointsam_ros.cloud_store import CloudStore, StoredCloud, stamp_ns
 from pointsam_ros.gaps import Gaps
 from pointsam_ros.health import Clouds
 from pointsam_ros.qos import mismatch, profile
@@ -89,6 +89,7 @@ class PointsTopic:
             cloud = StoredCloud.from_msg(msg, node.now_ns(), config.limits)
         except CloudError as error:
             self._tally.refused(str(error))
+            self.store.refuse(stamp_ns(msg.header.stamp), str(error))
             node.get_logger().warning(f"cloud refused: {error}", throttle_duration_sec=5.0)
             return
         self._tally.cloud("missing", self._gaps.came(cloud.stamp_ns))

@@ -19,7 +19,8 @@ usage: segment_cameras NAME=TOPIC [NAME=TOPIC ...] [--ros-args [--params-file FI
 Each camera has the node /NAME/pointsam with its services and topics, for example
 /front/pointsam/segment_prompts after  segment_cameras front=/front/points left=/left/points
 
-Parameters after -p go to all of them; a file may have some for /front/pointsam alone.
+Parameters after -p go to all of them; a file may have some for /front/pointsam alone. A namespace
+(-r __ns:=/robot) comes before the names: /robot/front/pointsam.
 """
 
 
@@ -57,14 +58,31 @@ def cameras_of(arguments: Sequence[str]) -> dict[str, str]:
     return cameras
 
 
-def camera_nodes(cameras: dict[str, str]) -> list[SegmentNode]:
-    """A node a camera: /NAME/pointsam, which takes the clouds of its topic.
+def split_namespace(arguments: Sequence[str]) -> tuple[str, list[str]]:
+    """The namespace for all nodes that ROS's arguments give, and the arguments without it.
+
+    ROS would give every node that very namespace: all cameras would be one.
+    """
+    namespace, others = "", list(arguments)
+    for place in range(len(others) - 1, 0, -1):
+        name, separator, value = others[place].partition(":=")
+        if name == "__ns" and separator and others[place - 1] in ("-r", "--remap"):
+            namespace = namespace or value.strip("/")  # of several the last one counts
+            del others[place - 1 : place + 1]
+    return namespace, others
+
+
+def camera_nodes(cameras: dict[str, str], namespace: str = "") -> list[SegmentNode]:
+    """A node a camera: /NAMESPACE/NAME/pointsam, which takes the clouds of its topic.
 
     Raises:
         ConfigError: a wrong parameter.
     """
     return [
-        SegmentNode(namespace=name, cli_args=["--ros-args", "-r", f"~/points:={topic}"])
+        SegmentNode(
+            namespace=f"{namespace}/{name}".strip("/"),
+            cli_args=["--ros-args", "-r", f"~/points:={topic}"],
+        )
         for name, topic in cameras.items()
     ]
 
@@ -80,7 +98,8 @@ def main(args: list[str] | None = None) -> int:
     except CamerasError as error:
         print(f"segment_cameras: {error}\n\n{USAGE}", file=sys.stderr)
         return 2
-    run(lambda: camera_nodes(cameras), args)
+    namespace, arguments = split_namespace(given)
+    run(lambda: camera_nodes(cameras, namespace), arguments)
 
 
 if __name__ == "__main__":

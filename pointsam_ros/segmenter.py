@@ -231,7 +231,7 @@ class Segmenter:
                 cloud.embedding = self._embed(cloud)
             except CloudError as error:
                 if not cloud.attached:
-                    self._store.discard(cloud)
+                    self._store.discard(cloud, str(error))
                     self._tally.refused(str(error))
                 raise
         self._embedded.use(cloud, self._config().embed.max_memory_mib * 2**20)
@@ -334,7 +334,8 @@ class Segmenter:
             if not clicked.labels.any():
                 raise Refusal(
                     Code.BAD_REQUEST,
-                    f"object {object_id} has no click on it; give it one with label 1",
+                    f"object {object_id} has no click on it; give it one with label 1"
+                    + _without_earlier_clicks(clicks.session, known),
                 )
             if len(clicked.labels) > most:
                 raise Refusal(
@@ -344,3 +345,11 @@ class Segmenter:
                 )
             objects[object_id] = clicked
         return objects
+
+
+def _without_earlier_clicks(session: str, known: Mapping[int, ObjectClicks]) -> str:
+    if not session or known:
+        return ""
+    return (
+        f" (session {session!r} begins here: it is new, or was forgotten and needs all its clicks)"
+    )

@@ -129,8 +129,21 @@ def test_a_single_late_cloud_and_clouds_without_a_stamp_take_nothing_away() -> N
 def test_a_discarded_cloud_is_gone() -> None:
     bad = cloud(10.0)
     kept = store(bad)
-    kept.discard(bad)
+    kept.discard(bad, "no point can be used")
     assert bad not in kept and kept.newest() is None
+
+
+def test_whoever_asks_for_a_cloud_that_was_refused_is_told_why_until_time_starts_again() -> None:
+    bad = cloud(10.0)
+    kept = store(bad)
+    kept.discard(bad, "no point can be used")
+    kept.refuse(11 * SECOND, "row_step is 7")
+    refused(lambda: kept.at(10 * SECOND, 0.005), Code.BAD_CLOUD, "10.0.*no point can be used")
+    kept.add(cloud(12.0), retain=5)
+    refused(lambda: kept.at(11 * SECOND, 0.005), Code.BAD_CLOUD, "row_step is 7")
+    refused(lambda: kept.at(9 * SECOND, 0.005), Code.NO_CLOUD, "older than all")
+    kept.clear()
+    refused(lambda: kept.at(11 * SECOND, 0.005), Code.NO_CLOUD, "no cloud has come")
 
 
 @pytest.mark.parametrize(

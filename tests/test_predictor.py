@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -298,6 +299,13 @@ def test_a_click_snaps_to_the_nearest_point_and_is_refused_far_from_all(
     np.testing.assert_allclose(embedding.snap(near), xyz[[12]], atol=1e-3)
     with pytest.raises(TooFarError, match=r"click 2 .* from the nearest point"):
         embedding.snap(np.concatenate([near, xyz[[12]] + 50.0]))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # of numbers that overflow
+        with pytest.raises(TooFarError, match=r"click 1 at \(1e\+300, 0\.000, 0\.000\) m"):
+            embedding.snap(np.array([[1e300, 0, 0]]))
+    for nowhere in (np.nan, np.inf):
+        with pytest.raises(PromptError, match=r"click 2 .* must be finite"):
+            embedding.snap(np.concatenate([near, [[0, nowhere, 0]]]))
 
 
 def test_more_patches_than_points_are_as_many_as_there_are(model: PointSAM) -> None:

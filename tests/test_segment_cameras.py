@@ -15,7 +15,7 @@ from node_process import RANDOM_MODEL, Client, NodeProcess, free_domain
 from pointsam_ros.config import ModelSettings
 from pointsam_ros.loaded import shared_model
 from pointsam_ros.refusal import Code
-from pointsam_ros.segment_cameras import CamerasError, cameras_of
+from pointsam_ros.segment_cameras import CamerasError, cameras_of, split_namespace
 
 CAMERAS = ("front=/front/points", "left=left/points")
 TINY = ModelSettings(
@@ -91,6 +91,33 @@ def test_a_wrong_list_of_cameras_is_refused_with_what_is_wrong(
 ) -> None:
     with pytest.raises(CamerasError, match=reason):
         cameras_of(arguments)
+
+
+def test_a_namespace_comes_before_the_cameras_names() -> None:
+    ros = ["--ros-args", "-r", "__ns:=/old", "-r", "a:=b", "--remap", "__ns:=/robot/", "-p", "x:=1"]
+    namespace, others = split_namespace(["segment_cameras", *CAMERAS, *ros])
+    assert namespace == "robot"
+    assert others == ["segment_cameras", *CAMERAS, "--ros-args", "-r", "a:=b", "-p", "x:=1"]
+    assert split_namespace(["segment_cameras"]) == ("", ["segment_cameras"])
+
+
+@pytest.mark.dds
+def test_cameras_of_a_robot_are_in_its_namespace(tmp_path: Path) -> None:
+    domain = free_domain()
+    given = (*CAMERAS, "--ros-args", "-r", "__ns:=/robot")
+    node = NodeProcess(
+        domain, tmp_path / "log", RANDOM_MODEL, ("pointsam_ros.segment_cameras", *given)
+    )
+    client = Client(domain, "/robot/front", "/front/points")
+    try:
+        client.wait_until_ready()
+        names = {f"{ns}/{name}" for name, ns in client.node.get_node_names_and_namespaces()}
+        assert {"/robot/front/pointsam", "/robot/left/pointsam"} <= names
+        assert node.end() == 0, node.log
+    finally:
+        client.close()
+        node.process.kill()
+        node.process.wait()
 
 
 def test_cameras_may_be_named_with_slashes() -> None:
