@@ -59,7 +59,8 @@ class Worker:
     newer one of its name replaces the one that waits. A job that takes long calls `step_aside`
     between its steps, so that whoever ranks higher need not wait for its end. Prompts come first,
     yet a flood of them stops neither following nor goals: those begin in the end, and a goal goes
-    on a step when those that waited have run.
+    on a step when those that waited have run. Following shares the time with those that rank lower:
+    after it they have the model for as long as it took, then it may have it again.
 
     Args:
         on_error: called in the worker's thread with what an offered job or a `then` raised.
@@ -72,6 +73,8 @@ class Worker:
         self._offers: dict[str, _Offer] = {}
         self._prompts_in_a_row = 0  # that have run while others waited
         self._running: list[tuple[Rank, Future | None]] = []  # the last runs, the others wait in it
+        self._owed_s = 0.0  # to those that rank after FOLLOW, before it has its turn again
+        self._charged = time.monotonic()  # until then the time is counted
         self._stopped: Callable[[], Exception] | None = None
         self._thread = threading.Thread(target=self._run, name="pointsam worker", daemon=True)
         self._thread.start()
@@ -149,7 +152,8 @@ class Worker:
         """
         rank, answer = self._running[-1]
         with self._changed:
-            waiting = self._count(lambda it: it < rank)
+            self._charge()
+            waiting = self._count(lambda it: it in self._in_turn(rank))
         for _ in range(waiting):
             if (job := self._locked_next(rank)) is not None:
                 job()
@@ -200,25 +204,33 @@ class Worker:
         """The job whose turn it is, already counted as running; only of ranks before `below`."""
         if self._stopped is not None:
             return None
-        for rank in self._in_turn():
-            if below is not None and rank >= below:
-                continue
+        for rank in self._in_turn(below):
             queue = self._requests.get(rank, deque())
             while queue:
                 request = queue.popleft()
                 if not request.answer.cancelled():
                     self._count_prompt(rank)
-                    self._running.append((rank, request.answer))
+                    self._begin(rank, request.answer)
                     return lambda: self._answer(request)
             if (offered := self._next_offer(rank)) is not None:
                 return offered
         return None
 
-    def _in_turn(self) -> tuple[Rank, ...]:
-        """Who comes first now: prompts, unless many have run while others waited."""
-        if self._prompts_in_a_row < PROMPTS_IN_A_ROW:
-            return tuple(Rank)
-        return Rank.FOLLOW, Rank.GOAL, Rank.PROMPT, Rank.OFFER
+    def _in_turn(self, below: Rank | None) -> list[Rank]:
+        """Who comes first now: prompts, unless many have run while others waited.
+
+        Args:
+            below: only ranks before it, that of the job that steps aside; None: nothing runs.
+        """
+        order = [Rank.PROMPT, Rank.FOLLOW, Rank.GOAL, Rank.OFFER]
+        if self._owed_s > 0:
+            order = [Rank.PROMPT, Rank.GOAL, Rank.OFFER, Rank.FOLLOW]
+        if self._prompts_in_a_row >= PROMPTS_IN_A_ROW:
+            order = sorted(order, key=lambda it: (it == Rank.OFFER, it == Rank.PROMPT))
+        if below is None:
+            return order
+        owes = self._owed_s > 0 and below > Rank.FOLLOW  # to the job that runs
+        return [it for it in order if it < below and not (owes and it == Rank.FOLLOW)]
 
     def _count_prompt(self, rank: Rank) -> None:
         others = self._count(lambda it: Rank.PROMPT < it < Rank.OFFER)
@@ -237,7 +249,7 @@ class Worker:
         slot = min(due, key=lambda it: it.begun)
         job, slot.job, slot.begun = slot.job, None, time.monotonic()
         assert job is not None
-        self._running.append((rank, None))
+        self._begin(rank, None)
         return lambda: self._offered(job)
 
     def _seconds_to_offer(self) -> float | None:
@@ -259,9 +271,26 @@ class Worker:
         self._guarded(job)
         self._ended()
 
+    def _begin(self, rank: Rank, answer: Future | None) -> None:
+        self._charge()
+        if rank == Rank.FOLLOW:
+            self._owed_s = 0.0  # what nobody claimed is forgotten
+        self._running.append((rank, answer))
+
     def _ended(self) -> None:
         with self._changed:
+            self._charge()
             self._running.pop()
+
+    def _charge(self) -> None:
+        """Counts the time since the last call: of the job that runs, or of nobody."""
+        now = time.monotonic()
+        passed, self._charged = now - self._charged, now
+        rank = self._running[-1][0] if self._running else None
+        if rank == Rank.FOLLOW:
+            self._owed_s += passed
+        elif rank != Rank.PROMPT:
+            self._owed_s = max(0.0, self._owed_s - passed)
 
     def _guarded(self, job: Callable[[], None]) -> None:
         try:

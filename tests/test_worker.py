@@ -311,3 +311,59 @@ def test_goals_step_aside_for_who_follows_and_that_for_prompts(worker: Worker) -
     goal.go.release(2)
     asked.result(WAIT_S)
     assert order[:7] == ["goal", "follow", "prompt", "follow", "follow", "goal", "goal"]
+
+
+@pytest.mark.parametrize("rank", [Rank.GOAL, Rank.OFFER])
+def test_who_is_always_to_be_followed_leaves_others_as_much_time_as_it_takes(
+    worker: Worker, rank: Rank
+) -> None:
+    """A look at a cloud takes so long that the next cloud is there as soon as it ends."""
+    steps, step_s, look_s = 12, 0.01, 0.05
+    looks: list[float] = []
+    ended, stop = threading.Event(), threading.Event()
+
+    def look() -> None:
+        if not stop.is_set():
+            looks.append(time.monotonic())
+            worker.offer("embed", look, rank=Rank.FOLLOW)
+            time.sleep(look_s)
+
+    def long_job() -> None:
+        for _ in range(steps):
+            time.sleep(step_s)
+            worker.step_aside()
+        ended.set()
+
+    worker.offer("embed", look, rank=Rank.FOLLOW)
+    while not looks:
+        time.sleep(0.001)
+    begun = time.monotonic()
+    if rank == Rank.GOAL:
+        worker.ask(long_job, rank=rank)
+    else:
+        worker.offer("propose", long_job, rank=rank)
+    try:
+        assert ended.wait(WAIT_S)
+        during = sum(it >= begun for it in looks)
+        assert 1 <= during <= steps / 2, "not at each step, yet following goes on"
+    finally:
+        stop.set()
+
+
+def test_who_follows_need_not_wait_while_nobody_else_does(worker: Worker) -> None:
+    looks = 0
+    many = threading.Event()
+
+    def look() -> None:
+        nonlocal looks
+        looks += 1
+        time.sleep(0.01)
+        if looks < 5:
+            worker.offer("embed", look, rank=Rank.FOLLOW)
+        else:
+            many.set()
+
+    worker.offer("propose", lambda: None)
+    worker.offer("propose", lambda: None, min_interval_s=60.0)
+    worker.offer("embed", look, rank=Rank.FOLLOW)
+    assert many.wait(WAIT_S)
