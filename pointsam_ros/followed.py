@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -35,16 +36,18 @@ class Followed:
         follower: finds it again.
         found: the instance.
         session: its cloud, and what was said about it there: a click goes on from that.
+        ahead_from_s: stamp of the first of those clouds that were all older than that one [s].
     """
 
     owner: Owner
     follower: Follower
     found: Found
     session: Session
+    ahead_from_s: float | None = None
 
 
 class FollowedObjects:
-    """Followed objects by id. Only the worker's thread uses it, but for `bool`.
+    """Followed objects by id. Only the worker's thread uses it, but for `bool` and `close`.
 
     Args:
         tally: counts what becomes of them.
@@ -55,12 +58,11 @@ class FollowedObjects:
         self._tally = tally
         self._warn = warn
         self._objects: dict[int, Followed] = {}
+        self._change = threading.Lock()  # of what is followed
+        self._closed = False
 
     def __bool__(self) -> bool:
         return bool(self._objects)
-
-    def __getitem__(self, known: int) -> Followed:
-        return self._objects[known]
 
     def get(self, known: int) -> Followed | None:
         """The object of an id; None: it is not followed."""
@@ -86,6 +88,24 @@ class FollowedObjects:
             if it.session.cloud is not cloud and it.follower.seen_s <= stamp_s
         }
 
+    def ahead_for(self, stamp_s: float, most_s: float) -> list[int]:
+        """Ids of those whose cloud is newer than all that were looked at for longer than `most_s`.
+
+        Args:
+            stamp_s: of the cloud that is looked at now [s].
+            most_s: in the clouds' time [s].
+        """
+        ids = []
+        for known, it in self._objects.items():
+            if it.follower.seen_s <= stamp_s:
+                it.ahead_from_s = None
+                continue
+            if it.ahead_from_s is None:
+                it.ahead_from_s = stamp_s
+            if stamp_s - it.ahead_from_s > most_s:
+                ids.append(known)
+        return ids
+
     def seen_in(self, cloud: StoredCloud) -> list[Found]:
         """Those that were last seen in this cloud."""
         return [it.found for it in self._objects.values() if it.session.cloud is cloud]
@@ -106,8 +126,10 @@ class FollowedObjects:
 
     def put(self, known: int, it: Followed) -> None:
         """Follows an object from here on, in place of what was known of the id."""
-        self._tally.objects("followed", known not in self._objects)
-        self._objects[known] = it
+        with self._change:
+            if not self._closed:
+                self._tally.objects("followed", known not in self._objects)
+                self._objects[known] = it
 
     def release(self, ids: Sequence[int]) -> tuple[list[int], StoredCloud | None]:
         """Follows objects no longer.
@@ -119,10 +141,11 @@ class FollowedObjects:
             The ids that were released, and the cloud in which the last of all was seen; None:
             others are still followed, or none was.
         """
-        released = sorted(self._objects.keys() & (set(ids) or self._objects.keys()))
-        clouds = [self._objects.pop(known).session.cloud for known in released]
-        self._tally.objects("released", len(clouds))
-        return released, clouds[-1] if clouds and not self._objects else None
+        with self._change:
+            released = sorted(self._objects.keys() & (set(ids) or self._objects.keys()))
+            clouds = [self._objects.pop(known).session.cloud for known in released]
+            self._tally.objects("released", len(clouds))
+            return released, clouds[-1] if clouds and not self._objects else None
 
     def release_clicked(self) -> None:
         """Follows no longer what was clicked."""
@@ -132,11 +155,30 @@ class FollowedObjects:
 
     def lose(self, ids: Sequence[int], why: str) -> None:
         """Follows objects no longer, and says so."""
-        for known in ids:
-            number = self._objects.pop(known).owner.object_id
-            self._tally.objects("lost")
-            self._warn(f"object {number} with the id {known} is lost: {why}; prompt it again")
+        with self._change:
+            lost = {known: self._objects.pop(known) for known in ids if known in self._objects}
+        self._tell_lost(lost, why)
 
-    def lose_all(self, why: str) -> None:
-        """As `lose`, for all of them."""
-        self.lose(list(self._objects), why)
+    def lose_all(self, why: str) -> StoredCloud | None:
+        """As `lose`, for all of them.
+
+        Returns:
+            The cloud in which the last of them was seen; None: none was followed.
+        """
+        with self._change:
+            lost, self._objects = self._objects, {}
+        self._tell_lost(lost, why)
+        clouds = [it.session.cloud for it in lost.values()]
+        return clouds[-1] if clouds else None
+
+    def close(self, why: str) -> StoredCloud | None:
+        """As `lose_all`; nothing is followed from here on. Any thread may do it."""
+        with self._change:
+            self._closed = True
+        return self.lose_all(why)
+
+    def _tell_lost(self, lost: Mapping[int, Followed], why: str) -> None:
+        self._tally.objects("lost", len(lost))
+        for known, it in lost.items():
+            number = it.owner.object_id
+            self._warn(f"object {number} with the id {known} is lost: {why}; prompt it again")

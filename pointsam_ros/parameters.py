@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from rcl_interfaces.msg import (
@@ -24,6 +25,9 @@ LARGEST_INT = 2**63 - 1
 class Parameters:
     """The node's settings as ROS parameters; those that are read at start are read-only.
 
+    Args:
+        on_changed: called each time `config` was replaced.
+
     Attributes:
         config: the settings as they are now; replaced as a whole, so any thread may read it.
 
@@ -31,7 +35,13 @@ class Parameters:
         ConfigError: a value from the command line or a file is wrong; names it and its range.
     """
 
-    def __init__(self, node: Node, defaults: NodeConfig | None = None) -> None:
+    def __init__(
+        self,
+        node: Node,
+        defaults: NodeConfig | None = None,
+        on_changed: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._on_changed = on_changed
         self.config = defaults or NodeConfig()
         given: dict[str, Any] = {}
         for name, default, _ in settings(self.config):
@@ -63,6 +73,7 @@ class Parameters:
             self.config = configured(self.config, changed)
         except ConfigError as error:
             return SetParametersResult(successful=False, reason=str(error))
+        self._on_changed()
         return SetParametersResult(successful=True)
 
 

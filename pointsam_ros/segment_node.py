@@ -87,7 +87,7 @@ class SegmentNode(WorkNode):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__("pointsam", **kwargs)
-        self.parameters = Parameters(self)
+        self.parameters = Parameters(self, on_changed=self._on_parameters)
         self.tally = Tally()
         self.state = UNCONFIGURED
         self._diagnostics = Diagnostics(self, self.tally, self._health, self._more_values)
@@ -206,13 +206,16 @@ class SegmentNode(WorkNode):
 
     def _end_work(self, why: str) -> None:
         self.tally.watcher = None
+        loaded = self._model.loaded
         self._model.stop(why)
         self._points.close()
+        last = loaded.tracks.close(why.partition(";")[0]) if loaded else None
+        if last is not None:
+            self.publish(Answer(last, [], []))  # the display forgets what was followed
 
     # The model.
 
     def _load(self, worker: Worker) -> Loaded:
-        self.tally.objects("lost", self.tally.following())  # an earlier worker has taken them along
         return load(
             lambda: self.config,
             self._points.store,
@@ -273,8 +276,14 @@ class SegmentNode(WorkNode):
 
     def _follow_newest(self, loaded: Loaded) -> None:
         answer = loaded.segmenter.follow_newest(loaded.step_aside)
-        if answer is not None:
+        if answer is not None and self._model.loaded is loaded:
             self.publish(answer)
+
+    def _on_parameters(self) -> None:
+        """Ends the following of objects at once, also while no clouds come."""
+        loaded, worker = self._model.loaded, self._model.worker
+        if loaded and worker and loaded.tracks.follows and not self.config.tracking.enabled:
+            worker.offer("forget", lambda: self._follow_newest(loaded), rank=Rank.FOLLOW)
 
     def _propose_newest(self, loaded: Loaded) -> None:
         def step_aside() -> bool:

@@ -159,9 +159,14 @@ class Segmenter:
     def follow_newest(self, step_aside: Callable[[], bool]) -> Answer | None:
         """Looks for the followed objects in the newest cloud.
 
+        Without `tracking.enabled` they are lost, all of them.
+
         Returns:
             Those that were seen; None: nobody can tell, or it was done before.
         """
+        if not self._tracks.enabled:
+            last = self._tracks.lose_all("tracking.enabled is false")
+            return None if last is None else Answer(last, [], [])
         cloud = self._store.newest()
         if cloud is None or cloud is self._looked_at:
             return None

@@ -52,7 +52,7 @@ class TrackIds:
         config: Callable[[], NodeConfig],
         lookup: Lookup,
         tally: Tally,
-        on_forgotten: Callable[[], None],
+        on_forgotten: Callable[[], object],
     ) -> None:
         self._store = store
         self._config = config

@@ -19,7 +19,7 @@ from pointsam_ros.transforms import Lookup
 
 
 class Tracks:
-    """Gives instances their ids. Only the worker's thread uses it, but for `follows`.
+    """Gives instances their ids. Only the worker's thread uses it, but for `follows` and `close`.
 
     Without `tracking.enabled` ids count from 1 in each answer and nothing is followed.
 
@@ -127,9 +127,7 @@ class Tracks:
             None where nobody can tell: the cloud's place is not known (the tally is told),
             `step_aside` said that the work is to end, or all were seen in newer clouds.
         """
-        if not self.enabled:
-            self._followed.lose_all("tracking.enabled is false")
-            return None
+        followed = self.follows
         place = self._ids.awaited_place(cloud, step_aside)
         if place is None:
             return None
@@ -151,11 +149,17 @@ class Tracks:
         for known in missed:
             self._ids.miss(known, cloud, place)
         lost = [known for known, it in looked_for.items() if it.lost(place.stamp_s)]
+        keep_s = self._settings.keep_s
+        longer = f"for more than tracking.keep_s = {keep_s:g} s"
+        self._followed.lose(lost, f"not seen {longer}")
         self._followed.lose(
-            lost, f"not seen for more than tracking.keep_s = {self._settings.keep_s:g} s"
+            self._followed.ahead_for(place.stamp_s, keep_s),
+            f"{longer} the sensor's clouds are older than the one on which it was prompted: is the "
+            "clock of its source ahead",
         )
         seen = self._followed.seen_in(cloud)
-        return _best_first(seen) if looked_for or seen else None
+        gone = followed and not self.follows
+        return _best_first(seen) if looked_for or seen or gone else None
 
     def release(self, ids: Sequence[int]) -> tuple[list[int], StoredCloud | None]:
         """Follows objects no longer, whoever began it; see `FollowedObjects.release`."""
@@ -164,6 +168,14 @@ class Tracks:
     def release_clicked(self) -> None:
         """Follows no longer what was clicked in RViz."""
         self._followed.release_clicked()
+
+    def lose_all(self, why: str) -> StoredCloud | None:
+        """Loses all followed objects, and says why; see `FollowedObjects.lose_all`."""
+        return self._followed.lose_all(why)
+
+    def close(self, why: str) -> StoredCloud | None:
+        """As `lose_all`; nothing is followed from here on. Any thread may do it."""
+        return self._followed.close(why)
 
     def session_of(self, known: int) -> Session | None:
         """The cloud in which a clicked object was last seen, and its mask.
@@ -247,7 +259,9 @@ class Tracks:
         instance: Instance,
     ) -> None:
         """A followed object was found in a cloud."""
-        it = self._followed[known]
+        it = self._followed.get(known)
+        if it is None:  # closed meanwhile
+            return
         object_id = it.owner.object_id
         points, labels = prompt.clicks()
         on = labels == 1  # what lies around it is the follower's guess: a person may say otherwise

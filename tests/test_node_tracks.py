@@ -158,11 +158,42 @@ def test_too_many_objects_are_not_followed_and_unknown_ones_cannot_be_released(
         assert line in shared_node.log
 
 
-def test_a_deactivated_node_follows_nothing_any_more(client: Client) -> None:
+def followed_and_shown(client: Client, arrays: list[Any]) -> int:
+    """The id of an object that is followed and was published."""
     assert not client.set(tracking__enabled=True)
-    answer = client.ask(XYZ[:1], cloud=client.cloud(XYZ, RGB), follow=True)
-    assert answer.code == Code.OK, answer.message
+
+    def shown() -> int | None:
+        answer = client.ask(XYZ[:1], cloud=client.cloud(XYZ, RGB), follow=True)
+        assert answer.code == Code.OK, answer.message
+        client.settle()
+        return int(answer.result.instances[0].id) if arrays and arrays[-1].instances else None
+
+    return client.wait_for(shown, "a published answer")
+
+
+def test_when_tracking_is_switched_off_all_that_was_followed_is_lost_and_the_display_is_told(
+    client: Client, shared_node: NodeProcess
+) -> None:
+    arrays = client.listen(InstanceArray, "/pointsam/instances")
+    known = followed_and_shown(client, arrays)
+    assert not client.set(tracking__enabled=False)
+    client.wait_for(lambda: not arrays[-1].instances, "an empty answer, though no cloud comes")
+    client.diagnostics(lambda _, values: values["objects followed now"] == "0")
+    line = f"object 1 with the id {known} is lost: tracking.enabled is false"
+    client.wait_for(lambda: line in shared_node.log, "a line of the log")
+
+
+def test_a_deactivated_node_follows_nothing_any_more(
+    client: Client, shared_node: NodeProcess
+) -> None:
+    arrays = client.listen(InstanceArray, "/pointsam/instances")
+    known = followed_and_shown(client, arrays)
+    lost = int(client.diagnostics(lambda *_: True)["objects lost"])
     assert client.transition(Transition.TRANSITION_DEACTIVATE)
+    client.wait_for(lambda: not arrays[-1].instances, "an empty answer")
+    client.diagnostics(lambda _, values: int(values["objects lost"]) > lost)
+    line = f"object 1 with the id {known} is lost: the node was deactivated; prompt it again"
+    client.wait_for(lambda: line in shared_node.log, "a line of the log")
     refused = release(client)
     assert not refused.success and "activate it" in refused.message
     assert client.transition(Transition.TRANSITION_ACTIVATE)

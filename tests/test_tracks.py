@@ -485,7 +485,49 @@ def test_when_tracking_is_switched_off_nothing_is_followed(predictor: Predictor)
     node = Node(predictor)
     cloud, label = node.table(0.0)
     node.prompt(cloud, label, 1, follow=True)
-    node.settings = replace(node.settings, enabled=False)
-    assert node.look(node.table(0.2)[0]) is None
+    assert node.tracks.lose_all("tracking.enabled is false") is cloud
+    assert node.tracks.lose_all("again") is None
     assert not node.tracks.follows
-    assert "tracking.enabled is false" in node.said[0]
+    (said,) = node.said
+    assert "tracking.enabled is false" in said
+
+
+def test_closed_tracks_say_what_is_lost_and_follow_nothing_more(predictor: Predictor) -> None:
+    node = Node(predictor)
+    cloud, label = node.table(0.0)
+    known = [node.prompt(cloud, label, box, follow=True, object_id=box)[0].id for box in (1, 2)]
+    assert node.tracks.close("the node was deactivated") is cloud
+    assert [
+        f"object {box} with the id {it}" in said
+        for box, it, said in zip((1, 2), known, node.said, strict=True)
+    ] == [True, True]
+    assert node.tally.values()["objects lost"] == "2"
+    node.prompt(cloud, label, 1, follow=True)  # a request that was being answered
+    assert not node.tracks.follows and node.tally.following() == 0
+    assert node.tracks.close("again") is None
+
+
+def test_an_object_of_a_cloud_that_is_ahead_of_the_sensors_is_lost_after_keep_s(
+    predictor: Predictor,
+) -> None:
+    node = Node(predictor, keep_s=1.0)
+    cloud, label = node.table(100_000.0, attached=True)
+    (known,) = ids(node.prompt(cloud, label, 1, follow=True))
+    for second in (0.0, 0.5, 1.0):
+        assert node.look(node.table(second)[0]) is None
+    assert node.tracks.follows and not node.said
+    assert node.look(node.table(1.5)[0]) == [], "and whoever shows it is told"
+    assert not node.tracks.follows
+    (said,) = node.said
+    assert f"with the id {known} is lost" in said and "clock of its source ahead" in said
+
+
+def test_an_object_of_a_cloud_that_is_a_little_ahead_is_looked_for_once_it_is_reached(
+    predictor: Predictor,
+) -> None:
+    node = Node(predictor, keep_s=1.0)
+    cloud, label = node.table(0.6, attached=True)
+    (known,) = ids(node.prompt(cloud, label, 1, follow=True))
+    assert node.look(node.table(0.0)[0]) is None
+    for second in (0.8, 1.6):
+        assert ids(node.look(node.table(second)[0])) == [known]
