@@ -4,7 +4,9 @@ An old mask is projected: each point that the network sees of the new cloud take
 nearest point of the old one, in the tracking frame. The mask that was prompted says what it knows,
 and the last one the rest (sides that came into view): if each answer were all of the next prompt,
 small errors would grow from cloud to cloud. What the network answers is compared with what was
-expected; an object that is not seen again is lost, and never guessed.
+expected; an object that is not seen again is lost, and never guessed. Where it was taken away, a
+rim is left, which its mask held of its surroundings, and which is as wide as the object was: a
+small part of the expected surface is not taken for it.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from pointsam_model.embedding import Embedding
 from pointsam_model.errors import PromptError
 from pointsam_model.instances import Instance, instances_of
 from pointsam_model.prompt import Prediction, Prompt
-from pointsam_model.tracking_shapes import Motion, Shape, in_frame
+from pointsam_model.tracking_shapes import Motion, Shape, extent, in_frame
 
 SURE = 8.0  # logits beyond it count as this: an old mask does not overrule a new cloud
 SPACINGS = 3.0  # of the kept points: an old point farther away says nothing of a new one
@@ -29,6 +31,8 @@ CLICKS = 3  # on the object, and off it; one alone lets the mask shrink to a par
 RIM = 0.4  # of a mask's points are too near to its edge to be clicked
 AROUND = 0.15, 0.5  # of a mask's radius: so far from it are clicks off it
 ALIKE = 0.5  # IoU in space from which the prompted mask still tells of the object
+LEAST_EXTENT = 0.4  # of the surface that is expected: less may be what is left where it was
+SLOW = 0.1  # by so much of the difference each sighting changes what is expected
 AT_REST = 0.02  # by so much a motion must explain an object better than none
 
 
@@ -65,6 +69,8 @@ class Follower:
             raise PromptError("the mask to follow is empty")
         shape = self._shape(found[0], transform)
         self._motion = Motion(shape, stamp_s)
+        self._voxel_m = shape.voxel_m  # in which extents are counted
+        self._extent = float(self._extent_of(found[0], transform))  # what is expected
         self._mask = _Mask.of(prediction, transform)
         self._told = _Told(self._mask, shape, np.zeros(3))
         self._moved = np.zeros(3)  # in the last cloud, since it was last seen
@@ -124,6 +130,10 @@ class Follower:
         shape = self._shape(found[0], transform)
         if self._motion.overlaps([shape], stamp_s)[0] < self.config.min_overlap:
             return None
+        shown = self._extent_of(found[0], transform)
+        if shown < LEAST_EXTENT * self._extent:
+            return None
+        self._extent += SLOW * (shown - self._extent)
         self._motion.see(shape, stamp_s, self.config.max_speed)
         self._mask = _Mask.of(prediction, transform)
         self._told = self._told.at(shape, self._moved) or _Told(self._mask, shape, np.zeros(3))
@@ -143,6 +153,9 @@ class Follower:
         told = self._told.mask.projected(points - self._told.moved)
         logits = np.where(np.isnan(told), self._mask.projected(points), told)
         return np.nan_to_num(logits, nan=-SURE)
+
+    def _extent_of(self, instance: Instance, transform: ArrayLike | None) -> int:
+        return extent(in_frame(instance.points, transform), self._voxel_m)
 
     def _shape(self, instance: Instance, transform: ArrayLike | None) -> Shape:
         points = in_frame(instance.points, transform)

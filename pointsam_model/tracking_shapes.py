@@ -162,6 +162,14 @@ def in_frame(points: NDArray[np.floating], transform: ArrayLike | None) -> NDArr
     return points.astype(np.float64) @ turn.T + matrix[:3, 3]
 
 
+def extent(points: NDArray[np.floating], voxel_m: float) -> int:
+    """How many voxels of this edge [m] hold points (n, 3) [m].
+
+    It tells of a surface's area whatever the density, while points are no farther apart than that.
+    """
+    return len(_voxel_means(points, voxel_m))
+
+
 def _voxel_means(points: NDArray[np.floating], voxel_m: float) -> NDArray[np.float64]:
     """(k, 3) mean of the points in each voxel that has any."""
     cell = np.floor((points - points.min(0)) / voxel_m).astype(np.int64)

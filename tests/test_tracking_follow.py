@@ -215,14 +215,37 @@ def test_the_prompted_mask_moves_with_the_object(
 def test_when_the_object_looks_different_the_last_mask_is_the_prompt(
     predictor: Predictor, prompted: Prediction
 ) -> None:
-    follower = Follower(prompted, 0.0, config=TrackingConfig(min_overlap=0.1))
     half = SIDE / 2
-    aside = HERE[0] + half / 2, HERE[1] + half / 2
+    quarter = of_box(prompted.embedding, (HERE[0] + half / 2, HERE[1] + half / 2), half)
+    follower = Follower(quarter, 0.0, config=TrackingConfig(min_overlap=0.1))
     for number in (1, 2):
         embedding = predictor.embed(tabletop(seed=number)[0])
-        quarter = of_box(embedding, aside, half)
-        assert follower.see(quarter, 0.1 * number) is not None
-    assert share_of_prompt(follower, embedding, 0.3, quarter) > 0.7
+        whole = of_box(embedding, HERE, SIDE)
+        assert follower.see(whole, 0.1 * number) is not None
+    assert share_of_prompt(follower, embedding, 0.3, whole) > 0.7
+
+
+def of_rim(embedding: Embedding, wide: float) -> Prediction:
+    """What is left of a mask that leaked where the box was taken away: a ring of the table."""
+    points = embedding.kept.points + embedding.kept.origin
+    away = abs(points[:, :2] - HERE).max(1)
+    on = (away > SIDE / 2) & (away < SIDE / 2 + wide)
+    assert on.sum() > 10
+    logits = np.where(on, 4.0, -4.0).astype(np.float32)[None]
+    return Prediction(embedding, logits, np.array([0.9], np.float32))
+
+
+def test_the_rim_that_is_left_where_the_object_was_taken_away_is_not_the_object(
+    predictor: Predictor,
+) -> None:
+    config = TrackingConfig(keep_s=0.3, min_overlap=0.01)
+    with_it, without = (predictor.embed(tabletop(at, 1)[0]) for at in (HERE, None))
+    follower = Follower(of_box(with_it, HERE, SIDE + 0.02), 0.0, config=config)
+    for number in range(1, 4):
+        assert follower.see(of_rim(without, 0.008), 0.1 * number) is None
+    assert follower.see(of_box(with_it, HERE, SIDE), 0.25) is not None, "it was put back"
+    assert follower.see(of_rim(without, 0.008), 0.6) is None
+    assert follower.lost(0.6)
 
 
 def test_time_that_jumps_back_loses_it(predictor: Predictor, prompted: Prediction) -> None:
