@@ -47,6 +47,7 @@ from pointsam_ros.worker import Rank, Worker
 Result = TypeVar("Result")
 Part = TypeVar("Part", bound="Closable")
 SUCCESS = TransitionCallbackReturn.SUCCESS
+OVERLOADED_S = 0.01  # of rest after a refusal: the model's thread needs the interpreter more
 REFUSAL_LOGGED_S = 0.1  # from one line to the next: writing a line takes longer than to refuse
 FREE_POLL_S = 0.1
 UNCONFIGURED = State("the node is unconfigured", DiagnosticStatus.WARN)
@@ -327,10 +328,13 @@ class SegmentNode(WorkNode):
     def refused(self, error: Exception, what: str) -> Refusal:
         """Counts why `what` (a request, a goal, a click) is not answered; logs it, but no flood.
 
-        The error's traceback is gone afterwards.
+        The error's traceback is gone afterwards. One for OVERLOADED takes a moment: many ask again
+        at once, and to refuse them would take the interpreter from those who are being answered.
         """
         refusal = refusal_of(error)
         self.tally.request(refusal.code)
+        if refusal.code == Code.OVERLOADED:
+            time.sleep(OVERLOADED_S)
         if refusal.code == Code.FAILED:
             self.tally.failure(refusal.message)
             self.get_logger().error(f"a {what} failed:\n{_trace(error)}")
