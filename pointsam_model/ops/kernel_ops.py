@@ -32,7 +32,6 @@ from pointsam_model.ops.torch_ops import relative, relative_pair
 
 __all__ = [
     "cleaned_masks",
-    "connected_pieces",
     "decode",
     "decode_valid",
     "downsample",

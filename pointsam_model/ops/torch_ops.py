@@ -20,7 +20,6 @@ from pointsam_model.ops.normalising import normalise
 
 __all__ = [
     "cleaned_masks",
-    "connected_pieces",
     "decode",
     "decode_valid",
     "downsample",
