@@ -149,6 +149,9 @@ def run(
     verdict.figures(seconds=took, codes=codes, warm=vars(warm), end=vars(end))
 
 
+REMEMBERED = "the cloud of stamp "  # a refusal that tells of an earlier one, which was counted
+
+
 class Storm:
     """Sends mutations, a few at a time, and gathers what comes back."""
 
@@ -258,7 +261,8 @@ class Storm:
                 self.unexplained.append(f"{answer.code}: {answer.message}"[:200])
             if answer.result.instances:
                 self.contradictions.append(f"{answer.code} with instances")
-        self.unusable += answer.code == Code.BAD_CLOUD and not is_attached
+        found = answer.code == Code.BAD_CLOUD and not answer.message.startswith(REMEMBERED)
+        self.unusable += found and not is_attached
 
 
 SETTLING_CLOUDS = NodeConfig().clouds.retain
