@@ -44,9 +44,7 @@ class ModelThread:
         self._on_loaded = on_loaded
         self._on_failed = on_failed
         self._on_error = on_error
-        self._switch = (
-            threading.Lock()
-        )  # what is loaded comes from the worker's thread, and goes here
+        self._switch = threading.Lock()  # what is loaded comes in one thread and goes in another
         self.worker: Worker | None = None
         self.loaded: Loaded | None = None
 
