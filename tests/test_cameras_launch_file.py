@@ -102,7 +102,7 @@ def test_it_starts_with_the_same_settings_as_one_camera(
     launch_file: ModuleType, start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one = loaded(ROOT / "launch" / "segment.launch.py", monkeypatch)
-    for name in ("TEXT_PARAMETERS", "SWITCH_PARAMETERS", "PARAMETERS", "LARGE_CLOUDS_PROFILE"):
+    for name in ("PARAMETERS", "LARGE_CLOUDS_PROFILE"):
         assert getattr(launch_file, name) == getattr(one, name)
     process = start(cameras=CAMERAS, log_level="debug")
     assert process.ros_arguments == ["--log-level", "debug"]

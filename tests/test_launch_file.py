@@ -18,6 +18,7 @@ import yaml
 
 ROOT = Path(__file__).parents[1]
 LAUNCH_FILE = ROOT / "launch" / "segment.launch.py"
+SETTINGS = "pointsam_ros.launch_settings"
 REAL_LAUNCH = importlib.util.find_spec("launch_ros") is not None
 TRANSPORT_VARIABLES = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
 
@@ -78,7 +79,14 @@ def loaded(path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
             monkeypatch.setitem(sys.modules, name, module)
     for variable in TRANSPORT_VARIABLES:
         monkeypatch.delenv(variable, raising=False)
-    spec = importlib.util.spec_from_file_location(path.name.split(".")[0], path)
+    settings = importlib.util.find_spec(SETTINGS)
+    assert settings is not None and settings.origin is not None
+    monkeypatch.setitem(sys.modules, SETTINGS, executed(SETTINGS, Path(settings.origin)))
+    return executed(path.name.split(".")[0], path)
+
+
+def executed(name: str, path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -220,14 +228,16 @@ def test_given_arguments_override_the_parameter_file(start: Start) -> None:
     assert node.namespace == "/robot1"
 
 
-def test_text_that_looks_like_a_number_stays_text(launch_file: ModuleType, start: Start) -> None:
+def test_text_that_looks_like_a_number_stays_text(start: Start) -> None:
     checkpoint = overrides(start(checkpoint="2024"))["model.checkpoint"]
-    assert isinstance(checkpoint, launch_file.ParameterValue)
+    assert isinstance(checkpoint, sys.modules[SETTINGS].ParameterValue)
     assert checkpoint.value_type is str
 
 
-def test_overridden_parameters_are_parameters_of_the_node(launch_file: ModuleType) -> None:
-    names = {*launch_file.TEXT_PARAMETERS.values(), *launch_file.SWITCH_PARAMETERS.values()}
+@pytest.mark.usefixtures("launch_file")
+def test_overridden_parameters_are_parameters_of_the_node() -> None:
+    settings = sys.modules[SETTINGS]
+    names = {*settings.TEXT_PARAMETERS.values(), *settings.SWITCH_PARAMETERS.values()}
     names.remove("use_sim_time")  # every ROS node declares it by itself
     parameters = yaml.safe_load((ROOT / "config" / "segment.yaml").read_text())
     assert list(parameters) == ["/**"], "a namespaced node would not find its parameters"
