@@ -79,7 +79,7 @@ class ProposalGenerator:
                 has done the last one; True ends the work.
 
         Returns:
-            At most `config.max_instances` instances, best first.
+            At most `config.max_instances` instances, the highest score times stability first.
 
         Raises:
             CloudError: too few points are left to embed.

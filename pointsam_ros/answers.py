@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from pointsam_model import Instance
@@ -25,7 +26,7 @@ class Found:
 
 @dataclass(frozen=True)
 class Answer:
-    """What was found in which cloud; instances best first.
+    """What was found in which cloud; instances of the highest score first.
 
     `empty` are the objects whose mask holds no point.
     """
@@ -33,3 +34,8 @@ class Answer:
     cloud: StoredCloud
     found: list[Found]
     empty: list[int]
+
+
+def best_first(found: Iterable[Found]) -> list[Found]:
+    """These, the highest score first."""
+    return sorted(found, key=lambda it: -it.instance.score)

@@ -190,7 +190,8 @@ class CloudStore:
         with self._lock:
             embedded = [cloud for cloud in self._clouds if cloud.embedding is not None]
         latest = max(embedded, key=lambda cloud: cloud.stamp_ns, default=None)
-        if latest is not None and latest.age_s(now_ns) <= settings.max_age_s:
+        ahead_s = max(0.0, -newest.age_s(now_ns))  # at least, of the sensor's clock
+        if latest is not None and latest.age_s(now_ns) + ahead_s <= settings.max_age_s:
             return latest
         return newest
 

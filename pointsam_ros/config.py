@@ -120,7 +120,8 @@ class TrackingSettings(TrackingConfig):
     frame: str = setting(
         "",
         "fixed coordinate frame in which objects are recognised, by tf2, so that a moving camera"
-        " does not lose them (odom, map); empty: the cloud's own frame is fixed",
+        " does not lose them (odom, map); empty: the cloud's own frame is fixed. Another one begins"
+        " anew: all followed objects are lost",
     )
     max_followed: int = setting(
         16, "prompted objects that are followed at once; more are refused", low=1, high=1000

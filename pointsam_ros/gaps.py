@@ -12,6 +12,7 @@ import numpy as np
 BLOCK = 33  # stamps that are judged together: 32 intervals
 RECENT = 3  # blocks that `recent` is about
 LONGEST = 40  # more periods without a cloud are a pause of the sensor
+IN_A_ROW = 4  # clouds that may be lost together; more must not be most of those that are missing
 LEAST_SINGLE = 5  # intervals of one period that a block must have to show the period
 OFF_BEAT = 0.25  # periods: an interval farther from a whole number of them does not fit
 MOST_OFF_BEAT = 0.1  # share of the intervals; a topic with more has no steady sensor
@@ -43,8 +44,8 @@ class Gaps:
 
     A sensor of steady rate stamps its clouds on a beat; a stamp that is left out is a cloud that
     was lost on its way, was overwritten in the node's own queue, or was not sent. Nothing is
-    counted for a topic without a beat, nor over a pause or a jump of time; a change of rate may
-    count for a few.
+    counted for a topic without a beat, nor over a pause (a gap longer than all others together) or
+    a jump of time; a change of rate may count for a few.
 
     Attributes:
         losses_told: whether the middleware tells of clouds that are lost on their way.
@@ -115,7 +116,7 @@ def missing_between(stamps_ns: Sequence[int]) -> int | None:
     fits = np.abs(beats - steps) <= OFF_BEAT
     if np.mean(~fits) > MOST_OFF_BEAT or _is_regular(steps.tolist()):
         return None
-    return int(np.sum(steps[fits & (steps <= LONGEST)] - 1))
+    return _without_pauses((steps[fits & (steps <= LONGEST)] - 1).tolist())
 
 
 def _refined(period: float, ascending: np.ndarray) -> float:
@@ -126,6 +127,14 @@ def _refined(period: float, ascending: np.ndarray) -> float:
         steps += max(1, round(interval / period))
         period = elapsed / steps
     return period
+
+
+def _without_pauses(gaps: list[int]) -> int:
+    """The sum of the gaps, but for those longer than all shorter ones together."""
+    ascending = sorted(gaps)
+    while ascending and ascending[-1] > max(IN_A_ROW, sum(ascending[:-1])):
+        ascending.pop()
+    return sum(ascending)
 
 
 def _is_regular(steps: list[int]) -> bool:

@@ -17,7 +17,7 @@ from pointsam_interfaces.msg import Instance as InstanceMsg
 from pointsam_interfaces.msg import InstanceArray
 from pointsam_model import OrientedBox
 from pointsam_ros import cloud_msgs
-from pointsam_ros.answers import Found
+from pointsam_ros.answers import Found, best_first
 
 LINE_M = 0.003  # width of a box's edges
 TEXT_M = 0.03  # height of a label's letters
@@ -38,8 +38,7 @@ def segmented_points(source: PointCloud2, found: Sequence[Found]) -> PointCloud2
     """
     size = source.width * source.height
     ids, scores = np.zeros(size, np.uint32), np.zeros(size, np.float32)
-    best_first = sorted(found, key=lambda it: -it.instance.score)
-    for it in best_first[::-1]:
+    for it in best_first(found)[::-1]:
         ids[it.instance.indices] = it.id
         scores[it.instance.indices] = clamped(it.instance.score)
     return cloud_msgs.with_fields(source, {"instance_id": ids, "score": scores})

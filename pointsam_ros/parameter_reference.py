@@ -30,7 +30,8 @@ starts. A value out of its range is refused with the range.
   the node then ends with that reason.
 - A text that YAML reads as something else needs quotes of its own:
   `-p 'model.preset:="2024"'`.
-- A parameter that does not exist is ignored, with a warning in the log.
+- A parameter that does not exist is ignored at start, with a warning in the log, and refused by its
+  name while the node runs.
 """
 COLUMNS = ("name", "default", "range", "live", "what it is")
 

@@ -11,6 +11,7 @@ from rcl_interfaces.msg import (
     ParameterDescriptor,
     SetParametersResult,
 )
+from rclpy.exceptions import ParameterNotDeclaredException
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
@@ -41,6 +42,7 @@ class Parameters:
         defaults: NodeConfig | None = None,
         on_changed: Callable[[], None] = lambda: None,
     ) -> None:
+        self._node = node
         self._on_changed = on_changed
         self.config = defaults or NodeConfig()
         given: dict[str, Any] = {}
@@ -62,7 +64,14 @@ class Parameters:
         node.add_on_set_parameters_callback(self._on_set)
 
     def _before_set(self, parameters: list[Parameter]) -> list[Parameter]:
-        """3 serves for 3.0, and 3.0 for 3: rclpy would refuse them for their type."""
+        """3 serves for 3.0, and 3.0 for 3: rclpy would refuse them for their type.
+
+        Raises:
+            ParameterNotDeclaredException: names those that do not exist; rclpy's own does not.
+        """
+        unknown = [it.name for it in parameters if not self._node.has_parameter(it.name)]
+        if unknown:
+            raise ParameterNotDeclaredException(unknown)
         kinds = {name: type(value) for name, value, _ in settings(self.config)}
         return [_as_number(it, kinds.get(it.name)) for it in parameters]
 

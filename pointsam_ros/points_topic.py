@@ -88,10 +88,11 @@ class PointsTopic:
         try:
             cloud = StoredCloud.from_msg(msg, node.now_ns(), config.limits)
         except CloudError as error:
-            self._tally.refused(str(error))
+            self._tally.refused(str(error), unread=True)
             self.store.refuse(stamp_ns(msg.header.stamp), str(error))
             node.get_logger().warning(f"cloud refused: {error}", throttle_duration_sec=5.0)
             return
+        self._tally.accepted()
         self._tally.cloud("missing", self._gaps.came(cloud.stamp_ns))
         if self.store.add(cloud, config.clouds.retain):
             node.get_logger().warning(

@@ -31,7 +31,7 @@ class Wish:
         cloud: the cloud that it names; None: the newest when its turn comes.
         config: how proposals are made.
         min_score: instances of a lower score are left out.
-        max_instances: so many are left, the best; None: all.
+        max_instances: so many are left, of the highest score; None: all.
     """
 
     cloud: StoredCloud | None
@@ -124,6 +124,7 @@ class Proposer:
         started = time.perf_counter()
         generator = ProposalGenerator(self._model, wish.config)
         instances = generator.generate(embedding, progress, step_aside)
+        instances.sort(key=lambda it: -it.score)
         found = self._tracks.proposed(cloud, instances)
         good = [it for it in found if it.instance.score >= wish.min_score][: wish.max_instances]
         for it in good:

@@ -266,9 +266,10 @@ class SegmentNode(WorkNode):
             return
         embed, rate_hz = self.config.embed, self.config.proposals.rate_hz
         job, rank = loaded.segmenter.embed_newest, Rank.OFFER
-        if loaded.tracks.follows:
+        has_to_look = loaded.tracks.has_to_look
+        if has_to_look:
             job, rank = lambda: self._follow_newest(loaded), Rank.FOLLOW
-        if (embed.mode == "latest" or loaded.tracks.follows) and worker.offer(
+        if (embed.mode == "latest" or has_to_look) and worker.offer(
             "embed", job, 1.0 / embed.max_rate_hz, rank
         ):
             self.tally.cloud("superseded")

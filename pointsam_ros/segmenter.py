@@ -162,12 +162,15 @@ class Segmenter:
         Without `tracking.enabled` they are lost, all of them.
 
         Returns:
-            Those that were seen; None: nobody can tell, or it was done before.
+            Those that were seen, none where the last one is lost; None: nobody can tell, or it was
+            done before.
         """
         if not self._tracks.enabled:
             last = self._tracks.lose_all("tracking.enabled is false")
             return None if last is None else Answer(last, [], [])
         cloud = self._store.newest()
+        if cloud is not None and self._tracks.nothing_left():
+            return Answer(cloud, [], [])
         if cloud is None or cloud is self._looked_at:
             return None
         self._looked_at = cloud
@@ -179,6 +182,8 @@ class Segmenter:
         except OutOfMemory as error:
             self._tally.failure(str(error))
             return None
+        if found is None and self._tracks.nothing_left():
+            found = []
         return None if found is None else Answer(cloud, found, [])
 
     def continued(
@@ -312,7 +317,7 @@ class Segmenter:
             return question.cloud
         if question.clicks.stamp_ns:
             return self._stored(question.clicks)
-        if question.clicks.follow:
+        if question.clicks.follow:  # on an older one it would be behind from the beginning
             return self._store.fresh(self._now_ns(), self._config().clouds.stale_s)
         return self._store.current(self._now_ns(), self._config().clouds)
 

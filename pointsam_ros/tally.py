@@ -57,7 +57,7 @@ class Tally:
         self._unrecognised = ""
         self._times = {stage: deque[float](maxlen=TIMES_KEPT) for stage in STAGES}
         self._last_refused = ""
-        self._last_is_bad = False
+        self._last_is_bad = self._last_was_unread = False
         self._last_incompatible = ""
         self._is_unheard = False
         self._last_failure = ""
@@ -77,11 +77,16 @@ class Tally:
             if fate == "received":
                 self._is_unheard = False
 
-    def refused(self, reason: str) -> None:
-        """Counts a cloud of the sensor that cannot be used."""
+    def refused(self, reason: str, unread: bool = False) -> None:
+        """Counts a cloud of the sensor that cannot be used; unread: as its message already says."""
         with self._lock:
             self._clouds["refused"] += 1
-            self._last_refused, self._last_is_bad = reason, True
+            self._last_refused, self._last_is_bad, self._last_was_unread = reason, True, unread
+
+    def accepted(self) -> None:
+        """A cloud of the sensor came whose message is good; its points are not read yet."""
+        with self._lock:
+            self._last_is_bad = self._last_is_bad and not self._last_was_unread
 
     def request(self, code: Code) -> None:
         """Counts an answer to a request; goals and clicks are requests too."""
@@ -164,7 +169,7 @@ class Tally:
             return self._last_incompatible if self._is_unheard else ""
 
     def unusable(self) -> str:
-        """Why the last cloud was refused; empty where one was embedded since."""
+        """Why the last cloud was refused; empty where a good one came since, as far as is known."""
         with self._lock:
             return self._last_refused if self._last_is_bad else ""
 

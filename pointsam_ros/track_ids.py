@@ -43,7 +43,7 @@ class TrackIds:
         config: gives the settings as they are now.
         lookup: where coordinate frames are.
         tally: is told of the sensor's clouds whether their place is known.
-        on_forgotten: called when all is forgotten: another time or another frame begins.
+        on_forgotten: is told why when all is forgotten: another time or another frame begins.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class TrackIds:
         config: Callable[[], NodeConfig],
         lookup: Lookup,
         tally: Tally,
-        on_forgotten: Callable[[], object],
+        on_forgotten: Callable[[str], object],
     ) -> None:
         self._store = store
         self._config = config
@@ -155,7 +155,7 @@ class TrackIds:
         if not frame and source != (self._frame or source):
             raise Refusal(
                 Code.NO_TRANSFORM,
-                f"the cloud is in the coordinate frame {source!r}, the sensor's clouds are in "
+                f"the cloud is in the coordinate frame {source!r}, the clouds before it are in "
                 f"{self._frame!r}: set tracking.frame to a frame that stays",
             )
         if frame in ("", source):
@@ -172,11 +172,20 @@ class TrackIds:
     def _begin_anew_if(self, frame: str, source: str, is_sensors: bool) -> None:
         """Forgets all where time jumped, or the tracks' frame is another from now on."""
         jumps, fixed = self._store.jumps, frame or source
-        has_moved = fixed != self._frame and (bool(frame) or is_sensors)
-        if jumps != self._jumps or (has_moved and self._frame is not None):
+        decides = bool(frame) or is_sensors or self._frame is None
+        has_moved = decides and fixed != self._frame
+        why = ""
+        if jumps != self._jumps:
+            why = "the clouds' time jumped back"
+        elif has_moved and self._frame is not None:
+            why = (
+                f"objects are recognised in the coordinate frame {fixed!r} from now on, not in "
+                f"{self._frame!r} (tracking.frame; where that is empty, the sensor's frame_id)"
+            )
+        if why:
             self._tracker.reset()
             self._newest_s = 0.0
-            self._on_forgotten()
+            self._on_forgotten(why)
         self._jumps = jumps
         if has_moved:
             self._frame = fixed

@@ -8,7 +8,7 @@ from itertools import count
 
 from pointsam_model import Embedding, Follower, Instance, Prediction, Predictor, Prompt
 from pointsam_model.instances import instances_of
-from pointsam_ros.answers import Found
+from pointsam_ros.answers import Found, best_first
 from pointsam_ros.cloud_store import CloudStore, StoredCloud
 from pointsam_ros.config import NodeConfig, TrackingSettings
 from pointsam_ros.followed import Followed, FollowedObjects, Owner
@@ -19,7 +19,7 @@ from pointsam_ros.transforms import Lookup
 
 
 class Tracks:
-    """Gives instances their ids. Only the worker's thread uses it, but for `follows` and `close`.
+    """Gives instances their ids. Only the worker's thread uses it, but for what says otherwise.
 
     Without `tracking.enabled` ids count from 1 in each answer and nothing is followed.
 
@@ -44,18 +44,18 @@ class Tracks:
         self._predictor = predictor
         self._config = config
         self._followed = FollowedObjects(tally, warn)
-        self._ids = TrackIds(
-            store,
-            config,
-            lookup,
-            tally,
-            lambda: self._followed.lose_all("the clouds' time or coordinate frame changed"),
-        )
+        self._ids = TrackIds(store, config, lookup, tally, self._forget)
+        self._nothing_left = False  # the last followed object was lost, and nobody has been told
 
     @property
     def follows(self) -> bool:
         """Whether an object is followed; any thread may ask."""
         return bool(self._followed)
+
+    @property
+    def has_to_look(self) -> bool:
+        """Whether an object is followed, or the last one was lost untold; any thread may ask."""
+        return self.follows or self._nothing_left
 
     @property
     def enabled(self) -> bool:
@@ -84,7 +84,7 @@ class Tracks:
         """These, and the followed objects that were seen in this cloud and are not among them."""
         known = {it.id for it in found}
         seen = self._followed.seen_in(cloud) if self.enabled else []
-        return _best_first([*found, *(it for it in seen if it.id not in known)])
+        return best_first([*found, *(it for it in seen if it.id not in known)])
 
     def prompted(
         self,
@@ -116,7 +116,12 @@ class Tracks:
             for it in its
         ]
         number = self._ids.new if self.enabled else count(1).__next__
-        return [it if it.id else replace(it, id=number()) for it in _best_first(found)]
+        return [it if it.id else replace(it, id=number()) for it in best_first(found)]
+
+    def nothing_left(self) -> bool:
+        """Whether the last followed object was lost, and nobody has been told; once."""
+        lost, self._nothing_left = self._nothing_left, False
+        return lost and not self.follows
 
     def look(
         self, cloud: StoredCloud, embedding: Embedding, step_aside: Callable[[], bool]
@@ -158,8 +163,8 @@ class Tracks:
             "clock of its source ahead",
         )
         seen = self._followed.seen_in(cloud)
-        gone = followed and not self.follows
-        return _best_first(seen) if looked_for or seen or gone else None
+        gone = self.nothing_left() or (followed and not self.follows)
+        return best_first(seen) if looked_for or seen or gone else None
 
     def release(self, ids: Sequence[int]) -> tuple[list[int], StoredCloud | None]:
         """Follows objects no longer, whoever began it; see `FollowedObjects.release`."""
@@ -171,6 +176,7 @@ class Tracks:
 
     def lose_all(self, why: str) -> StoredCloud | None:
         """Loses all followed objects, and says why; see `FollowedObjects.lose_all`."""
+        self._nothing_left = False  # whoever calls this tells
         return self._followed.lose_all(why)
 
     def close(self, why: str) -> StoredCloud | None:
@@ -184,6 +190,11 @@ class Tracks:
         """
         it = self._followed.get(known)
         return it.session if it and it.owner.clicked else None
+
+    def _forget(self, why: str) -> None:
+        """Loses all followed objects, in the middle of anything; the next look tells."""
+        if self._followed.lose_all(why) is not None:
+            self._nothing_left = True
 
     def _ids_of(
         self, session: Session, best: Mapping[int, _Seen], follow: bool, clicked: bool
@@ -295,7 +306,3 @@ def _masks(prediction: Prediction, multimask: bool) -> list[_Seen]:
 def _with_box(instance: Instance) -> Instance:
     _ = instance.box  # takes milliseconds: computed here, not in the executor's thread
     return instance
-
-
-def _best_first(found: Sequence[Found]) -> list[Found]:
-    return sorted(found, key=lambda it: -it.instance.score)

@@ -79,6 +79,14 @@ def test_without_a_stamp_the_newest_cloud_comes_when_the_embedded_one_is_too_old
     assert store(embedded, bare).current(100 * SECOND, SETTINGS) is bare
 
 
+def test_a_sensor_whose_clock_is_ahead_makes_no_cloud_younger_than_it_is() -> None:
+    embedded, bare = cloud(103.0, embedded=True), cloud(103.5)
+    kept = store(embedded, bare)
+    assert kept.current(100 * SECOND, CloudSettings(max_age_s=0.4)) is bare
+    assert kept.current(100 * SECOND, CloudSettings(max_age_s=0.6)) is embedded
+    assert kept.current(100 * SECOND, CloudSettings(max_age_s=0.0)) is bare
+
+
 def test_of_embedded_clouds_the_newest_by_stamp_counts_whatever_came_last() -> None:
     newer, late = cloud(100.0, embedded=True), cloud(99.9, embedded=True)
     kept = store(newer, late)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from pointsam_ros.gaps import BLOCK, LONGEST, REGULAR, Gaps, Recent, missing_between
+from pointsam_ros.gaps import BLOCK, IN_A_ROW, LONGEST, REGULAR, Gaps, Recent, missing_between
 
 PERIODS = st.floats(0.005, 2.0)
 JITTERS = st.floats(0.0, 0.1)
@@ -34,7 +34,7 @@ def test_clouds_lost_at_random_are_counted_exactly(
 ) -> None:
     beats = random_beats(BLOCK, share, seed)
     gaps = np.diff(beats)
-    assume(not _repeats(gaps))
+    assume(not _repeats(gaps) and not _has_pause(gaps))
     lost = int(np.sum(gaps - 1))
     assert missing_between(stamps_of(beats, period_s, jitter, seed + 1, start)) == lost
 
@@ -44,7 +44,7 @@ def test_clouds_lost_at_random_are_counted_exactly(
 def test_whatever_the_gaps_a_count_is_right_or_there_is_none(
     period_s: float, jitter: float, gaps: list[int], seed: int
 ) -> None:
-    assume(gaps.count(1) >= 5)
+    assume(gaps.count(1) >= 5 and not _has_pause(np.array(gaps)))
     beats = np.cumsum([0, *gaps])
     counted = missing_between(stamps_of(beats, period_s, jitter / 2, seed, 10**18))
     assert counted in (None, sum(gaps) - len(gaps))
@@ -90,6 +90,28 @@ def test_over_a_pause_nothing_is_counted() -> None:
     assert missing_between(stamps_of(beats, 0.1, 0.05, 4, 10**18)) == 1
 
 
+@given(
+    PERIODS, JITTERS, SEEDS, st.lists(st.integers(0, 30), max_size=3), st.floats(0.0, 0.15),
+)  # fmt: skip
+@settings(deadline=None)
+def test_a_sensor_that_is_triggered_or_pauses_before_it_streams_loses_nothing(
+    period_s: float, jitter: float, seed: int, growth: list[int], share: float
+) -> None:
+    random = np.diff(random_beats(BLOCK, share, seed))
+    assume(not _repeats(random) and not _has_pause(random))
+    pauses: list[int] = []
+    for more in growth:  # each longer than everything before it
+        pauses.append(int(np.sum(random - 1)) + sum(pauses) + IN_A_ROW + 2 + more)
+    gaps = [*(it for it in pauses if it < LONGEST), *random]
+    counted = missing_between(stamps_of(np.cumsum([0, *gaps]), period_s, jitter, seed + 1, 10**18))
+    assert counted in (None, int(np.sum(random - 1)))
+
+
+def test_bursts_that_come_again_are_losses() -> None:
+    beats = np.cumsum([*[1] * 6, 7, *[1] * 8, 6, *[1] * 9, 7, *[1] * 6])
+    assert missing_between(stamps_of(beats, 0.1, 0.05, 5, 10**18)) == 6 + 5 + 6
+
+
 def test_what_is_missing_is_told_block_by_block_and_for_of_late() -> None:
     gaps = Gaps()
     beats = np.array([beat for beat in range(1, 400) if beat % 10])  # each tenth is missing
@@ -121,6 +143,12 @@ def test_time_that_starts_again_loses_nothing() -> None:
     gaps = Gaps()
     for _ in range(6):
         assert sum(gaps.came(10**9 + beat * 10**8) for beat in range(20)) == 0
+
+
+def _has_pause(gaps: np.ndarray) -> bool:
+    """Whether some gap misses more than all that are not longer, and than come by chance."""
+    missing = np.sort(gaps - 1)
+    return bool(np.any(missing > np.maximum(IN_A_ROW, np.cumsum(missing) - missing)))
 
 
 def _repeats(gaps: np.ndarray) -> bool:

@@ -126,6 +126,19 @@ def test_the_worst_complaint_comes_first_and_none_is_left_out() -> None:
     )
 
 
+def test_an_unusable_cloud_is_told_until_a_good_one_comes_as_far_as_its_fault_can_be_seen() -> None:
+    tally = Tally()
+    tally.refused("point_step is 8", unread=True)
+    assert "unusable clouds come" in state_of(FINE, tally).text
+    tally.accepted()
+    assert state_of(FINE, tally) == READY
+    tally.refused("3 usable points")
+    tally.accepted()  # its points may be as few: nobody has looked
+    assert "3 usable points" in state_of(FINE, tally).text
+    tally.cloud("embedded")
+    assert state_of(FINE, tally) == READY
+
+
 def test_clouds_of_the_future_are_told() -> None:
     assert "set the clocks" in state_of(aged(-60.0)).text
     assert state_of(aged(-0.5)) == READY

@@ -183,6 +183,18 @@ def test_when_tracking_is_switched_off_all_that_was_followed_is_lost_and_the_dis
     client.wait_for(lambda: line in shared_node.log, "a line of the log")
 
 
+def test_when_the_frame_of_objects_becomes_another_the_display_is_told(
+    client: Client, shared_node: NodeProcess
+) -> None:
+    arrays = client.listen(InstanceArray, "/pointsam/instances")
+    known = followed_and_shown(client, arrays)
+    assert not client.set(tracking__frame="odom")  # which tf2 does not know here
+    client.send(client.cloud(XYZ, RGB))
+    client.wait_for(lambda: not arrays[-1].instances, "an empty answer")
+    line = f"object 1 with the id {known} is lost: objects are recognised in the coordinate frame"
+    client.wait_for(lambda: line in shared_node.log, "a line of the log")
+
+
 def test_a_deactivated_node_follows_nothing_any_more(
     client: Client, shared_node: NodeProcess
 ) -> None:

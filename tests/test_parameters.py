@@ -12,6 +12,7 @@ import rclpy
 import yaml
 from node_process import free_domain
 from rclpy.context import Context
+from rclpy.exceptions import ParameterNotDeclaredException
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
@@ -168,6 +169,13 @@ def test_a_whole_number_serves_for_a_real_one_while_the_node_runs_too(make: Make
     assert (type(clouds.max_age_s), type(clouds.retain)) == (float, int)
     (result,) = node.set_parameters([Parameter("clouds.retain", value=6.5)])
     assert not result.successful
+
+
+def test_an_unknown_parameter_is_refused_by_its_name_while_the_node_runs(make: Make) -> None:
+    node, parameters = make()
+    with pytest.raises(ParameterNotDeclaredException, match=r"clouds\.retian"):
+        node.set_parameters([Parameter("clouds.retian", value=3)])
+    assert parameters.config == NodeConfig()
 
 
 def test_a_parameter_that_is_read_at_start_is_read_only(make: Make) -> None:
