@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
 from launch.actions import DeclareLaunchArgument
 from launch_ros.parameter_descriptions import ParameterValue
+
+from pointsam_ros.transport import PROFILE, profile_is_chosen
 
 # Arguments of a launch file that stand for a parameter of the nodes.
 TEXT_PARAMETERS = {
@@ -19,7 +20,6 @@ SWITCH_PARAMETERS = {
     "autostart": "autostart",
     "use_sim_time": "use_sim_time",
 }
-PROFILE_VARIABLES = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
 
 
 def settings_arguments(params_file: Path) -> list[DeclareLaunchArgument]:
@@ -101,6 +101,4 @@ def switch(name: str, text: str) -> bool:
 
 def transport_settings(profile: Path) -> dict[str, str]:
     """Has Fast DDS read `profile`, unless the user has chosen one."""
-    if any(os.environ.get(name) for name in PROFILE_VARIABLES):
-        return {}
-    return {PROFILE_VARIABLES[0]: str(profile)}
+    return {} if profile_is_chosen() else {PROFILE: str(profile)}

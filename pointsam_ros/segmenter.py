@@ -169,9 +169,11 @@ class Segmenter:
             last = self._tracks.lose_all("tracking.enabled is false")
             return None if last is None else Answer(last, [], [])
         cloud = self._store.newest()
-        if cloud is not None and self._tracks.nothing_left():
+        if cloud is None:
+            return None
+        if self._tracks.nothing_left():
             return Answer(cloud, [], [])
-        if cloud is None or cloud is self._looked_at:
+        if cloud is self._looked_at:
             return None
         self._looked_at = cloud
         embedding = self._embedding_if_possible(cloud)
@@ -182,8 +184,6 @@ class Segmenter:
         except OutOfMemory as error:
             self._tally.failure(str(error))
             return None
-        if found is None and self._tracks.nothing_left():
-            found = []
         return None if found is None else Answer(cloud, found, [])
 
     def continued(

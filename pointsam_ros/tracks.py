@@ -129,13 +129,14 @@ class Tracks:
         """Looks for the followed objects in a cloud; those that were seen, best first.
 
         Returns:
-            None where nobody can tell: the cloud's place is not known (the tally is told),
-            `step_aside` said that the work is to end, or all were seen in newer clouds.
+            An empty list also where the last one is lost. None where nobody can tell: the cloud's
+            place is not known (the tally is told), `step_aside` said that the work is to end, or
+            all were seen in newer clouds.
         """
         followed = self.follows
         place = self._ids.awaited_place(cloud, step_aside)
         if place is None:
-            return None
+            return [] if self.nothing_left() else None
         looked_for = self._followed.in_view_of(cloud, place.stamp_s)
         prompts = {
             known: prompt

@@ -12,6 +12,8 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import NoReturn
 
+from pointsam_ros.transport import PROFILE, profile_is_chosen
+
 ROOT = Path(__file__).parents[2]
 SECONDS_TO_END = (10.0, 5.0, 5.0)  # after SIGINT, SIGTERM, SIGKILL
 
@@ -113,9 +115,8 @@ def private_environment() -> None:
     only, and shared memory for large clouds. What the user has set stays."""
     os.environ.setdefault("ROS_DOMAIN_ID", str(1 + os.getpid() % 100))
     os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
-    profile = "FASTRTPS_DEFAULT_PROFILES_FILE"
-    if not (os.environ.get(profile) or os.environ.get("FASTDDS_DEFAULT_PROFILES_FILE")):
-        os.environ[profile] = str(config_file("fastdds_large_clouds.xml"))
+    if not profile_is_chosen():
+        os.environ[PROFILE] = str(config_file("fastdds_large_clouds.xml"))
 
 
 def _exit_as_asked(number: int, _: FrameType | None) -> NoReturn:
