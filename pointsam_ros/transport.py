@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 
-PROFILE = "FASTRTPS_DEFAULT_PROFILES_FILE"  # read by every Fast DDS that ROS 2 has come with
-NEWER_PROFILE = "FASTDDS_DEFAULT_PROFILES_FILE"  # the same, by newer ones only
+PROFILE = "FASTRTPS_DEFAULT_PROFILES_FILE"  # what Fast DDS 2 reads, that of Jazzy
+NEWER_PROFILE = "FASTDDS_DEFAULT_PROFILES_FILE"  # its later name
 
 
 def profile_is_chosen() -> bool:
