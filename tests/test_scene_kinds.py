@@ -36,7 +36,7 @@ from pointsam_model.scenes.objects import Piece
 from pointsam_model.scenes.pieces import between, drum
 from pointsam_model.scenes.primitives import depths, intersect
 from pointsam_model.scenes.room_plan import draw_plan
-from pointsam_model.scenes.street import draw_street
+from pointsam_model.scenes.street_plan import draw_street
 from pointsam_model.scenes.world import Surface, Thing, World, bounds, build_world, dress
 from pointsam_model.training.pool import POINTS, Pool, make_pool
 

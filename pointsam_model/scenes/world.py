@@ -39,6 +39,7 @@ class Thing:
         position: of that frame's origin in the world [m].
         yaw: about the world's z [rad].
         background: belongs to no instance, as ground and walls.
+        plant: a tree or bush, which some annotate as objects and most as background.
         surfaces: of the parts that are not plain and solid.
     """
 
@@ -46,6 +47,7 @@ class Thing:
     position: Vector
     yaw: float = 0.0
     background: bool = False
+    plant: bool = False
     surfaces: Mapping[int, Surface] = field(default_factory=dict)
 
     def part_numbers(self) -> list[int]:
