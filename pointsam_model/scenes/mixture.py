@@ -8,15 +8,17 @@ from dataclasses import dataclass, field
 import torch
 
 from pointsam_model.errors import ConfigError
+from pointsam_model.scenes.bins import BinConfig, generate_bins
 from pointsam_model.scenes.config import SceneConfig
 from pointsam_model.scenes.fused_tables import generate_fused_tables
 from pointsam_model.scenes.rooms import RoomConfig, generate_rooms
 from pointsam_model.scenes.scene import Scene, generate_scenes
 from pointsam_model.scenes.single import SingleConfig, generate_single
+from pointsam_model.scenes.small_parts import PartsConfig, generate_parts
 from pointsam_model.scenes.streams import stream
 from pointsam_model.scenes.street import StreetConfig, generate_streets
 
-KINDS = ("tabletop", "fused", "single", "room", "street")
+KINDS = ("tabletop", "fused", "single", "room", "street", "parts", "bin")
 MIXTURE = "mixture"
 
 
@@ -24,15 +26,19 @@ MIXTURE = "mixture"
 class MixtureConfig:
     """What each kind looks like and how many of the scenes it has; shares sum to 1."""
 
-    tabletop_share: float = 0.52
+    tabletop_share: float = 0.38
     fused_share: float = 0.08  # tabletops fused from several views
     single_share: float = 0.08
     room_share: float = 0.20
     street_share: float = 0.12
+    parts_share: float = 0.08
+    bin_share: float = 0.06
     tabletop: SceneConfig = field(default_factory=SceneConfig)
     single: SingleConfig = field(default_factory=SingleConfig)
     room: RoomConfig = field(default_factory=RoomConfig)
     street: StreetConfig = field(default_factory=StreetConfig)
+    parts: PartsConfig = field(default_factory=PartsConfig)
+    bin: BinConfig = field(default_factory=BinConfig)
 
     def __post_init__(self) -> None:
         if min(self.shares()) < 0 or abs(sum(self.shares()) - 1) > 1e-6:
@@ -84,4 +90,8 @@ def _generate(
         return [generate_single(seed, config.single, device) for seed in seeds]
     if kind == "room":
         return generate_rooms(seeds, config.room, device)
+    if kind == "bin":
+        return generate_bins(seeds, config.bin, device)
+    if kind == "parts":
+        return generate_parts(seeds, config.parts, device)
     return generate_streets(seeds, config.street, device)
