@@ -22,6 +22,7 @@ class Kind(str, Enum):
     street = "street"
     parts = "parts"
     bin = "bin"
+    empty = "empty"
 
 
 KindName = Annotated[Kind, typer.Option(help="what the scenes show; mixture: some of each")]

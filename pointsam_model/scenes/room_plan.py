@@ -90,11 +90,13 @@ class Plan:
         return 0.0, 0.0, 0.6
 
 
-def draw_plan(rng: Random) -> Plan:
-    """A room with everything in it."""
+def draw_plan(rng: Random, furnished: bool = True) -> Plan:
+    """A room with everything in it, or with nothing."""
     half = (rng.uniform(1.4, 3.8), rng.uniform(1.4, 3.8))
     plan = Plan(half)
     plan.things.extend(_shell(rng, half))
+    if not furnished:
+        return plan
     standing: list[tuple[Furniture, Thing]] = []
 
     def put(furniture: Furniture, x: float, y: float, yaw: float) -> bool:

@@ -38,6 +38,7 @@ class RoomConfig:
     floor_robot_share: float = 0.3  # of the depth images: from low down, level
     farthest: Range = (3.5, 10.0)  # what a depth camera still measures [m]
     views: tuple[int, int] = (2, 6)  # of a fused cloud
+    furnished: bool = True  # or floor, walls and ceiling alone
 
     def __post_init__(self) -> None:
         if self.lidar_share + self.fused_share > 1:
@@ -58,7 +59,7 @@ def generate_rooms(
 
 
 def _room(seed: int, config: RoomConfig, device: torch.device) -> Scene:
-    plan = draw_plan(stream("room plan", seed))
+    plan = draw_plan(stream("room plan", seed), config.furnished)
     world = _world(plan, seed, config.camera)
     rng = stream("room view", seed)
     draw = rng.random()

@@ -40,6 +40,9 @@ class Scene:
     up: NDArray[np.float32]  # (3,) unit vector against gravity, in the cloud's coordinate frame
     seed: int
     colored: bool = True  # whether rgb means anything
+    # (3,) where the sensor is, in the cloud's frame [m]; None: fused of several views, or no sensor
+    viewpoint: NDArray[np.float32] | None = None
+    kind: str = ""  # of `mixture.KINDS` where `generate` made it
 
 
 def generate_scene(
@@ -83,6 +86,7 @@ def split(view: View, seeds: Sequence[int], config: SceneConfig) -> list[Scene]:
             config.width,
             up[i],
             int(seed),
+            viewpoint=np.zeros(3, np.float32),
         )
         for i, seed in enumerate(seeds)
     ]
@@ -122,6 +126,7 @@ def swept_scene(sweep: Sweep, kept: Tensor, seed: int, fewest: int = 1) -> Scene
         sweep.rotation[:, 2].cpu().numpy(),
         seed,
         colored=False,
+        viewpoint=np.zeros(3, np.float32),
     )
 
 

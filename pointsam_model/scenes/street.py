@@ -27,6 +27,7 @@ class StreetConfig:
     sensor_height: Range = (0.4, 2.2)  # above the ground [m]
     plants_share: float = 0.25  # of the streets: trees and bushes are objects too
     dense_share: float = 0.6  # of the streets: about all rays of the sensor, not a thinned turn
+    bare: bool = False  # ground, buildings and plants alone, all of them background
     noise: bool = True
 
     def __post_init__(self) -> None:
@@ -61,7 +62,9 @@ def _street(seed: int, config: StreetConfig, device: torch.device) -> Scene:
     # On a car as often as on a robot of any height.
     tall = rng.uniform(low + 0.7 * (high - low) if rng.random() < 0.5 else low, high)
     street = draw_street(rng, reach, tall)
-    planted = stream("street plants", seed).random() < config.plants_share
+    planted = not config.bare and stream("street plants", seed).random() < config.plants_share
+    if config.bare:
+        street.things = [thing for thing in street.things if thing.background or thing.plant]
     things = [
         replace(t, background=t.background or (t.plant and not planted)) for t in street.things
     ]
