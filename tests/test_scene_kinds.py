@@ -304,10 +304,12 @@ def test_the_seed_alone_decides_the_kind_of_a_mixture() -> None:
     kinds = [kind_of(seed, config) for seed in range(3000)]
     for kind, share in zip(KINDS, config.shares(), strict=True):
         assert kinds.count(kind) / 3000 == pytest.approx(share, abs=0.03)
+    assert config.tabletop_share == max(config.shares())
     mixed = generate(MIXTURE, range(12), CALM)
     for scene in mixed:
         (own,) = generate(kind_of(scene.seed, CALM), [scene.seed], CALM)
         np.testing.assert_array_equal(scene.xyz, own.xyz)
+        assert scene.kind == own.kind == kind_of(scene.seed, CALM)
 
 
 def test_impossible_settings_are_refused() -> None:

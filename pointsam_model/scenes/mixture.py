@@ -27,14 +27,14 @@ MIXTURE = "mixture"
 class MixtureConfig:
     """What each kind looks like and how many of the scenes it has; shares sum to 1."""
 
-    tabletop_share: float = 0.40
-    fused_share: float = 0.08  # tabletops fused from several views
-    single_share: float = 0.05
-    room_share: float = 0.15
-    street_share: float = 0.12
+    tabletop_share: float = 0.38
+    fused_share: float = 0.07  # tabletops fused from several views
+    single_share: float = 0.04
+    room_share: float = 0.14
+    street_share: float = 0.15
     parts_share: float = 0.08
-    bin_share: float = 0.08
-    empty_share: float = 0.04  # scenes without objects, see `empty`
+    bin_share: float = 0.09
+    empty_share: float = 0.05  # scenes without objects, see `empty`
     tabletop: SceneConfig = field(default_factory=SceneConfig)
     single: SingleConfig = field(default_factory=SingleConfig)
     room: RoomConfig = field(default_factory=RoomConfig)

@@ -240,7 +240,7 @@ def _clutter(rng: Random, standing: list[tuple[Furniture, Thing]]) -> list[Thing
     rows: list[Thing] = []
     for thing, board in places:
         if board.headroom < 0.5 and rng.random() < 0.4:
-            rows += _row(rng, thing, board)
+            rows += row_on(rng, thing, board)
             continue
         area = (board.high[0] - board.low[0]) * (board.high[1] - board.low[1])
         for _ in range(rng.randint(1, 2 + round(min(10 * area, 9)))):
@@ -271,7 +271,7 @@ def _clutter(rng: Random, standing: list[tuple[Furniture, Thing]]) -> list[Thing
     return things
 
 
-def _row(rng: Random, shelf: Thing, board: Board) -> list[Thing]:
+def row_on(rng: Random, shelf: Thing, board: Board) -> list[Thing]:
     """Books, files or boxes side by side along a board, a few leaning or missing."""
     things: list[Thing] = []
     tall = board.headroom * rng.uniform(0.55, 0.9)

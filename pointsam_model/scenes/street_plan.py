@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random
 
 from pointsam_model.scenes.buildings import facade, ground
@@ -196,7 +196,10 @@ def _people(rng: Random, street: Street, road: float, walk: float, busy: float) 
         if rng.random() < 0.22:
             at = (x, y)
             make = lambda at=at, yaw=yaw: bicycle(rng, at, yaw, ridden=True)  # noqa: E731
+            before = len(street.things)
             street.add(make, [(x, y, 0.9)])
+            if len(street.things) > before and rng.random() < 0.35:
+                street.things += _apart(street.things.pop())
             continue
         close = rng.uniform(0.35, 0.9)
         for _ in range(rng.choice((1, 1, 1, 2, 3, 5))):
@@ -207,6 +210,13 @@ def _people(rng: Random, street: Street, road: float, walk: float, busy: float) 
             at = (x + 0.9 * math.cos(yaw), y + 0.9 * math.sin(yaw))
             led = rng.choice((pram, dog))
             street.add(lambda led=led, at=at, yaw=yaw: led(rng, at, yaw), [(*at, 0.35)])  # type: ignore[misc]
+
+
+def _apart(cyclist: Thing) -> list[Thing]:
+    """Rider and bicycle as two things, as some annotate them."""
+    bike = [piece for piece in cyclist.pieces if piece.part < 2]
+    rider = [piece for piece in cyclist.pieces if piece.part >= 2]
+    return [replace(cyclist, pieces=bike), replace(cyclist, pieces=rider, surfaces={})]
 
 
 def _gardens(rng: Random, street: Street, edge: float) -> None:
