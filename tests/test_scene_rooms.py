@@ -17,7 +17,7 @@ from pointsam_model.scenes.camera import draw_camera, focal_lengths, pixel_rays
 from pointsam_model.scenes.depth_images import see
 from pointsam_model.scenes.furniture import Board
 from pointsam_model.scenes.primitives import intersect
-from pointsam_model.scenes.room_plan import row_on, draw_plan
+from pointsam_model.scenes.room_plan import draw_plan, row_on
 from pointsam_model.scenes.room_views import close_pose, good_pose, pose
 from pointsam_model.scenes.world import Thing, bounds, build_world, dress
 
