@@ -154,7 +154,8 @@ def _base(rng: Random, view: tuple[float, float]) -> tuple[list[Piece], float, l
     pieces = [between((-x, -y, 0.0), (x, y, thick))]
     if rng.random() < 0.5:
         return pieces, thick, [(-x, -y, x, y)]
-    high, wall = rng.uniform(0.005, 0.02), rng.uniform(0.001, 0.003)
+    high = min(rng.uniform(0.005, 0.02), 0.35 * min(x, y))
+    wall = min(rng.uniform(0.001, 0.003), 0.05 * min(x, y))
     for side in (-1, 1):
         near, far = sorted((side * x, side * (x - wall)))
         pieces.append(between((near, -y, 0.0), (far, y, high), 1))
@@ -171,7 +172,7 @@ def _base(rng: Random, view: tuple[float, float]) -> tuple[list[Piece], float, l
 def _draw_parts(rng: Random, config: PartsConfig) -> list[list[Piece]]:
     """Like or unlike ones; few as often as many."""
     low, high = config.parts
-    count = low + round((high - low) * rng.random() ** 1.5)
+    count = low + round((high - low) * rng.random() ** 1.3)
     models = [draw_part(rng) for _ in range(rng.choice((1, 2, 4, count, count)) or 1)]
     parts = [rng.choice(models) for _ in range(count)]
     # Something larger lies about too.
