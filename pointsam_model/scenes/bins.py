@@ -33,10 +33,12 @@ SMALLER = 8.0
 def _camera() -> SceneConfig:
     """From above, as cameras over bins are."""
     return SceneConfig(
+        width=192,
+        height=144,
         objects=(10, 60),
         elevation=(48.0, 89.0),
         distance=(0.5, 1.6),
-        tilted_share=0.75,
+        tilted_share=0.6,
         table_half_size=(0.3, 0.6),
         crop_to_table_share=0.3,
         crop_to_objects_share=0.35,

@@ -125,8 +125,8 @@ def _line(rng: Random, street: Street, road: float, walk: float, busy: float) ->
 
 
 def _car_park(rng: Random, street: Street, road: float, walk: float, busy: float) -> None:
-    """Rows of parked cars, lamps between them."""
-    end = street.reach + 2
+    """Rows of parked cars, lamps between them; what is farther away is hidden by them."""
+    end = min(street.reach + 2, 48.0)
     turn = rng.uniform(-0.5, 0.5)
     cos, sin = math.cos(turn), math.sin(turn)
     row, pitch = rng.uniform(9, 13), rng.uniform(2.5, 2.9)
