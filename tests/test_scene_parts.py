@@ -150,6 +150,13 @@ def test_empty_scenes_have_no_object_whatever_the_sensor() -> None:
     assert {(True, True, False), (False, True, False), (True, False, True)} <= forms
 
 
+def test_a_table_without_parts_has_no_mat_or_tray_either() -> None:
+    bare = PartsConfig(parts=(0, 0))
+    for seed in range(60):
+        things, _ = draw_table(Random(seed), (0.06, 0.045), bare)
+        assert all(thing.background for thing in things)
+
+
 def test_tables_may_be_bare_or_not_in_one_batch() -> None:
     config = SceneConfig(width=64, height=48, objects=(0, 2), crowded_share=0.0)
     together = generate_scenes(range(12), config)

@@ -175,8 +175,9 @@ def _draw_parts(rng: Random, config: PartsConfig) -> list[list[Piece]]:
     count = low + round((high - low) * rng.random() ** 1.3)
     models = [draw_part(rng) for _ in range(rng.choice((1, 2, 4, count, count)) or 1)]
     parts = [rng.choice(models) for _ in range(count)]
-    # Something larger lies about too.
-    return [*parts, draw_object(rng, rng.uniform(0.2, 0.7))] if rng.random() < 0.2 else parts
+    # Something larger may lie about too.
+    larger = bool(parts) and rng.random() < 0.2
+    return [*parts, draw_object(rng, rng.uniform(0.2, 0.7))] if larger else parts
 
 
 def _spread(
