@@ -45,6 +45,7 @@ def _camera() -> SceneConfig:
         axial_sigma=(0.0002, 0.0022),
         stereo_share=0.2,
         same_colour_share=0.3,
+        twin_share=0.6,  # like parts look alike
         shiny_share=0.06,
     )
 

@@ -37,7 +37,12 @@ def generate_pallet(seed: int, image: SceneConfig, device: torch.device) -> Scen
     if rng.random() < 0.4:
         radius *= rng.uniform(0.4, 0.7)
     lowest = rng.choice((15.0, 35.0, 60.0))
-    far = replace(image, elevation=(lowest, 89.0), distance=(outside, max(outside, 3.2)))
+    far = replace(
+        image,
+        elevation=(lowest, 89.0),
+        distance=(outside, max(outside, 3.2)),
+        twin_share=rng.choice((0.1, 0.6, 0.98)),
+    )
     return photographed(
         things, "pallet", seed, camera, middle, radius, far, device, rng.uniform(3.0, 6.0)
     )
