@@ -202,9 +202,7 @@ def _add_parts(pool: Pool, tree: MergeTree) -> None:
         pool.add(mask, Origin.PART, height=float(tree.height[part]), above=border)
 
 
-def _add_changed(
-    pool: Pool, partition: Partition, so_far: Mask, own: NDArray[np.int64]
-) -> None:
+def _add_changed(pool: Pool, partition: Partition, so_far: Mask, own: NDArray[np.int64]) -> None:
     tree, asked = partition.tree, pool.asked
     newest, label = asked.clicks[-1], asked.labels[-1]
     others = asked.off if label else asked.on
