@@ -19,7 +19,7 @@ class Estimator:
     """Probabilities from numbers.
 
     Args:
-        tensors: `mean`, `deviation` (f,), and of the layers 0, 1, 2 `weight.i` (o,f), `bias.i` (o,).
+        tensors: `mean`, `deviation` (f,), and `weight.i` (o,f), `bias.i` (o,) of layers 0 to 2.
         about: what it was fitted on, for people.
     """
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -324,6 +324,10 @@ class _Checked:
     mask: Tensor | None
     multimask: bool
     look: Embedding
+
+
+def _each_once(embeddings: Iterable[Embedding]) -> list[Embedding]:
+    return list({id(it): it for it in embeddings}.values())
 
 
 def _features(kept: ReducedCloud, channels: int) -> Tensor:

@@ -26,9 +26,7 @@ TURN = 1  # the feature that says so
 WIDTH, STEPS = 32, 2_500
 
 
-def fit_cuts(
-    scenes: int, told: Callable[[int], None] | None = None, first: int = 0
-) -> Estimator:
+def fit_cuts(scenes: int, told: Callable[[int], None] | None = None, first: int = 0) -> Estimator:
     """Fits on so many generated scenes.
 
     Args:

@@ -37,10 +37,9 @@ def fitting_scenes(numbers: Sequence[int]) -> Iterator[tuple[int, Scene]]:
 def shown(scene: Scene, rng: np.random.Generator) -> Cloud:
     """A scene as a cloud, some without their colours."""
     colored = scene.colored and rng.random() >= COLOURLESS
-    return Cloud(scene.xyz, scene.rgb if colored else None)
+    return Cloud(scene.xyz, scene.rgb if colored else None, viewpoint=scene.viewpoint)
 
 
 def seen_from(scene: Scene) -> NDArray[np.float64] | None:
     """(3,) where the sensor was; None: not known."""
     return None if scene.viewpoint is None else np.asarray(scene.viewpoint, np.float64)
-
