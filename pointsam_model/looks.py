@@ -93,12 +93,15 @@ def look_for(view: LookedAt, clicks: Sequence[NDArray[np.float64]]) -> Ball | No
         A ball that holds them all; None: all of the cloud.
     """
     first = clicks[0]
-    detail = detail_at(view, first)
-    reach = view.reach_m
-    if detail is None and reach <= SMALL_SCENE_M:
+    radius = detail_at(view, first) or radius_of(view.reach_m)
+    return None if radius is None else wide_enough(view, rounded(first, radius), clicks)
+
+
+def radius_of(reach_m: float) -> float | None:
+    """Radius [m] of looks at a view that reaches so far; None: it is small, and seen as a whole."""
+    if reach_m <= SMALL_SCENE_M:
         return None
-    radius = detail or (ROOM_LOOK_M if reach <= ROOM_M else OUTDOOR_LOOK_M)
-    return wide_enough(view, rounded(first, radius), clicks)
+    return ROOM_LOOK_M if reach_m <= ROOM_M else OUTDOOR_LOOK_M
 
 
 def rounded(point: NDArray[np.float64], radius: float) -> Ball:

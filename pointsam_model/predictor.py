@@ -149,7 +149,7 @@ class Predictor:
     def _answers(self, look: Embedding, checked: list[_Checked]) -> list[Prediction]:
         """Of prompts on one look."""
         if self.config.geometry:
-            choosing = Choosing(self._asking, self._quality or shipped_quality())
+            choosing = self.choosing()
             targets = [Target(it.points, it.labels, it.mask, None, it.multimask) for it in checked]
             return [Prediction(look, *it) for it in choosing.answers(look, targets)]
         questions = [
@@ -160,7 +160,24 @@ class Predictor:
         answers = self._asking.answers(look, questions)
         return [Prediction(look, *_best_first(*answer)) for answer in answers]
 
-    def _look(self, whole: Embedding, ball: Ball | None) -> Embedding:
+    @torch.inference_mode()
+    def look(self, embedding: Embedding, clicks: np.ndarray) -> Embedding:
+        """The look that a first click is answered from, and all further ones that lie in it.
+
+        Args:
+            embedding: of `embed`.
+            clicks: (q, 3) [m], the first on the object.
+        """
+        if self.config.looks == "whole":
+            return embedding
+        return self.look_at(embedding, looks.look_for(embedding, list(clicks)))
+
+    def choosing(self) -> Choosing:
+        """What answers from network and geometry together."""
+        return Choosing(self._asking, self._quality or shipped_quality())
+
+    def look_at(self, whole: Embedding, ball: Ball | None) -> Embedding:
+        """The embedding of a part of a cloud, kept with that of all of it; None: all of it."""
         if ball is None:
             return whole
         return whole.looks.get(ball, lambda: in_one(lambda: self._embed(whole.cloud, ball)))
@@ -180,7 +197,7 @@ class Predictor:
             whole, Ball(ball.center, looks.WIDER * ball.radius), list(asked.points)
         )
         before = asked.look
-        asked.look = self._look(whole, wider)
+        asked.look = self.look_at(whole, wider)
         if asked.mask is not None:
             asked.mask = _carried(asked.mask, before, asked.look)
         return True
@@ -273,7 +290,7 @@ class Predictor:
                 raise PromptError(f"the mask prompt has {len(mask)} masks; choose one: .best()")
             return own, mask.device_logits[0]
         if isinstance(mask, MaskPrompt):
-            look = self._look(embedding, mask.region)
+            look = self.look_at(embedding, mask.region)
             if len(mask.logits) != len(look.kept):
                 raise PromptError(
                     f"the mask prompt is of {len(mask.logits)} kept points, this cloud has "
@@ -304,11 +321,11 @@ class Predictor:
         if earlier is None:
             first = int(np.flatnonzero(labels)[0])
             clicks.insert(0, clicks.pop(first))
-            return self._look(whole, looks.look_for(whole, clicks))
+            return self.look(whole, np.array(clicks))
         ball = earlier[0].region
         if ball is None or ball.holds(points).all():
-            return self._look(whole, ball)
-        return self._look(whole, looks.wide_enough(whole, ball, clicks))
+            return self.look_at(whole, ball)
+        return self.look_at(whole, looks.wide_enough(whole, ball, clicks))
 
 
 _EarlierMask = tuple[Embedding, Tensor]
