@@ -22,7 +22,6 @@ from pointsam_model.nn import PointSAM, make_patches
 from pointsam_model.prompt import MaskPrompt, Prediction, Prompt
 from pointsam_model.quality import Quality, shipped_quality
 from pointsam_model.reduction import Ball
-from pointsam_model.suppression import to_host
 from pointsam_model.transfer import fetched, sent
 
 MOST_WIDENED = 3  # times that a mask which reaches the rim of its look has it widened
@@ -187,7 +186,7 @@ class Predictor:
         ball = asked.look.region
         if ball is None or self.config.looks == "whole":
             return False
-        mask = to_host(answer.device_logits[0] > 0)
+        (mask,) = fetched(answer.device_logits[0] > 0)
         kept = asked.look.kept
         points = kept.points[mask] + kept.origin
         rim = ~Ball(ball.center, RIM * ball.radius).holds(points)
