@@ -106,7 +106,7 @@ def test_double_coordinates_stay_double(tmp_path: Path) -> None:
 def test_a_pcd_tells_where_its_sensor_stood(
     tmp_path: Path, line: bytes, expected: list[float] | None
 ) -> None:
-    data = pcd_header("binary").replace(b"WIDTH", line + b"WIDTH") + table().tobytes()
+    data = pcd_header("binary").replace(b"VIEWPOINT 0 0 0 1 0 0 0\n", line) + table().tobytes()
     place = read_cloud(write(tmp_path / "a.pcd", data)).viewpoint
     assert (None if place is None else place.tolist()) == expected
 
