@@ -33,7 +33,9 @@ def prior_logits(claimed: NDArray[np.bool_], embedding: Embedding) -> Tensor:
             "every point that the prompt claims is outside of the crop or out of range (reduction)"
         )
     counts = torch.zeros(len(embedding.kept), device=nearest.device)
-    counts.scatter_add_(0, nearest[rows].long(), torch.ones_like(nearest[rows], dtype=torch.float32))
+    counts.scatter_add_(
+        0, nearest[rows].long(), torch.ones_like(nearest[rows], dtype=torch.float32)
+    )
     share = counts / embedding.source_counts.clamp_min(1)
     return SURE * (2 * share - 1)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -12,12 +12,15 @@ from torch import Tensor
 
 from pointsam_model import ops
 from pointsam_model.batches import in_batches, in_one
+from pointsam_model.box_prompts import Box
+from pointsam_model.boxes import OrientedBox
+from pointsam_model.claims import innermost_click, prior_logits
 from pointsam_model.cloud import Cloud, ReducedCloud
 from pointsam_model.config import PredictorConfig, ReductionConfig
 from pointsam_model.embedding import Embedding
 from pointsam_model.errors import PromptError
 from pointsam_model.nn import PointSAM, make_patches
-from pointsam_model.prompt import MaskPrompt, Prediction, Prompt
+from pointsam_model.prompt import MaskPrompt, Prediction, Prompt, mask_of_source
 from pointsam_model.transfer import fetched, sent
 from pointsam_model.voting import ask_around
 
@@ -135,18 +138,21 @@ class Predictor:
 
     def predict(
         self,
-        point_coords: npt.ArrayLike,
+        point_coords: npt.ArrayLike | None = None,
         point_labels: npt.ArrayLike | None = None,
         mask_input: npt.ArrayLike | None = None,
         multimask_output: bool = True,
+        box: Box | OrientedBox | npt.ArrayLike | None = None,
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Masks of one object on the cloud of `set_cloud`.
 
         Args:
-            point_coords: (q, 3), clicks [m].
+            point_coords: (q, 3), clicks [m]; None: none, beside a box or a mask of the source.
             point_labels: (q,), 1 on the object, 0 off it; None: all on it.
-            mask_input: (m,) or (1, m), logits of an earlier call.
+            mask_input: (m,) or (1, m), logits of an earlier call; or a mask of the source, as
+                `Prompt.mask` takes it.
             multimask_output: three masks for an ambiguous click, else one.
+            box: where the object is, as `Prompt.box` takes it.
 
         Returns:
             masks (c, n) bool over the input's points, scores (c,) float32, logits (c, m) float32
@@ -160,7 +166,7 @@ class Predictor:
         mask = None if mask_input is None else np.asarray(mask_input)
         if mask is not None and mask.ndim == 2 and len(mask) == 1:
             mask = mask[0]
-        prompt = Prompt(point_coords, point_labels, mask, multimask_output)
+        prompt = Prompt(point_coords, point_labels, mask, multimask_output, box)
         (prediction,) = self.segment(self._embedding, [prompt])
         return prediction.masks, prediction.scores, prediction.logits
 
@@ -168,8 +174,17 @@ class Predictor:
         try:
             points, labels = prompt.clicks()
             mask = _mask_logits(prompt, embedding)
+            asked = prompt if mask is None else replace(prompt, mask=None)
+            claimed = asked.claimed(embedding.cloud)
+            if mask is None and claimed is not None:
+                mask = prior_logits(claimed, embedding)
+            if claimed is not None and not labels.any():
+                points = np.concatenate([points, innermost_click(claimed, embedding)[None]])
+                labels = np.append(labels, 1)
             if mask is None and not labels.any():
-                raise PromptError("no click is on the object: give one with label 1, or a mask")
+                raise PromptError(
+                    "no click is on the object: give one with label 1, or a mask, or a box"
+                )
             clicks = embedding.normalise(points)
         except PromptError as error:
             where = "" if number == 0 else f"object {number} of the request: "
@@ -277,10 +292,16 @@ def _mask_logits(prompt: Prompt, embedding: Embedding) -> Tensor | None:
             )
         return mask.logits
     logits = np.asarray(mask)
-    if logits.shape != (len(embedding.kept),) or logits.dtype.kind != "f":
+    over_kept = logits.shape == (len(embedding.kept),) and logits.dtype.kind == "f"
+    if over_kept and len(logits) == embedding.size:
+        over_kept = bool((logits < 0).any())  # else they are probabilities
+    if not over_kept and mask_of_source(logits, embedding.size) is not None:
+        return None  # a claim
+    if not over_kept:
         raise PromptError(
             f"the mask prompt is {logits.dtype} {logits.shape}; it must be the logits of an "
-            f"earlier prediction on this cloud, float ({len(embedding.kept)},)"
+            f"earlier prediction on this cloud, float ({len(embedding.kept)},), or a mask of the "
+            f"source, bool or float ({embedding.size},) or (rows, columns)"
         )
     if not np.isfinite(logits).all():
         raise PromptError("the mask prompt holds values that are not finite")
