@@ -19,31 +19,44 @@ FORMS = (
 )
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, init=False)
 class Box:
     """A box in a cloud's coordinate frame, whose points are the object and what is close to it.
 
     Attributes:
-        center: (3,) [m].
-        size: (3,) sides along the box's own axes [m], all above 0.
-        orientation: (3, 3) rotation whose columns are the box's axes, or a quaternion (4,) x, y, z,
-            w of any length but 0; None: the axes of the cloud's coordinate frame.
-
-    Raises:
-        PromptError: another shape, numbers that are not finite, a side that is not above 0, or an
-            orientation that is no rotation.
+        center: (3,) float64 [m].
+        size: (3,) float64, sides along the box's own axes [m], all above 0.
+        orientation: (3, 3) float64, right-handed; its columns are the box's axes.
     """
 
-    center: npt.ArrayLike
-    size: npt.ArrayLike
-    orientation: npt.ArrayLike | None = None
+    center: NDArray[np.float64]
+    size: NDArray[np.float64]
+    orientation: NDArray[np.float64]
 
-    def __post_init__(self) -> None:
-        center, size = _three("center", self.center), _three("size", self.size)
-        if (size <= 0).any():
-            raise PromptError(f"the size of a box is {size.tolist()}; each side must be above 0 m")
-        turn = np.eye(3) if self.orientation is None else _rotation(self.orientation)
-        for name, value in (("center", center), ("size", size), ("orientation", turn)):
+    def __init__(
+        self,
+        center: npt.ArrayLike,
+        size: npt.ArrayLike,
+        orientation: npt.ArrayLike | None = None,
+    ) -> None:
+        """A box of checked numbers.
+
+        Args:
+            center: (3,) [m].
+            size: (3,) [m].
+            orientation: a rotation (3, 3), or a quaternion (4,) x, y, z, w of any length but 0;
+                None: the axes of the cloud's coordinate frame.
+
+        Raises:
+            PromptError: another shape, numbers that are not finite, a side that is not above 0, or
+                an orientation that is no rotation.
+        """
+        sides = _three("size", size)
+        if (sides <= 0).any():
+            raise PromptError(f"the size of a box is {sides.tolist()}; each side must be above 0 m")
+        turn = np.eye(3) if orientation is None else _rotation(orientation)
+        middle = _three("center", center)
+        for name, value in (("center", middle), ("size", sides), ("orientation", turn)):
             value.flags.writeable = False
             object.__setattr__(self, name, value)
 
@@ -69,19 +82,18 @@ class Box:
 
     def contains(self, points: NDArray[Any]) -> NDArray[np.bool_]:
         """Which points (n, 3) [m] lie in the box or on its faces: (n,) bool; NaN lies in none."""
-        turn = np.asarray(self.orientation)
-        half = np.asarray(self.size) / 2
-        about = points - np.asarray(self.center)
+        half = self.size / 2
+        about = points - self.center
         near = np.square(about).sum(axis=1) <= np.square(half).sum() * (1 + 1e-9)
         rows = np.flatnonzero(near)  # few, most often
         inside = np.zeros(len(points), np.bool_)
-        inside[rows] = (np.abs(about[rows] @ turn) <= half * (1 + 1e-9)).all(axis=1)
+        inside[rows] = (np.abs(about[rows] @ self.orientation) <= half * (1 + 1e-9)).all(axis=1)
         return inside
 
     def distance(self, points: NDArray[Any]) -> NDArray[np.float64]:
         """How far points (n, 3) are from the box: (n,) [m], 0 inside."""
-        along = np.abs((points - np.asarray(self.center)) @ np.asarray(self.orientation))
-        out = np.maximum(along - np.asarray(self.size) / 2, 0)
+        along = np.abs((points - self.center) @ self.orientation)
+        out = np.maximum(along - self.size / 2, 0)
         return np.asarray(np.linalg.norm(out, axis=1))
 
 

@@ -12,7 +12,7 @@ from pointsam_model.embedding import Embedding
 from pointsam_model.errors import PromptError
 from pointsam_model.transfer import sent
 
-SURE = 4.0  # logit of a kept point all of whose source points are claimed, -SURE of none
+SURE = 8.0  # logit of a kept point all of whose source points are claimed, -SURE of none
 
 
 def prior_logits(claimed: NDArray[np.bool_], embedding: Embedding) -> Tensor:
