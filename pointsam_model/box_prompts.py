@@ -84,7 +84,8 @@ class Box:
         """Which points (n, 3) [m] lie in the box or on its faces: (n,) bool; NaN lies in none."""
         half = self.size / 2
         about = points - self.center
-        near = np.square(about).sum(axis=1) <= np.square(half).sum() * (1 + 1e-9)
+        with np.errstate(over="ignore"):  # a box may be anywhere
+            near = np.square(about).sum(axis=1) <= np.square(half).sum() * (1 + 1e-9)
         rows = np.flatnonzero(near)  # few, most often
         inside = np.zeros(len(points), np.bool_)
         inside[rows] = (np.abs(about[rows] @ self.orientation) <= half * (1 + 1e-9)).all(axis=1)
@@ -94,7 +95,8 @@ class Box:
         """How far points (n, 3) are from the box: (n,) [m], 0 inside."""
         along = np.abs((points - self.center) @ self.orientation)
         out = np.maximum(along - self.size / 2, 0)
-        return np.asarray(np.linalg.norm(out, axis=1))
+        with np.errstate(over="ignore"):
+            return np.asarray(np.linalg.norm(out, axis=1))
 
 
 def _three(name: str, values: npt.ArrayLike) -> NDArray[np.float64]:

@@ -17,7 +17,7 @@ from pointsam_model import ops
 from pointsam_model.batches import in_one
 from pointsam_model.box_prompts import Box
 from pointsam_model.boxes import OrientedBox
-from pointsam_model.errors import PromptError
+from pointsam_model.errors import PromptError, TooFarError
 from pointsam_model.suppression import to_host
 from pointsam_model.transfer import fetched
 
@@ -61,7 +61,8 @@ class Prompt:
             mask over kept points (a prediction's, or logits of another length) is no claim.
 
         Raises:
-            PromptError: no box, no mask of this source, or no valid point is claimed.
+            PromptError: no box, no mask of this source, or no valid point in the mask.
+            TooFarError: no valid point in the box (and the mask).
         """
         box = None if self.box is None else Box.of(self.box)
         mask = mask_of_source(self.mask, cloud.size)
@@ -76,7 +77,7 @@ class Prompt:
             masked, claimed = claimed, claimed & box.contains(cloud.xyz)
             if not claimed.any():
                 nearest = float(box.distance(cloud.xyz[masked]).min())
-                raise PromptError(
+                raise TooFarError(
                     f"the box holds no point of the {'cloud' if mask is None else 'mask'}; the "
                     f"nearest is {nearest:.3g} m away"
                 )

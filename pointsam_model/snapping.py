@@ -32,6 +32,8 @@ def snap(
         TooFarError: a click farther from every point than that.
     """
     points = np.asarray(points, np.float64).reshape(-1, 3)
+    if len(points) == 0:  # a box may be all that is said
+        return points
     check_finite(points)
     # No point of a cloud is so far off; squares of larger numbers would overflow.
     near = points.clip(-2 * FARTHEST_M, 2 * FARTHEST_M)
