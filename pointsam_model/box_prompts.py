@@ -89,8 +89,9 @@ class Box:
         for axis in (1, 2):
             rows = rows[np.abs(points[rows, axis] - self.center[axis]) <= reach]
         along = np.abs((points[rows] - self.center) @ self.orientation)
+        within = along <= self.size / 2 * (1 + 1e-9)
         inside = np.zeros(len(points), np.bool_)
-        inside[rows] = (along <= self.size / 2 * (1 + 1e-9)).all(axis=1)
+        inside[rows] = within[:, 0] & within[:, 1] & within[:, 2]
         return inside
 
     def distance(self, points: NDArray[Any]) -> NDArray[np.float64]:
