@@ -42,7 +42,7 @@ class LabelledCloud:
 
     @cached_property
     def counted(self) -> NDArray[np.bool_]:
-        """(n,) points that count as object or as complement: annotated, and seen (`Cloud.valid`)."""
+        """(n,) points that count as object or complement: annotated and seen (`Cloud.valid`)."""
         try:
             seen = Cloud(self.xyz).valid
         except CloudError:  # nothing was seen

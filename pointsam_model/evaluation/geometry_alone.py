@@ -17,7 +17,7 @@ from pointsam_model.geometry import MergeTree, Partition
 from pointsam_model.geometry.partition import SAMPLE, partition
 
 MOST_POINTS = 8192
-BORDER = 0.3  # a part inside of which the border is higher is more than one object
+BORDER = 0.4  # a part inside of which the border is higher is more than one object
 PERSISTENCE = 0.05  # by so much the border around a proposal is higher than any inside
 
 
@@ -33,8 +33,8 @@ class GeometryAlone:
     """Answers clicks with parts below a fixed height of border, and proposes the parts that stand
     out from what is around them.
 
-    A click on the object takes the largest such part that holds no click off it; a click off the
-    object takes away the largest one that holds no click on it.
+    A click on the object takes the largest part below that height; a click off it takes away the
+    largest one that holds no click on the object.
 
     Args:
         border: highest border inside of a part, 0 to 1.
@@ -78,7 +78,7 @@ class GeometryAlone:
         on = [row for row, label in zip(clicked, labels, strict=True) if label]
         off = [row for row, label in zip(clicked, labels, strict=True) if not label]
         tree = parted.partition.tree
-        mask = tree.masks([self._part(tree, row, off) for row in on]).any(axis=0)
+        mask: NDArray[np.bool_] = tree.masks([self._part(tree, row, []) for row in on]).any(axis=0)
         if off:
             mask &= ~tree.masks([self._part(tree, row, on) for row in off]).any(axis=0)
         return mask
