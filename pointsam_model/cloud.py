@@ -19,8 +19,9 @@ from pointsam_model.batches import in_one
 from pointsam_model.config import ReductionConfig
 from pointsam_model.errors import CloudError
 from pointsam_model.layout import CloudLayout, PointField
-from pointsam_model.reduction import ReducedCloud, SeenPoints, reduce
+from pointsam_model.reduction import Ball, ReducedCloud, SeenPoints, reduce
 from pointsam_model.transfer import fetched
+from pointsam_model.viewpoint import MOST_POINTS, seen_from_origin
 
 __all__ = ["Cloud", "CloudLayout", "PointField", "ReducedCloud"]
 
@@ -34,12 +35,20 @@ class Cloud:
         xyz: (n,3) float32 or float64 [m], in the cloud's coordinate frame. No return: NaN,
             infinite, (0,0,0) or farther than 1e9 m.
         rgb: (n,3) uint8 red, green, blue, or None.
+        viewpoint: (3,) where the sensor stood [m], in the cloud's coordinate frame; None: not
+            known, `sensor` then finds out.
 
     Raises:
-        CloudError: another shape or type, no points, or no valid point.
+        CloudError: another shape or type, no points, no valid point, or a viewpoint that is none.
     """
 
-    def __init__(self, xyz: ArrayLike, rgb: ArrayLike | None = None) -> None:
+    def __init__(
+        self,
+        xyz: ArrayLike,
+        rgb: ArrayLike | None = None,
+        *,
+        viewpoint: ArrayLike | None = None,
+    ) -> None:
         points = np.array(xyz)
         if points.ndim != 2 or points.shape[1] != 3:
             raise CloudError(f"xyz has the shape {points.shape}; it must be (n,3)")
@@ -53,10 +62,16 @@ class Cloud:
         if colors is not None and colors.dtype != np.uint8:
             raise CloudError(f"rgb is {colors.dtype}; it must be uint8, 0 to 255")
         self._points: _HostPoints | _DevicePoints = _HostPoints(points, colors)
+        self._viewpoint = None if viewpoint is None else _place(viewpoint)
 
     @classmethod
     def from_buffer(
-        cls, data: Any, layout: CloudLayout, device: torch.device | str = "cpu"
+        cls,
+        data: Any,
+        layout: CloudLayout,
+        device: torch.device | str = "cpu",
+        *,
+        viewpoint: ArrayLike | None = None,
     ) -> Cloud:
         """A cloud from a sensor's bytes, viewed where they are: `ops.decode` says what it reads.
 
@@ -66,12 +81,15 @@ class Cloud:
             layout: where things are in it.
             device: where the points are wanted: a GPU is sent the bytes as they are and decodes
                 them.
+            viewpoint: as of the class.
 
         Raises:
-            CloudError: no float x, y, z; data shorter than the layout; no valid point.
+            CloudError: no float x, y, z; data shorter than the layout; no valid point; a viewpoint
+                that is none.
             OutOfMemory: the GPU has too little memory for it.
         """
         cloud = cls.__new__(cls)
+        cloud._viewpoint = None if viewpoint is None else _place(viewpoint)
         where = torch.device(device)
         if where.type == "cpu":
             xyz, rgb = ops.decode(data, layout)
@@ -100,30 +118,46 @@ class Cloud:
         """(n,) bool, read-only: the sensor saw something there."""
         return self._points.on_host.valid
 
+    @cached_property
+    def sensor(self) -> NDArray[np.float64] | None:
+        """(3,) where the sensor stood [m], read-only; None: not known.
+
+        The viewpoint that was given; else the origin, where the points were plainly seen from there
+        (`seen_from_origin`): a fused cloud or a map has no such place.
+        """
+        if self._viewpoint is not None:
+            return self._viewpoint
+        return _place((0, 0, 0)) if seen_from_origin(self._points.some(MOST_POINTS)) else None
+
     @property
     def device_bytes(self) -> int:
         """Bytes that its points take on a GPU."""
         return self._points.device_bytes
 
     def reduce(
-        self, config: ReductionConfig, max_points: int, device: torch.device | str = "cpu"
+        self,
+        config: ReductionConfig,
+        max_points: int,
+        device: torch.device | str = "cpu",
+        region: Ball | None = None,
     ) -> ReducedCloud:
         """The points the network is to see: valid, in the crop and range, few enough.
 
-        In order: invalid points, those outside of the crop box and those out of range go; then one
-        point per voxel stays, and of more than `max_points` as many, chosen farthest from each
+        In order: invalid points, those outside of the region, the crop box and the range go; then
+        one point per voxel stays, and of more than `max_points` as many, chosen farthest from each
         other. Where nothing has to go, the kept points are the source's in their order.
 
         Args:
             config: crop, range, voxel size, and a `max_points` that wins where it is not 0.
             max_points: most points to keep.
             device: where the choice is computed, and where the reduced cloud is.
+            region: only its points; None: all.
 
         Raises:
             CloudError: fewer than 3 distinct points are left; says what each step left.
         """
         seen = self._points.seen.to(torch.device(device))
-        return reduce(seen, self.size, config, max_points)
+        return reduce(seen, self.size, config, max_points, region)
 
     def nearest(self, points: ArrayLike) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """The valid source points nearest to a few given ones, exactly.
@@ -141,6 +175,19 @@ class Cloud:
         """The coordinates (q,3) [m] of the points that `nearest` finds, and the distances (q,)."""
         _, distances, xyz = self._points.nearest(points)
         return xyz, distances
+
+    def around(
+        self, point: NDArray[np.float64], count: int
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
+        """The valid points nearest to a point (3,) [m], the nearest first, and their colours.
+
+        Returns:
+            (c,3) float64 [m]; (c,3) float64, 0 to 255, or None; c is at most `count`.
+        """
+        rows = nearest_rows(self.xyz, point, count)
+        rows = rows[self.valid[rows]]
+        colors = None if self.rgb is None else self.rgb[rows].astype(np.float64)
+        return self.xyz[rows].astype(np.float64), colors
 
     def points_at(self, rows: Tensor) -> Tensor:
         """Coordinates (k,3) [m] of valid source rows (k,) int, on the device that has them."""
@@ -179,6 +226,10 @@ class _HostPoints:
         return SeenPoints(
             xyz.index_select(0, rows), None if rgb is None else rgb.index_select(0, rows), rows
         )
+
+    def some(self, most: int) -> NDArray[Any]:
+        rows = np.flatnonzero(self.valid)
+        return self.xyz[rows[:: -(-len(rows) // most)]]
 
     def nearest(
         self, points: NDArray[np.float64]
@@ -219,6 +270,10 @@ class _DevicePoints:
         tensors = (self.seen.xyz, self.seen.rgb, self.seen.rows, self._places)
         return sum(it.numel() * it.element_size() for it in tensors if it is not None)
 
+    def some(self, most: int) -> NDArray[Any]:
+        xyz = self.seen.xyz
+        return fetched(xyz[:: -(-len(xyz) // most)].contiguous())[0]
+
     def nearest(
         self, points: NDArray[np.float64]
     ) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
@@ -235,6 +290,27 @@ class _DevicePoints:
 
     def at(self, rows: Tensor) -> Tensor:
         return self.seen.xyz.index_select(0, self._places.index_select(0, rows))
+
+
+def nearest_rows(xyz: NDArray[Any], point: NDArray[np.float64], count: int) -> NDArray[np.int64]:
+    """At most `count` rows of the points (n,3) nearest to one (3,), the nearest first."""
+    squared = np.square(xyz[:, 0] - point[0])
+    squared += np.square(xyz[:, 1] - point[1])
+    squared += np.square(xyz[:, 2] - point[2])
+    rows = np.argpartition(squared, count)[:count] if count < len(squared) else np.arange(len(xyz))
+    return np.asarray(rows[np.argsort(squared[rows], kind="stable")])
+
+
+def _place(point: ArrayLike) -> NDArray[np.float64]:
+    """A viewpoint (3,), checked, read-only."""
+    try:
+        place = np.array(point, np.float64)
+    except (TypeError, ValueError) as error:
+        raise CloudError(f"the viewpoint must be three numbers [m]: {error}") from error
+    if place.shape != (3,) or not np.isfinite(place).all():
+        raise CloudError(f"the viewpoint is {place.tolist()}; it must be three finite numbers [m]")
+    place.flags.writeable = False
+    return place
 
 
 def _nothing_seen(size: int, zeros: int) -> CloudError:

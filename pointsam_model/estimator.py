@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-import torch
 import torch.nn.functional as F
 from safetensors import safe_open
 from safetensors.torch import save_file
@@ -20,7 +19,7 @@ class Estimator:
     """Probabilities from numbers.
 
     Args:
-        tensors: `mean`, `deviation` (f,), and of the layers 0, 1, 2 `weight.i` (o,f), `bias.i` (o,).
+        tensors: `mean`, `deviation` (f,), and `weight.i` (o,f), `bias.i` (o,) of layers 0 to 2.
         about: what it was fitted on, for people.
     """
 
@@ -41,7 +40,11 @@ class Estimator:
                 about = file.metadata() or {}
         except Exception as error:
             raise CheckpointError(f"cannot read the estimator {path}: {error}") from error
-        names = {"mean", "deviation", *(f"{kind}.{i}" for kind in ("weight", "bias") for i in range(3))}
+        names = {
+            "mean",
+            "deviation",
+            *(f"{kind}.{i}" for kind in ("weight", "bias") for i in range(3)),
+        }
         if set(tensors) != names or tensors["mean"].shape != (inputs,):
             raise CheckpointError(
                 f"{path} is no estimator of {inputs} numbers: fit it anew (pointsam fit)"

@@ -39,9 +39,9 @@ def _eigenvalues(matrices: Tensor) -> Tensor:
     mean = diagonal.mean(1)
     off = matrices[:, 0, 1] ** 2 + matrices[:, 0, 2] ** 2 + matrices[:, 1, 2] ** 2
     radius = ((((diagonal - mean[:, None]) ** 2).sum(1) + 2 * off) / 6).sqrt()
-    scaled = (matrices - mean[:, None, None] * torch.eye(3).to(matrices)) / radius.clamp_min(
-        1e-30
-    )[:, None, None]
+    scaled = (matrices - mean[:, None, None] * torch.eye(3).to(matrices)) / radius.clamp_min(1e-30)[
+        :, None, None
+    ]
     angle = (_determinant(scaled) / 2).clamp(-1, 1).acos() / 3
     high = mean + 2 * radius * angle.cos()
     low = mean + 2 * radius * (angle + 2 * math.pi / 3).cos()

@@ -76,7 +76,7 @@ def partition(
         graph.neighbours.numpy(),
         start,
         end,
-        graph.length.numpy() / np.float32(unit),
+        (graph.length / unit).numpy(),
         graph.spacing,
         probable,
         MergeTree(len(points), start, end, probable),

@@ -202,9 +202,7 @@ def _add_parts(pool: Pool, tree: MergeTree) -> None:
         pool.add(mask, Origin.PART, height=float(tree.height[part]), above=border)
 
 
-def _add_changed(
-    pool: Pool, partition: Partition, so_far: Mask, own: NDArray[np.int64]
-) -> None:
+def _add_changed(pool: Pool, partition: Partition, so_far: Mask, own: NDArray[np.int64]) -> None:
     tree, asked = partition.tree, pool.asked
     newest, label = asked.clicks[-1], asked.labels[-1]
     others = asked.off if label else asked.on
@@ -249,9 +247,9 @@ def _add_rebuilt(pool: Pool, partition: Partition, own: NDArray[np.int64]) -> No
         beside |= tree.masks([_up_to(tree, click, ANY_HEIGHT, on)])[0]
     seen: set[bytes] = set()
     for height in heights:
-        made = [tree.masks([_up_to(tree, click, height, off) for click in on]).any(0)]
+        made = [_together(tree, [_up_to(tree, click, height, off) for click in on])]
         if off:
-            whole = tree.masks([_up_to(tree, click, height, []) for click in on]).any(0)
+            whole = _together(tree, [_up_to(tree, click, height, []) for click in on])
             made.append(whole & ~beside)
         for mask in made:
             if mask[off].any():  # on and off the object in one smallest part: cut it between them
@@ -260,6 +258,11 @@ def _add_rebuilt(pool: Pool, partition: Partition, own: NDArray[np.int64]) -> No
             if key not in seen:
                 seen.add(key)
                 pool.add(mask, Origin.REBUILT, height=height, above=height)
+
+
+def _together(tree: MergeTree, parts: list[int] | NDArray[np.int64]) -> Mask:
+    """(m,) the points of any of some parts."""
+    return np.asarray(tree.masks(parts).any(0))
 
 
 def _up_to(tree: MergeTree, click: int, height: float, without: Sequence[int]) -> int:
@@ -294,7 +297,7 @@ def _add_claimed_parts(pool: Pool, tree: MergeTree, claimed: Mask) -> None:
         mostly = np.flatnonzero(share >= least)
         if len(mostly) == 0:
             continue
-        whole = tree.masks(mostly).any(0)
+        whole = _together(tree, mostly)
         pool.add(whole, Origin.CLAIMED, height=least, above=0.0)
         pool.add(whole & claimed, Origin.CLAIMED, height=least, above=1.0)
     best = int(np.argmax(2 * share * covered / np.maximum(share + covered, 1e-9)))

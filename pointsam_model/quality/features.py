@@ -90,9 +90,7 @@ def _sizes_and_borders(
     ]
 
 
-def _network_agreement(
-    masks: NDArray[np.bool_], pool: Pool, around: Surroundings
-) -> list[Float]:
+def _network_agreement(masks: NDArray[np.bool_], pool: Pool, around: Surroundings) -> list[Float]:
     logits, scores = pool.network.logits, pool.network.scores
     overlap = _overlap(masks, logits > 0, around.weight)
     weighted = masks * around.weight
