@@ -43,8 +43,8 @@ class KeptCloud:
     @property
     def sensor(self) -> NDArray[np.float64] | None:
         """(3,) where the sensor stood [m], from the same origin; None: not known."""
-        place = getattr(self.cloud, "sensor", np.zeros(3))
-        return None if place is None else np.asarray(place, np.float64) - self.reduced.origin
+        place = self.cloud.sensor
+        return None if place is None else place - self.reduced.origin
 
     def sample(self, most: int) -> NDArray[np.float64]:
         """(v,3) all seen points or a fair sample of them [m], from the same origin."""

@@ -38,18 +38,22 @@ def details(methods: Sequence[Method]) -> Table:
     shown = Table(
         title="scores, proposals, seconds",
         caption=(
-            "score off: mean of |score - IoU| after so many clicks; right: % of the proposals of\n"
-            "score 0.5 and more that are objects; on bare: proposals on a cloud without objects;\n"
-            "seconds: median, a click being one of all objects of a cloud that are clicked together"
+            "off: mean of |score - IoU| after so many clicks; corr.: correlation of the two;\n"
+            "right: % of the proposals of score 0.5 and more that are objects; on bare: proposals\n"
+            "on a cloud without objects; embed, first, next (click), propose: median seconds, of\n"
+            "clicks where all objects of a cloud are clicked together"
         ),
         caption_justify="left",
     )
-    shown.add_column()
-    for heading, texts in _details(methods).items():
-        if any(text != NONE for text in texts):
-            shown.add_column(heading, justify="right")
-    kept = [texts for texts in _details(methods).values() if any(it != NONE for it in texts)]
-    for row in zip([method.name for method in methods], *kept, strict=True):
+    shown.add_column(no_wrap=True)
+    columns = {
+        heading: texts
+        for heading, texts in _details(methods).items()
+        if any(text != NONE for text in texts)
+    }
+    for heading in columns:
+        shown.add_column(heading, justify="right")
+    for row in zip([method.name for method in methods], *columns.values(), strict=True):
         shown.add_row(*row)
     return shown
 
@@ -98,16 +102,16 @@ def _details(methods: Sequence[Method]) -> dict[str, list[str]]:
     columns: dict[str, list[str]] = {}
     for click in SCORED_CLICKS:
         scores = [summary.score.get(click) for summary in summaries]
-        columns[f"score off @{click}"] = [_text(getattr(it, "error", None), 3) for it in scores]
+        columns[f"off @{click}"] = [_text(getattr(it, "error", None), 3) for it in scores]
         if click == 1:
-            columns["correlation @1"] = [_text(getattr(it, "correlation", None)) for it in scores]
+            columns["corr. @1"] = [_text(getattr(it, "correlation", None)) for it in scores]
     precision = [getattr(summary.recall, "precision", None) for summary in summaries]
     columns["right"] = [_text(None if it is None else 100 * it, 0) for it in precision]
     columns["on bare"] = [_text(getattr(it.bare, "proposals", None), 1) for it in summaries]
     medians = [method.seconds.medians() for method in methods]
-    for heading, what in (("embed s", "embedding"), ("first s", "first"), ("next s", "refining")):
+    for heading, what in (("embed", "embedding"), ("first", "first"), ("next", "refining")):
         columns[heading] = [_text(it[what], 3) for it in medians]
-    columns["propose s"] = [_text(getattr(it.recall, "seconds", None)) for it in summaries]
+    columns["propose"] = [_text(getattr(it.recall, "seconds", None)) for it in summaries]
     return columns
 
 

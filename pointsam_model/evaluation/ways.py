@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 from pointsam_model import Predictor
@@ -43,8 +43,7 @@ def way(name: str, model: PointSAM, model_name: str, protocol: Protocol) -> Meth
     partition, "published" also without looks, "geometry" is the partition without a network."""
     if name == GEOMETRY:
         return _partition("geometry alone", GeometryAlone(), protocol.clicks, protocol)
-    known = {it.name for it in fields(PredictorConfig)}
-    config = PredictorConfig(**{k: v for k, v in SETTINGS[name].items() if k in known})
+    config = PredictorConfig(**SETTINGS[name])
     return Method(
         model_name + ADDED[name],
         Predictor(model, config),
