@@ -77,10 +77,15 @@ class GeometryAlone:
         clicked = parted.kept.kept_at(points)
         on = [row for row, label in zip(clicked, labels, strict=True) if label]
         off = [row for row, label in zip(clicked, labels, strict=True) if not label]
-        tree = parted.partition.tree
+        tree, places = parted.partition.tree, parted.kept.points
         mask: NDArray[np.bool_] = tree.masks([self._part(tree, row, []) for row in on]).any(axis=0)
-        if off:
-            mask &= ~tree.masks([self._part(tree, row, on) for row in off]).any(axis=0)
+        for row in off:
+            part = self._part(tree, row, on)
+            taken = tree.masks([part])[0]
+            for other in on:
+                if tree.holds(part, other):  # one smallest part of both: the nearer click has it
+                    taken = taken & (_away(places, row) < _away(places, other))
+            mask &= ~taken
         return mask
 
     def _part(self, tree: MergeTree, row: int, without: Sequence[int]) -> int:
@@ -91,6 +96,11 @@ class GeometryAlone:
                 break
             found = part
         return found
+
+
+def _away(places: NDArray[np.float64], row: int) -> NDArray[np.float64]:
+    """(m,) squared distances to one of the points (m,3)."""
+    return np.asarray(np.square(places - places[row]).sum(axis=1))
 
 
 def _source_points(kept: KeptCloud, tree: MergeTree) -> NDArray[np.int64]:
