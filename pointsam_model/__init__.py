@@ -1,5 +1,6 @@
 """Point-SAM for point clouds without ROS: arrays in, masks out."""
 
+from pointsam_model.box_prompts import Box
 from pointsam_model.cloud import Cloud, CloudLayout, PointField, ReducedCloud
 from pointsam_model.config import (
     ModelConfig,
@@ -37,6 +38,7 @@ from pointsam_model.weights import check_model, load_model
 __version__ = "0.1.0"
 
 __all__ = [
+    "Box",
     "CancelledError",
     "CheckpointError",
     "Cloud",

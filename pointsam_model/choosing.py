@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -30,8 +29,8 @@ class Target:
 
     Attributes:
         clicks: (q,3) [m]; labels: (q,).
-        mask: (m,) logits of the mask so far, or None.
-        claimed: (m,) bool, what a box or a mask claims, or None.
+        mask: (m,) logits of the mask so far, or of what is claimed, or None.
+        claimed: (m,) bool, what a box or a mask of the source claims, or None.
         multimask: up to three masks, for a first click; else the best one.
         rows: the kept points nearest to the clicks.
     """
@@ -70,7 +69,8 @@ class Choosing:
         for target in targets:
             target.rows = embedding.kept_rows(target.clicks)
             if target.mask is not None:
-                target.so_far = fetched(target.mask > 0)[0]
+                if target.claimed is None:
+                    target.so_far = fetched(target.mask > 0)[0]
                 target.done = len(target.labels) - 1
             else:
                 first = int(np.flatnonzero(target.labels)[0])  # a click on the object begins
@@ -132,8 +132,3 @@ def _question(embedding: Embedding, target: Target) -> Question:
     clicks = embedding.normalise(target.clicks[:upto])
     first = upto == 1 and target.mask is None
     return Question(clicks, target.labels[:upto], target.mask, first)
-
-
-def claimed_logits(claimed: NDArray[np.bool_], logit: float, device: torch.device) -> Tensor:
-    """A mask prompt (m,) of what is claimed."""
-    return sent(np.where(claimed, logit, -logit).astype(np.float32), device)

@@ -65,7 +65,7 @@ def segment(
         labels = np.array([1] * len(click) + [0] * len(off or []))
         source = read_cloud(cloud, topic)
         predictor = load_predictor(model, checkpoint, device, dtype)
-        embedding = predictor.embed(Cloud(source.xyz, source.rgb))
+        embedding = predictor.embed(Cloud(source.xyz, source.rgb, viewpoint=source.viewpoint))
         points = embedding.snap(points)
         (prediction,) = predictor.segment(embedding, [Prompt(points, labels)])
         table = Table()

@@ -26,6 +26,7 @@ from pointsam_model.viewpoint import MOST_POINTS, seen_from_origin
 __all__ = ["Cloud", "CloudLayout", "PointField", "ReducedCloud"]
 
 FARTHEST_M = 1e9  # beyond it lies no return of any sensor; some drivers send FLT_MAX for "nothing"
+NEIGHBOURS = 4  # that a point has at its grid's width
 
 
 class Cloud:
@@ -189,6 +190,17 @@ class Cloud:
         colors = None if self.rgb is None else self.rgb[rows].astype(np.float64)
         return self.xyz[rows].astype(np.float64), colors
 
+    def spacing(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
+        """How far apart the points of the cloud are at some of them: (q,) float64 [m].
+
+        Args:
+            points: (q,3) [m], coordinates of valid points.
+
+        Returns:
+            The distance to the fourth nearest other point: on a surface about its grid's width.
+        """
+        return self._points.spacing(points)
+
     def points_at(self, rows: Tensor) -> Tensor:
         """Coordinates (k,3) [m] of valid source rows (k,) int, on the device that has them."""
         return self._points.at(rows)
@@ -237,13 +249,23 @@ class _HostPoints:
         rows = np.empty(len(points), np.int64)
         distances = np.empty(len(points), np.float64)
         for query, at in enumerate(points):
-            # Column by column: over the short axis numpy is several times slower.
-            squared = np.square(self.xyz[:, 0] - at[0])
-            squared += np.square(self.xyz[:, 1] - at[1])
-            squared += np.square(self.xyz[:, 2] - at[2])
-            rows[query] = np.argmin(np.where(self.valid, squared, np.inf))
+            squared = self._squared(at)
+            rows[query] = np.argmin(squared)
             distances[query] = np.sqrt(squared[rows[query]])
         return rows, distances, self.xyz[rows].astype(np.float64)
+
+    def spacing(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
+        place = min(NEIGHBOURS, self.size - 1)
+        squares = [np.partition(self._squared(at), place)[: place + 1] for at in points]
+        return np.sqrt([row[np.isfinite(row)].max() for row in squares])
+
+    def _squared(self, at: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(n,) squared distances to a place, infinite where nothing was seen."""
+        # Column by column: over the short axis numpy is several times slower.
+        squared = np.square(self.xyz[:, 0] - at[0])
+        squared += np.square(self.xyz[:, 1] - at[1])
+        squared += np.square(self.xyz[:, 2] - at[2])
+        return np.where(self.valid, squared, np.inf)
 
     def at(self, rows: Tensor) -> Tensor:
         return self._all[0].index_select(0, rows.cpu())
@@ -280,13 +302,17 @@ class _DevicePoints:
         xyz = self.seen.xyz.t().double()
         found, distances = [], []
         for at in points:
-            squared = (xyz[0] - at[0]).square()
-            squared += (xyz[1] - at[1]).square()
-            squared += (xyz[2] - at[2]).square()
+            squared = _squares(xyz, at)
             found.append(squared.argmin(0, keepdim=True))
             distances.append(squared.index_select(0, found[-1]).sqrt())
         places = torch.cat(found)
         return fetched(self.seen.rows[places], torch.cat(distances), self.seen.xyz[places].double())  # type: ignore[return-value]
+
+    def spacing(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
+        xyz = self.seen.xyz.t().double()
+        most = min(NEIGHBOURS + 1, xyz.shape[1])
+        squares = [_squares(xyz, at).topk(most, largest=False).values.amax() for at in points]
+        return fetched(torch.stack(squares).sqrt())[0]
 
     def at(self, rows: Tensor) -> Tensor:
         return self.seen.xyz.index_select(0, self._places.index_select(0, rows))
@@ -299,6 +325,14 @@ def nearest_rows(xyz: NDArray[Any], point: NDArray[np.float64], count: int) -> N
     squared += np.square(xyz[:, 2] - point[2])
     rows = np.argpartition(squared, count)[:count] if count < len(squared) else np.arange(len(xyz))
     return np.asarray(rows[np.argsort(squared[rows], kind="stable")])
+
+
+def _squares(xyz: Tensor, at: NDArray[np.float64]) -> Tensor:
+    """(v,) squared distances of points (3,v) to a place."""
+    squared = (xyz[0] - at[0]).square()
+    squared += (xyz[1] - at[1]).square()
+    squared += (xyz[2] - at[2]).square()
+    return squared
 
 
 def _place(point: ArrayLike) -> NDArray[np.float64]:

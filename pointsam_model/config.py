@@ -197,7 +197,12 @@ class PredictorConfig:
         0.05, "a click may be this far from the nearest point [m]", low=0.0, high=1e6
     )
     snap_range_fraction: float = setting(
-        0.02, "or this share of its distance to the sensor, where that is more", low=0.0, high=1.0
+        0.02,
+        "or, where that is more, this share of its distance to the sensor; where the sensor's place"
+        " is not known, three times the points' spacing there, at most this share of the cloud's"
+        " extent",
+        low=0.0,
+        high=1.0,
     )
 
 

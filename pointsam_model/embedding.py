@@ -10,15 +10,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pointsam_model.cloud import FARTHEST_M, Cloud, nearest_rows
-from pointsam_model.errors import PromptError, TooFarError
+from pointsam_model.cloud import Cloud, nearest_rows
+from pointsam_model.errors import PromptError
 from pointsam_model.geometry import Partition
 from pointsam_model.geometry.partition import partition
 from pointsam_model.looks import Looks
 from pointsam_model.nn import CloudEncoding
-from pointsam_model.prompt import check_finite
 from pointsam_model.quality.features import Surroundings
 from pointsam_model.reduction import Ball, ReducedCloud
+from pointsam_model.snapping import meters, snap
 
 ROUNDING = 1e-6  # how far over the sphere a coordinate may round
 NEARLY_ALL = 0.95  # of the points: some returns lie far behind all others
@@ -148,8 +148,8 @@ class Embedding:
         outside = np.flatnonzero(np.abs(coords).max(1) > self.reach * (1 + ROUNDING))
         if len(outside):
             raise PromptError(
-                f"click {outside[0] + 1} at {_meters(points[outside[0]])} is outside the cloud, "
-                f"which reaches {self.scale * self.reach:.3g} m around {_meters(self.center)}"
+                f"click {outside[0] + 1} at {meters(points[outside[0]])} is outside the cloud, "
+                f"which reaches {self.scale * self.reach:.3g} m around {meters(self.center)}"
             )
         return coords.astype(np.float32)
 
@@ -158,25 +158,10 @@ class Embedding:
 
         Raises:
             PromptError: a coordinate that is not finite.
-            TooFarError: a click farther from every point than max(`snap_radius_m`,
-                `snap_range_fraction` of its distance to the sensor).
+            TooFarError: a click too far from every point; see `snapping.snap`.
         """
-        points = np.asarray(points, np.float64).reshape(-1, 3)
-        check_finite(points)
-        # No point of a cloud is so far off; squares of larger numbers would overflow.
-        near = points.clip(-2 * FARTHEST_M, 2 * FARTHEST_M)
-        nearest, distances = self.cloud.snap(near)
-        ranges = np.linalg.norm(near, axis=1)
-        allowed = np.maximum(self.snap_radius_m, self.snap_range_fraction * ranges)
-        far = np.flatnonzero(distances > allowed)
-        if len(far):
-            click = far[0]
-            raise TooFarError(
-                f"click {click + 1} at {_meters(points[click])} is {distances[click]:.7g} m from "
-                f"the nearest point, {_meters(nearest[click])}; at most {allowed[click]:.3f} m is "
-                "allowed there (predictor.snap_radius_m, predictor.snap_range_fraction)"
-            )
-        return nearest
+        extent = float(np.linalg.norm(self.kept.high - self.kept.low))
+        return snap(self.cloud, points, self.snap_radius_m, self.snap_range_fraction, extent)
 
 
 def _nbytes(part: Any) -> int:
@@ -184,8 +169,3 @@ def _nbytes(part: Any) -> int:
     if isinstance(part, Tensor):
         return part.numel() * part.element_size()
     return sum(_nbytes(getattr(part, it.name)) for it in fields(part)) if part is not None else 0
-
-
-def _meters(point: np.ndarray) -> str:
-    numbers = (f"{it:.3f}" if abs(it) <= FARTHEST_M else f"{it:g}" for it in point)
-    return f"({', '.join(numbers)}) m"

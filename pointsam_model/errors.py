@@ -10,11 +10,11 @@ class CloudError(PointSamError):
 
 
 class PromptError(PointSamError):
-    """A prompt that cannot be answered: wrong shape, label, number, or logits of another cloud."""
+    """A prompt that cannot be answered: wrong shape, label, number, box, mask of another cloud."""
 
 
 class TooFarError(PromptError):
-    """A click that is farther from every point of the cloud than a click may be."""
+    """A click that is farther from every point than a click may be, or a box that holds none."""
 
 
 class CheckpointError(PointSamError):

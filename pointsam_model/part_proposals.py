@@ -161,8 +161,8 @@ def _cover(whole: Embedding, radius: float) -> list[Ball]:
     place = place.reshape(-1)
     weight = whole.surroundings.weight
     total = np.bincount(place, weight)
-    middle = np.stack([np.bincount(place, axis) for axis in points.T], 1)
-    middle = middle / np.bincount(place)[:, None]
+    total_of = np.stack([np.bincount(place, axis) for axis in points.T], 1)
+    middle = total_of / np.bincount(place)[:, None]
     fullest = np.argsort(-total, kind="stable")[:MOST_LOOKS]
     balls = [Ball(tuple(middle[it].tolist()), radius) for it in fullest]  # type: ignore[arg-type]
     return [ball for ball in balls if whole.points_within(ball) >= looks.FEWEST_POINTS]

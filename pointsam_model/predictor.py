@@ -3,31 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from pointsam_model import looks, ops
+from pointsam_model import ops
 from pointsam_model.asking import Asking, Question
 from pointsam_model.batches import in_one
+from pointsam_model.box_prompts import Box
+from pointsam_model.boxes import OrientedBox
 from pointsam_model.choosing import Choosing, Target
 from pointsam_model.cloud import Cloud, ReducedCloud
 from pointsam_model.config import PredictorConfig, ReductionConfig
 from pointsam_model.embedding import Embedding
 from pointsam_model.errors import PromptError
 from pointsam_model.nn import PointSAM, make_patches
-from pointsam_model.prompt import MaskPrompt, Prediction, Prompt
+from pointsam_model.prompt import Prediction, Prompt
 from pointsam_model.quality import Quality, shipped_quality
 from pointsam_model.reduction import Ball
-from pointsam_model.transfer import fetched, sent
+from pointsam_model.resolving import Resolved, Resolver
+from pointsam_model.transfer import fetched
 
-MOST_WIDENED = 3  # times that a mask which reaches the rim of its look has it widened
+MOST_WIDENED = 1  # times that a mask which reaches the rim of its look has it widened
 RIM = 0.93  # of a look's radius
 RIM_SHARE = 0.03  # of a mask's points beyond it, from which the mask is cut off
-CUT_LOGIT = 6.0  # of a mask that goes to another look
 TOLD = 8  # answers of `predict` whose logits may be a mask prompt
 
 
@@ -56,6 +57,7 @@ class Predictor:
         self.reduction = reduction or ReductionConfig()
         self._quality = quality
         self._asking = Asking(model, self.config)
+        self._resolver = Resolver(self.look_at, auto=self.config.looks == "auto")
         self._embedding: Embedding | None = None
         self._told: list[Prediction] = []  # by `predict`, on the cloud that is set
 
@@ -127,37 +129,48 @@ class Predictor:
             PromptError: a prompt that is malformed or belongs to another cloud; names the object.
             OutOfMemory: the device has too little memory for a single object.
         """
-        checked = [self._checked(embedding, number, p) for number, p in enumerate(prompts)]
+        asked = [self._resolver.resolve(embedding, number, p) for number, p in enumerate(prompts)]
         answers: dict[int, Prediction] = {}
-        waiting = list(range(len(checked)))
+        waiting = list(range(len(asked)))
         for _ in range(MOST_WIDENED + 1):
-            seen: dict[int, Embedding] = {
-                id(checked[row].look): checked[row].look for row in waiting
-            }
-            for look in seen.values():
-                rows = [row for row in waiting if checked[row].look is look]
-                told = self._answers(look, [checked[row] for row in rows])
+            for look in _each_once(asked[row].look for row in waiting):
+                rows = [row for row in waiting if asked[row].look is look]
+                told = self._answers(look, [asked[row] for row in rows])
                 answers.update(zip(rows, told, strict=True))
-            waiting = [
-                row for row in waiting if self._widened(embedding, checked[row], answers[row])
-            ]
+            waiting = [row for row in waiting if self._cut_off(answers[row])]
+            for row in waiting:
+                region = asked[row].look.region
+                assert region is not None
+                asked[row] = self._resolver.widened(embedding, asked[row], region)
             if not waiting:
                 break
-        return [answers[row] for row in range(len(checked))]
+        return [answers[row] for row in range(len(asked))]
 
-    def _answers(self, look: Embedding, checked: list[_Checked]) -> list[Prediction]:
+    def _answers(self, look: Embedding, asked: list[Resolved]) -> list[Prediction]:
         """Of prompts on one look."""
         if self.config.geometry:
-            choosing = self.choosing()
-            targets = [Target(it.points, it.labels, it.mask, None, it.multimask) for it in checked]
-            return [Prediction(look, *it) for it in choosing.answers(look, targets)]
+            targets = [
+                Target(it.points, it.labels, it.mask, it.claimed_kept, it.multimask) for it in asked
+            ]
+            return [Prediction(look, *it) for it in self.choosing().answers(look, targets)]
         questions = [
-            Question(look.normalise(it.points), it.labels, it.mask, it.multimask) for it in checked
+            Question(look.normalise(it.points), it.labels, it.mask, it.multimask) for it in asked
         ]
         if self.config.first_click_mask:
             questions = self._asking.after_first_clicks(look, questions)
         answers = self._asking.answers(look, questions)
         return [Prediction(look, *_best_first(*answer)) for answer in answers]
+
+    def _cut_off(self, answer: Prediction) -> bool:
+        """Whether a mask reaches the rim of its look, which is too narrow for it then."""
+        ball = answer.embedding.region
+        if ball is None:
+            return False
+        (mask,) = fetched(answer.device_logits[0] > 0)
+        kept = answer.embedding.kept
+        points = kept.points[mask] + kept.origin
+        rim = ~Ball(ball.center, RIM * ball.radius).holds(points)
+        return bool(rim.sum() > RIM_SHARE * len(points))
 
     @torch.inference_mode()
     def look(self, embedding: Embedding, clicks: np.ndarray) -> Embedding:
@@ -167,9 +180,7 @@ class Predictor:
             embedding: of `embed`.
             clicks: (q, 3) [m], the first on the object.
         """
-        if self.config.looks == "whole":
-            return embedding
-        return self.look_at(embedding, looks.look_for(embedding, list(clicks)))
+        return self._resolver.look_for(embedding, clicks)
 
     def choosing(self) -> Choosing:
         """What answers from network and geometry together."""
@@ -180,26 +191,6 @@ class Predictor:
         if ball is None:
             return whole
         return whole.looks.get(ball, lambda: in_one(lambda: self._embed(whole.cloud, ball)))
-
-    def _widened(self, whole: Embedding, asked: _Checked, answer: Prediction) -> bool:
-        """Whether a mask reaches the rim of its look, which then is twice as wide."""
-        ball = asked.look.region
-        if ball is None or self.config.looks == "whole":
-            return False
-        (mask,) = fetched(answer.device_logits[0] > 0)
-        kept = asked.look.kept
-        points = kept.points[mask] + kept.origin
-        rim = ~Ball(ball.center, RIM * ball.radius).holds(points)
-        if rim.sum() <= RIM_SHARE * len(points):
-            return False
-        wider = looks.wide_enough(
-            whole, Ball(ball.center, looks.WIDER * ball.radius), list(asked.points)
-        )
-        before = asked.look
-        asked.look = self.look_at(whole, wider)
-        if asked.mask is not None:
-            asked.mask = _carried(asked.mask, before, asked.look)
-        return True
 
     def set_cloud(self, xyz: npt.ArrayLike, rgb: npt.ArrayLike | None = None) -> None:
         """Embeds the cloud that the next calls of `predict` are about.
@@ -218,18 +209,21 @@ class Predictor:
 
     def predict(
         self,
-        point_coords: npt.ArrayLike,
+        point_coords: npt.ArrayLike | None = None,
         point_labels: npt.ArrayLike | None = None,
         mask_input: npt.ArrayLike | None = None,
         multimask_output: bool = True,
+        box: Box | OrientedBox | npt.ArrayLike | None = None,
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Masks of one object on the cloud of `set_cloud`.
 
         Args:
-            point_coords: (q, 3), clicks [m].
+            point_coords: (q, 3), clicks [m]; None: none, beside a box or a mask of the source.
             point_labels: (q,), 1 on the object, 0 off it; None: all on it.
-            mask_input: (m,) or (1, m), logits of an earlier call.
+            mask_input: (m,) or (1, m), logits of an earlier call; or a mask of the source, as
+                `Prompt.mask` takes it.
             multimask_output: three masks for an ambiguous click, else one.
+            box: where the object is, as `Prompt.box` takes it.
 
         Returns:
             masks (c, n) bool over the input's points, scores (c,) float32, logits (c, m) float32
@@ -241,7 +235,7 @@ class Predictor:
         if self._embedding is None:
             raise PromptError("no cloud: call set_cloud(xyz, rgb) before predict")
         mask = None if mask_input is None else self._earlier(np.asarray(mask_input))
-        prompt = Prompt(point_coords, point_labels, mask, multimask_output)
+        prompt = Prompt(point_coords, point_labels, mask, multimask_output, box)
         (prediction,) = self.segment(self._embedding, [prompt])
         self._told = [*self._told[1 - TOLD :], prediction]
         return prediction.masks, prediction.scores, prediction.logits
@@ -257,90 +251,6 @@ class Predictor:
                     return told.choose(row)
         return logits
 
-    def _checked(self, embedding: Embedding, number: int, prompt: Prompt) -> _Checked:
-        try:
-            points, labels = prompt.clicks()
-            earlier = self._earlier_mask(prompt, embedding)
-            if earlier is None and not labels.any():
-                raise PromptError("no click is on the object: give one with label 1, or a mask")
-            embedding.normalise(points)  # or it is outside of the cloud
-            look = self._chosen_look(embedding, points, labels, earlier)
-            mask = None if earlier is None else _carried(earlier[1], earlier[0], look)
-        except PromptError as error:
-            where = "" if number == 0 else f"object {number} of the request: "
-            raise type(error)(f"{where}{error}") from error
-        multimask = prompt.multimask
-        if multimask is None:
-            multimask = len(points) == 1 and mask is None
-        return _Checked(points, labels, mask, multimask, look)
-
-    def _earlier_mask(self, prompt: Prompt, embedding: Embedding) -> _EarlierMask | None:
-        """The look that the prompt's mask is of, and its logits (m,) on the model's device."""
-        mask = prompt.mask
-        if mask is None:
-            return None
-        if isinstance(mask, Prediction):
-            own = mask.embedding
-            if own is not embedding and (own.region is None or own.cloud is not embedding.cloud):
-                raise PromptError(
-                    "the mask belongs to another cloud; it must come from this embedding"
-                )
-            if len(mask) != 1:
-                raise PromptError(f"the mask prompt has {len(mask)} masks; choose one: .best()")
-            return own, mask.device_logits[0]
-        if isinstance(mask, MaskPrompt):
-            look = self.look_at(embedding, mask.region)
-            if len(mask.logits) != len(look.kept):
-                raise PromptError(
-                    f"the mask prompt is of {len(mask.logits)} kept points, this cloud has "
-                    f"{len(look.kept)}: it belongs to another cloud, or was made in another way"
-                )
-            return look, mask.logits
-        logits = np.asarray(mask)
-        if logits.shape != (len(embedding.kept),) or logits.dtype.kind != "f":
-            raise PromptError(
-                f"the mask prompt is {logits.dtype} {logits.shape}; it must be the logits of an "
-                f"earlier prediction on this cloud, float ({len(embedding.kept)},)"
-            )
-        if not np.isfinite(logits).all():
-            raise PromptError("the mask prompt holds values that are not finite")
-        return embedding, sent(logits.astype(np.float32), embedding.device)
-
-    def _chosen_look(
-        self,
-        whole: Embedding,
-        points: np.ndarray,
-        labels: np.ndarray,
-        earlier: _EarlierMask | None,
-    ) -> Embedding:
-        """The look that holds the clicks: the mask's own, as long as it does."""
-        if self.config.looks == "whole":
-            return whole
-        clicks = list(points)
-        if earlier is None:
-            first = int(np.flatnonzero(labels)[0])
-            clicks.insert(0, clicks.pop(first))
-            return self.look(whole, np.array(clicks))
-        ball = earlier[0].region
-        if ball is None or ball.holds(points).all():
-            return self.look_at(whole, ball)
-        return self.look_at(whole, looks.wide_enough(whole, ball, clicks))
-
-
-_EarlierMask = tuple[Embedding, Tensor]
-
-
-@dataclass
-class _Checked:
-    """A checked prompt: clicks (q, 3) [m], labels (q,), the look it is answered from, and the mask
-    so far (m,) on that look's kept points, or None."""
-
-    points: np.ndarray
-    labels: np.ndarray
-    mask: Tensor | None
-    multimask: bool
-    look: Embedding
-
 
 def _each_once(embeddings: Iterable[Embedding]) -> list[Embedding]:
     return list({id(it): it for it in embeddings}.values())
@@ -352,16 +262,6 @@ def _features(kept: ReducedCloud, channels: int) -> Tensor:
     if colors is None:
         return kept.kept.points.new_zeros(1, len(kept), channels)
     return (colors[None].float() / 255 - 0.5) / 0.5
-
-
-def _carried(logits: Tensor, before: Embedding, look: Embedding) -> Tensor:
-    """Logits of one look on the kept points of another of the same cloud; off it where the first
-    saw nothing."""
-    if look is before:
-        return logits
-    near = before.kept.kept.nearest.index_select(0, look.kept.kept.rows).long()
-    known = logits.index_select(0, near.clamp_min(0))
-    return torch.where(near >= 0, known, -CUT_LOGIT)
 
 
 def _best_first(logits: Tensor, scores: Tensor) -> tuple[Tensor, Tensor]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,12 +15,15 @@ from torch import Tensor
 
 from pointsam_model import ops
 from pointsam_model.batches import in_one
-from pointsam_model.errors import PromptError
+from pointsam_model.box_prompts import Box
+from pointsam_model.boxes import OrientedBox
+from pointsam_model.errors import PromptError, TooFarError
 from pointsam_model.reduction import Ball
 from pointsam_model.suppression import to_host
 from pointsam_model.transfer import fetched
 
 if TYPE_CHECKING:
+    from pointsam_model.cloud import Cloud
     from pointsam_model.embedding import Embedding
 
 STABILITY_OFFSET = 1.0  # logits above and below the threshold that a stable mask does not notice
@@ -28,33 +31,72 @@ STABILITY_OFFSET = 1.0  # logits above and below the threshold that a stable mas
 
 @dataclass(frozen=True)
 class Prompt:
-    """One object, told by clicks and perhaps by an earlier mask.
+    """One object, told by clicks, by a box, by a mask, or by several of them.
 
     Attributes:
-        points: (q, 3), clicks in the cloud's coordinate frame [m], at least one.
+        points: (q, 3), clicks in the cloud's coordinate frame [m]; none are needed beside a box or
+            a mask of the source.
         labels: (q,), 1 on the object, 0 off it; None: all on it.
         mask: an earlier `Prediction` of one mask on the same cloud (`prediction.best()`), its
-            `prompt()`, or its logits (m,) over the kept points; None: no mask prompt.
+            `prompt()`, or its logits (m,) over the kept points. Or a mask of the source, as a
+            detector in the camera's image gives one: bool or float, (n,), or (h, w) of an organised
+            cloud, n = h * w; a float above 0 is in the mask where some are negative (logits), else
+            one above 0.5 (probabilities). None: no mask prompt.
         multimask: True: up to three masks, for an ambiguous click; False: one; None: three for a
-            single click without a mask, else one.
+            single click without a mask or a box, else one.
+        box: a `Box`, an instance's `OrientedBox`, or two opposite corners ((x, y, z), (x, y, z))
+            [m] along the axes; None: none.
     """
 
-    points: npt.ArrayLike
+    points: npt.ArrayLike | None = None
     labels: npt.ArrayLike | None = None
     mask: Prediction | MaskPrompt | npt.ArrayLike | None = None
     multimask: bool | None = None
+    box: Box | OrientedBox | npt.ArrayLike | None = None
 
-    def clicks(self) -> tuple[np.ndarray, np.ndarray]:
-        """Points (q, 3) float64 and labels (q,) int64, checked.
+    def claimed(self, cloud: Cloud) -> NDArray[np.bool_] | None:
+        """The source's points that box and mask of the source together claim.
+
+        Returns:
+            (n,) bool, valid points inside the box and in the mask; None: the prompt has neither. A
+            mask over kept points (a prediction's, or logits of another length) is no claim.
 
         Raises:
-            PromptError: wrong shapes, no click, a coordinate that is no number, other labels.
+            PromptError: no box, no mask of this source, or no valid point in the mask.
+            TooFarError: no valid point in the box (and the mask).
+        """
+        box = None if self.box is None else Box.of(self.box)
+        mask = mask_of_source(self.mask, cloud.size)
+        if box is None and mask is None:
+            return None
+        claimed = cloud.valid.copy()
+        if mask is not None:
+            claimed &= mask
+            if not claimed.any():
+                raise PromptError("the mask holds no valid point of the cloud")
+        if box is not None:
+            masked, claimed = claimed, claimed & box.contains(cloud.xyz)
+            if not claimed.any():
+                nearest = float(box.distance(cloud.xyz[masked]).min())
+                raise TooFarError(
+                    f"the box holds no point of the {'cloud' if mask is None else 'mask'}; the "
+                    f"nearest is {nearest:.3g} m away"
+                )
+        return claimed
+
+    def clicks(self) -> tuple[np.ndarray, np.ndarray]:
+        """Points (q, 3) float64 and labels (q,) int64, checked; q may be 0.
+
+        Raises:
+            PromptError: wrong shapes, a coordinate that is no number, other labels.
         """
         try:
-            points = np.asarray(self.points, dtype=np.float64)
+            points = np.asarray([] if self.points is None else self.points, dtype=np.float64)
         except (TypeError, ValueError) as error:
             raise PromptError(f"points of a prompt must be numbers (q, 3): {error}") from error
-        if points.ndim != 2 or points.shape[1] != 3 or len(points) == 0:
+        if points.size == 0 and points.shape in ((0,), (0, 3)):
+            points = np.empty((0, 3))
+        if points.ndim != 2 or points.shape[1] != 3:
             raise PromptError(f"points of a prompt have shape {points.shape}; it must be (q, 3)")
         check_finite(points)
         labels = np.ones(len(points), np.int64) if self.labels is None else np.asarray(self.labels)
@@ -173,6 +215,39 @@ class Prediction:
         found, places, ends, stable = fetched(rows, points, starts, stability)
         parts = [slice(start, end) for start, end in pairwise(ends.tolist())]
         return _Found([found[it] for it in parts], [places[it] for it in parts], stable)
+
+
+def mask_of_source(mask: Any, size: int) -> NDArray[np.bool_] | None:
+    """A mask of the source (n,), as `Prompt.mask` takes one; None: none, or of kept points.
+
+    Args:
+        mask: what `Prompt.mask` holds.
+        size: n, how many points the source has.
+
+    Raises:
+        PromptError: another type or shape, or numbers that are not finite.
+    """
+    if mask is None or isinstance(mask, Prediction | MaskPrompt):
+        return None
+    array = np.asarray(mask)
+    if array.dtype != np.bool_ and array.dtype.kind != "f":
+        raise PromptError(
+            f"the mask is {array.dtype}; it must be bool (mask > 0) or float, logits or "
+            "probabilities"
+        )
+    if array.dtype.kind == "f" and array.ndim == 1 and array.size != size:
+        return None  # logits over kept points, or none: who knows the kept ones sees to it
+    if array.ndim not in (1, 2) or array.size != size:
+        raise PromptError(
+            f"the mask is {array.dtype} {array.shape}; a mask of this cloud is ({size},), or "
+            f"(rows, columns) of an organised cloud of {size} points"
+        )
+    array = array.reshape(-1)
+    if array.dtype == np.bool_:
+        return array
+    if not np.isfinite(array).all():
+        raise PromptError("the mask holds values that are not finite")
+    return np.asarray(array > (0.0 if (array < 0).any() else 0.5))
 
 
 def stability_of(logits: Tensor, counts: Tensor) -> Tensor:

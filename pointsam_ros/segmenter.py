@@ -1,4 +1,4 @@
-"""Answers requests: chooses the cloud, brings the clicks into it, segments, remembers sessions.
+"""Answers requests: chooses the cloud, brings the prompts into it, segments, remembers sessions.
 
 Everything but `prepare` runs in the worker's thread.
 """
@@ -24,7 +24,7 @@ from pointsam_ros.requests import Clicks
 from pointsam_ros.sessions import NO_CLICKS, ObjectClicks, Session, Sessions
 from pointsam_ros.tally import Stopwatch, Tally
 from pointsam_ros.tracks import Tracks
-from pointsam_ros.transforms import Lookup, in_frame
+from pointsam_ros.transforms import Lookup, into
 
 
 @dataclass(eq=False)
@@ -202,12 +202,13 @@ class Segmenter:
         Raises:
             Refusal, PointSamError: see `refusal_of`; the session is as before.
         """
-        points = self._points_in(session.cloud, clicks)
+        clicks = self._in_frame_of(session.cloud, clicks)
         embedding = self.embedding_of(session.cloud)
-        objects = self._objects(clicks, embedding.snap(points), session.objects)
+        objects = self._objects(clicks, embedding.snap(clicks.points), session.objects)
         started = time.perf_counter()
         predictions = self._predictor.segment(
-            embedding, [Prompt(it.points, it.labels, it.mask) for it in objects.values()]
+            embedding,
+            [Prompt(it.points, it.labels, it.mask, box=it.box) for it in objects.values()],
         )
         elapsed = time.perf_counter() - started
         self._took("segment", f"segmented {len(objects)} objects", elapsed)
@@ -324,27 +325,33 @@ class Segmenter:
     def _stored(self, clicks: Clicks) -> StoredCloud:
         return self._store.at(clicks.stamp_ns, self._config().clouds.stamp_tolerance_s)
 
-    def _points_in(self, cloud: StoredCloud, clicks: Clicks) -> np.ndarray:
-        """The clicks in the cloud's coordinate frame, at the cloud's time.
+    def _in_frame_of(self, cloud: StoredCloud, clicks: Clicks) -> Clicks:
+        """Clicks and boxes in the cloud's coordinate frame, at the cloud's time.
 
-        With an attached cloud the request may give the clicks a time of their own.
+        With an attached cloud the request may give them a time of their own.
         """
         at_ns = clicks.stamp_ns if clicks.cloud is not None and clicks.stamp_ns else cloud.stamp_ns
-        return in_frame(clicks.points, clicks.frame_id, cloud.frame_id, at_ns, self._lookup)
+        way = into(clicks.frame_id, cloud.frame_id, at_ns, self._lookup)
+        if way is None:
+            return clicks
+        boxes = {object_id: way.of_box(box) for object_id, box in clicks.boxes.items()}
+        return replace(clicks, points=way(clicks.points), boxes=boxes)
 
     def _objects(
         self, clicks: Clicks, points: np.ndarray, known: Mapping[int, ObjectClicks]
     ) -> dict[int, ObjectClicks]:
-        """The objects that the request is about, with all their clicks so far."""
+        """The objects that the request is about, with all that was said of them so far."""
         objects = {}
         most = self._config().limits.max_prompts
-        for object_id in np.unique(clicks.object_ids).tolist():
+        for object_id in sorted({*clicks.object_ids.tolist(), *clicks.boxes}):
             mine = clicks.object_ids == object_id
             clicked = known.get(object_id, NO_CLICKS).with_clicks(points[mine], clicks.labels[mine])
-            if not clicked.labels.any():
+            if object_id in clicks.boxes:
+                clicked = clicked.with_box(clicks.boxes[object_id])
+            if not clicked.labels.any() and clicked.box is None:
                 raise Refusal(
                     Code.BAD_REQUEST,
-                    f"object {object_id} has no click on it; give it one with label 1"
+                    f"object {object_id} has no click on it; give it one with label 1, or a box"
                     + _without_earlier_clicks(clicks.session, known),
                 )
             if len(clicked.labels) > most:

@@ -12,25 +12,27 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from pointsam_model import MaskPrompt
+from pointsam_model import Box, MaskPrompt
 from pointsam_ros.cloud_store import StoredCloud
 
 
 @dataclass(frozen=True)
 class ObjectClicks:
-    """All clicks on one object so far, and the mask they gave.
+    """All that was said of one object so far, and the mask it gave.
 
     Attributes:
         points: (q,3) float64 [m], in the cloud's coordinate frame.
         labels: (q,) int64, 1 on the object, 0 off it.
         mask: the last mask; None: none yet. It outlives the embedding that it was made on.
         id: of the instance; 0: none yet.
+        box: the last box about it, in the cloud's coordinate frame; None: none.
     """
 
     points: np.ndarray
     labels: np.ndarray
     mask: MaskPrompt | None = None
     id: int = 0
+    box: Box | None = None
 
     def with_clicks(self, points: np.ndarray, labels: np.ndarray) -> ObjectClicks:
         """The same object with further clicks."""
@@ -39,6 +41,10 @@ class ObjectClicks:
             points=np.concatenate([self.points, points]),
             labels=np.concatenate([self.labels, labels]),
         )
+
+    def with_box(self, box: Box) -> ObjectClicks:
+        """The same object in another box: its mask begins anew."""
+        return replace(self, box=box, mask=None)
 
 
 NO_CLICKS = ObjectClicks(np.empty((0, 3)), np.empty(0, np.int64))

@@ -1,4 +1,4 @@
-"""Clicks into the cloud's coordinate frame."""
+"""Clicks and boxes into the cloud's coordinate frame."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from pointsam_model import Box
 from pointsam_ros.cloud_store import seconds
 from pointsam_ros.refusal import Code, Refusal
 
@@ -43,6 +44,11 @@ class Transform:
     def __call__(self, points: np.ndarray) -> np.ndarray:
         """(q,3) points [m] of the source frame, in the target frame."""
         return points @ self.rotation.T + self.translation
+
+    def of_box(self, box: Box) -> Box:
+        """A box of the source frame, in the target frame."""
+        (center,) = self(box.center[None])
+        return Box(center, box.size, self.rotation @ box.orientation)
 
 
 class Gap(Enum):
@@ -125,7 +131,13 @@ class MissingTransform(Refusal):
 def in_frame(
     points: np.ndarray, source: str, target: str, stamp_ns: int, lookup: Lookup
 ) -> np.ndarray:
-    """Points (q,3) [m] of the coordinate frame `source`, in the frame `target`; never waits.
+    """Points (q,3) [m] of the coordinate frame `source`, in the frame `target`; see `into`."""
+    way = into(source, target, stamp_ns, lookup)
+    return points if way is None else way(points)
+
+
+def into(source: str, target: str, stamp_ns: int, lookup: Lookup) -> Transform | None:
+    """From the coordinate frame `source` into `target`; None: they are the same. Never waits.
 
     An empty `source` means `target`. A leading slash, as ROS 1 had it, makes no difference.
 
@@ -135,15 +147,14 @@ def in_frame(
     """
     source, target = source.lstrip("/"), target.lstrip("/")
     if source in ("", target):
-        return points
+        return None
     if not target:
         raise Refusal(
             Code.NO_TRANSFORM,
             f"the clicks are in the coordinate frame {source!r}, but the cloud's header has an "
             "empty frame_id; leave the request's empty too, or name the frame in the driver",
         )
-    way = Way(target, source, stamp_ns, f"give the clicks in {target!r}")
-    return found(way, lookup)(points)
+    return found(Way(target, source, stamp_ns, f"give the clicks in {target!r}"), lookup)
 
 
 def found(way: Way, lookup: Lookup) -> Transform:

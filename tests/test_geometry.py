@@ -115,7 +115,7 @@ def test_a_box_on_a_table_is_a_part_of_its_own():
 def test_without_a_sensor_two_boxes_apart_are_still_parts_of_their_own():
     points, box = box_on_a_table()
     alone = points[box]
-    both = np.concatenate([alone, [*alone, 1.0, 0, 0]]).astype(np.float32)
+    both = np.concatenate([alone, alone + np.array([1.0, 0, 0])]).astype(np.float32)
     parts = partition(both, both, None)
     masks = parts.tree.masks(parts.tree.chain(0))
     first = np.arange(len(both)) < len(alone)

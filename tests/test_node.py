@@ -203,7 +203,7 @@ def test_what_was_answered_is_published_for_those_who_listen(client: Client) -> 
 @pytest.mark.parametrize(
     ("request_", "reason"),
     [
-        ({}, "points is empty"),
+        ({}, "points is empty, and so is boxes"),
         ({"points": CLICKS[:2], "labels": [1]}, "labels has 1 values for 2 points"),
         ({"points": CLICKS[:2], "object_ids": [1, 2, 3]}, "object_ids has 3 values for 2"),
         ({"points": CLICKS[:1], "labels": [2]}, r"labels\[0\] is 2, of click 1; it must be 1"),

@@ -93,6 +93,24 @@ def test_double_coordinates_stay_double(tmp_path: Path) -> None:
     np.testing.assert_array_equal(cloud.xyz, far)
 
 
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        (b"VIEWPOINT 1.5 -2 0.5 1 0 0 0\n", [1.5, -2, 0.5]),
+        (b"VIEWPOINT 0 0 0 1 0 0 0\n", None),  # what is written where nobody knows
+        (b"VIEWPOINT 0 nan 3 1 0 0 0\n", None),
+        (b"VIEWPOINT somewhere\n", None),
+        (b"", None),
+    ],
+)
+def test_a_pcd_tells_where_its_sensor_stood(
+    tmp_path: Path, line: bytes, expected: list[float] | None
+) -> None:
+    data = pcd_header("binary").replace(b"VIEWPOINT 0 0 0 1 0 0 0\n", line) + table().tobytes()
+    place = read_cloud(write(tmp_path / "a.pcd", data)).viewpoint
+    assert (None if place is None else place.tolist()) == expected
+
+
 def test_pcd_fields_of_several_values_and_padding_are_stepped_over(tmp_path: Path) -> None:
     header = (
         b"VERSION .7\nFIELDS normal _ x y z _ intensity\nSIZE 4 1 4 4 4 1 2\n"

@@ -12,17 +12,19 @@ import numpy as np
 import pytest
 from forked_nodes import ForkedNode
 from frame_tree import Tree
-from geometry_msgs.msg import Point, TransformStamped
+from geometry_msgs.msg import Point, Pose, TransformStamped, Vector3
 from node_process import RANDOM_MODEL, TINY, Client
 from scipy.spatial.transform import Rotation
 from std_msgs.msg import Header
 
+from pointsam_interfaces.msg import ObjectBox
 from pointsam_interfaces.srv import SegmentPrompts
-from pointsam_model import Predictor, load_model
+from pointsam_model import Box, Predictor, load_model
 from pointsam_ros import cloud_msgs, requests
 from pointsam_ros.answers import Answer
 from pointsam_ros.cloud_store import CloudStore, StoredCloud
 from pointsam_ros.config import LimitSettings, NodeConfig
+from pointsam_ros.mask_msgs import quaternion
 from pointsam_ros.refusal import Code, Refusal
 from pointsam_ros.segmenter import Segmenter
 from pointsam_ros.tally import Tally
@@ -153,6 +155,28 @@ def test_a_click_in_another_frame_segments_what_it_points_at(
     direct = answered(predictor, tree, click, Header())
     np.testing.assert_array_equal(moved.found[0].instance.indices, direct.found[0].instance.indices)
     assert tree.asked == [("camera", "base", 20 * SECOND)]
+
+
+def test_a_box_in_another_frame_holds_what_it_holds_in_the_clouds(
+    predictor: Predictor, tree: Tree
+) -> None:
+    here = Box(XYZ[100], (0.5, 0.4, 0.6), Rotation.from_euler("z", 0.4).as_matrix())
+    there = POSE.of_box(here)  # the same place, told in `base`
+    np.testing.assert_array_equal(there.contains(POSE(XYZ.astype(float))), here.contains(XYZ))
+    segmenter = segmenter_of_one_cloud(predictor, tree)
+    answers = []
+    for box, frame in ((there, "base"), (here, "")):
+        pose = Pose(
+            position=Point(**dict(zip("xyz", box.center.tolist(), strict=True))),
+            orientation=quaternion(box.orientation),
+        )
+        size = Vector3(**dict(zip("xyz", box.size.tolist(), strict=True)))
+        request = SegmentPrompts.Request(
+            header=Header(frame_id=frame), boxes=[ObjectBox(pose=pose, size=size)]
+        )
+        answers.append(segmenter.answer(segmenter.prepare(request)))
+    moved, direct = (it.found[0].instance.indices for it in answers)
+    np.testing.assert_array_equal(moved, direct)
 
 
 def test_a_point_published_in_rvizs_fixed_frame_is_transformed_at_the_clouds_time(

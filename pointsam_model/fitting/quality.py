@@ -29,7 +29,7 @@ from pointsam_model.transfer import sent
 
 OBJECTS, BACKGROUND = 3, 1  # clicked in each scene, at most
 FEWEST_POINTS = 15  # of an object
-CLICKS = 5
+CLICKS = 8
 DEEPEST = 0.6  # share of first clicks at the deepest point; the others anywhere on the object
 ANYWHERE = 0.3  # share of later clicks anywhere where the mask is wrong
 NOISE = 0.12  # of the truth by which candidates are chosen while there is no quality yet

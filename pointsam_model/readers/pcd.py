@@ -59,6 +59,7 @@ def read_pcd(path: Path) -> SensorCloud:
         header.width,
         path.stem,
         intensity=None if intensity is None else intensity.astype(np.float32),
+        viewpoint=header.viewpoint,
     )
 
 
@@ -69,6 +70,7 @@ class _Header:
     width: int
     height: int
     encoding: str
+    viewpoint: NDArray[np.float64] | None
 
     @property
     def points(self) -> int:
@@ -119,7 +121,17 @@ def _parsed(entries: dict[str, list[str]], path: Path) -> _Header:
         dtype = np.dtype(columns)
     except ValueError as error:
         raise CloudError(f"{path} has a broken PCD header: {error}") from error
-    return _Header(dtype, unique, width, height, encoding)
+    return _Header(dtype, unique, width, height, encoding, _viewpoint(entries))
+
+
+def _viewpoint(entries: dict[str, list[str]]) -> NDArray[np.float64] | None:
+    """Where the sensor stood; None: at the origin, which is also written by who does not know."""
+    try:
+        place = np.array([float(word) for word in entries.get("VIEWPOINT", [])[:3]])
+    except ValueError:
+        return None
+    known = place.shape == (3,) and np.isfinite(place).all() and place.any()
+    return place if known else None
 
 
 def _ascii(body: memoryview, header: _Header, path: Path) -> dict[str, NDArray[Any]]:

@@ -24,6 +24,8 @@ class SensorCloud:
         stamp_ns: time of the cloud [ns]; 0 where the file does not say.
         labels: (n,) int32 or None; at least 1: an object, 0: annotated background, -1: ignored.
         intensity: (n,) float32 or None.
+        viewpoint: (3,) float64 where the sensor stood [m], in the points' coordinate frame; None
+            where the file does not say.
         cdr: the sensor_msgs/PointCloud2 itself, serialized for ROS 2, where it came from a bag.
     """
 
@@ -36,6 +38,7 @@ class SensorCloud:
     stamp_ns: int = 0
     labels: NDArray[np.int32] | None = None
     intensity: NDArray[np.float32] | None = None
+    viewpoint: NDArray[np.float64] | None = None
     cdr: bytes | None = None
 
     def __post_init__(self) -> None:
