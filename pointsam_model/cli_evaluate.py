@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
@@ -23,8 +23,10 @@ from pointsam_model.cli_scenes import Kind
 from pointsam_model.errors import ConfigError
 
 if TYPE_CHECKING:
-    from pointsam_model.evaluation import Method, Source
+    from pointsam_model.evaluation import Method
     from pointsam_model.evaluation.examples import Examples
+    from pointsam_model.evaluation.sources import Source
+    from pointsam_model.evaluation.ways import Protocol
     from pointsam_model.nn import PointSAM
 
 TABLE_WIDTH = 118
@@ -128,7 +130,7 @@ def _source(data: Path | None, generated: Kind | None, count: int, seed: int, li
     return sources.from_files(data, limit)
 
 
-def _baselines(protocol: Any) -> list[Method]:
+def _baselines(protocol: Protocol) -> list[Method]:
     """What people use today, with a word to the user where Open3D is missing."""
     from pointsam_model.evaluation.ways import baselines
 
@@ -176,7 +178,7 @@ def _write(
     methods: list[Method],
     network: PointSAM,
     checkpoint: Path | None,
-    protocol: Any,
+    protocol: Protocol,
     source: Source,
     model: str,
     dtype: str,

@@ -12,7 +12,6 @@ from pointsam_model.evaluation.proposals import (
 from pointsam_model.evaluation.protocol import ObjectResult, evaluate_cloud, iou
 from pointsam_model.evaluation.report import write_json
 from pointsam_model.evaluation.score import ScoreQuality, score_quality
-from pointsam_model.evaluation.sources import Source
 from pointsam_model.evaluation.summary import Bare, Recall, Spread, Summary, summarise
 from pointsam_model.evaluation.tables import details, losses, table
 
@@ -24,7 +23,6 @@ __all__ = [
     "ProposalResult",
     "Recall",
     "ScoreQuality",
-    "Source",
     "Spread",
     "Summary",
     "average_recall",

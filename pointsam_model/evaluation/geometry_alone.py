@@ -78,7 +78,7 @@ class GeometryAlone:
         on = [row for row, label in zip(clicked, labels, strict=True) if label]
         off = [row for row, label in zip(clicked, labels, strict=True) if not label]
         tree, places = parted.partition.tree, parted.kept.points
-        mask: NDArray[np.bool_] = tree.masks([self._part(tree, row, []) for row in on]).any(axis=0)
+        mask = np.asarray(tree.masks([self._part(tree, row, []) for row in on]).any(axis=0))
         for row in off:
             part = self._part(tree, row, on)
             taken = tree.masks([part])[0]
