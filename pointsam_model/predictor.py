@@ -9,7 +9,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from pointsam_model import ops
+from pointsam_model import looks, ops
 from pointsam_model.asking import Asking, Question
 from pointsam_model.batches import in_one
 from pointsam_model.box_prompts import Box
@@ -110,6 +110,8 @@ class Predictor:
             self.config.snap_range_fraction,
             region,
         )
+        if self.config.geometry and (region or looks.radius_of(embedding.reach_m) is None):
+            _ = embedding.surroundings  # now, and not at a click; a large cloud is seen by looks
         if reached is not None:
             reached("encode")
         return embedding
