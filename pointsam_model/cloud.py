@@ -19,7 +19,7 @@ from pointsam_model.batches import in_one
 from pointsam_model.config import ReductionConfig
 from pointsam_model.errors import CloudError
 from pointsam_model.layout import CloudLayout, PointField
-from pointsam_model.reduction import ReducedCloud, SeenPoints, reduce
+from pointsam_model.reduction import Ball, ReducedCloud, SeenPoints, reduce
 from pointsam_model.transfer import fetched
 from pointsam_model.viewpoint import MOST_POINTS, seen_from_origin
 
@@ -140,24 +140,29 @@ class Cloud:
         return self._points.device_bytes
 
     def reduce(
-        self, config: ReductionConfig, max_points: int, device: torch.device | str = "cpu"
+        self,
+        config: ReductionConfig,
+        max_points: int,
+        device: torch.device | str = "cpu",
+        region: Ball | None = None,
     ) -> ReducedCloud:
         """The points the network is to see: valid, in the crop and range, few enough.
 
-        In order: invalid points, those outside of the crop box and those out of range go; then one
-        point per voxel stays, and of more than `max_points` as many, chosen farthest from each
+        In order: invalid points, those outside of the region, the crop box and the range go; then
+        one point per voxel stays, and of more than `max_points` as many, chosen farthest from each
         other. Where nothing has to go, the kept points are the source's in their order.
 
         Args:
             config: crop, range, voxel size, and a `max_points` that wins where it is not 0.
             max_points: most points to keep.
             device: where the choice is computed, and where the reduced cloud is.
+            region: only its points; None: all.
 
         Raises:
             CloudError: fewer than 3 distinct points are left; says what each step left.
         """
         seen = self._points.seen.to(torch.device(device))
-        return reduce(seen, self.size, config, max_points)
+        return reduce(seen, self.size, config, max_points, region)
 
     def nearest(self, points: ArrayLike) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """The valid source points nearest to a few given ones, exactly.
@@ -175,6 +180,19 @@ class Cloud:
         """The coordinates (q,3) [m] of the points that `nearest` finds, and the distances (q,)."""
         _, distances, xyz = self._points.nearest(points)
         return xyz, distances
+
+    def around(
+        self, point: NDArray[np.float64], count: int
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
+        """The valid points nearest to a point (3,) [m], the nearest first, and their colours.
+
+        Returns:
+            (c,3) float64 [m]; (c,3) float64, 0 to 255, or None; c is at most `count`.
+        """
+        rows = nearest_rows(self.xyz, point, count)
+        rows = rows[self.valid[rows]]
+        colors = None if self.rgb is None else self.rgb[rows].astype(np.float64)
+        return self.xyz[rows].astype(np.float64), colors
 
     def spacing(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
         """How far apart the points of the cloud are at some of them: (q,) float64 [m].
@@ -302,6 +320,15 @@ class _DevicePoints:
 
     def at(self, rows: Tensor) -> Tensor:
         return self.seen.xyz.index_select(0, self._places.index_select(0, rows))
+
+
+def nearest_rows(xyz: NDArray[Any], point: NDArray[np.float64], count: int) -> NDArray[np.int64]:
+    """At most `count` rows of the points (n,3) nearest to one (3,), the nearest first."""
+    squared = np.square(xyz[:, 0] - point[0])
+    squared += np.square(xyz[:, 1] - point[1])
+    squared += np.square(xyz[:, 2] - point[2])
+    rows = np.argpartition(squared, count)[:count] if count < len(squared) else np.arange(len(xyz))
+    return np.asarray(rows[np.argsort(squared[rows], kind="stable")])
 
 
 def _squares(xyz: Tensor, at: NDArray[np.float64]) -> Tensor:

@@ -182,6 +182,17 @@ class PredictorConfig:
         low=0,
         high=256,
     )
+    geometry: bool = setting(
+        True,
+        "parts of the cloud's surface are candidates beside the network's masks, and a learned"
+        " quality chooses; false: the network alone, as published",
+    )
+    looks: str = setting(
+        "auto",
+        "auto: a click in a large cloud, or on something tiny, is answered from its surroundings,"
+        " looked at for themselves; whole: always from all of the cloud, as published",
+        choices=("auto", "whole"),
+    )
     snap_radius_m: float = setting(
         0.05, "a click may be this far from the nearest point [m]", low=0.0, high=1e6
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import Any
 
@@ -10,13 +10,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pointsam_model.cloud import Cloud
+from pointsam_model.cloud import Cloud, nearest_rows
 from pointsam_model.errors import PromptError
+from pointsam_model.geometry import Partition
+from pointsam_model.geometry.partition import partition
+from pointsam_model.looks import Looks
 from pointsam_model.nn import CloudEncoding
-from pointsam_model.reduction import ReducedCloud
+from pointsam_model.quality.features import Surroundings
+from pointsam_model.reduction import Ball, ReducedCloud
 from pointsam_model.snapping import meters, snap
 
 ROUNDING = 1e-6  # how far over the sphere a coordinate may round
+NEARLY_ALL = 0.95  # of the points: some returns lie far behind all others
+MOST_SOURCE = 60_000  # source points that normals are taken from
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,6 +36,8 @@ class Embedding:
         center: (3,) float64, what is subtracted from points [m].
         scale: what they are divided by [m]; kept points then lie in the unit sphere.
         snap_radius_m, snap_range_fraction: how far from the nearest point a click may be.
+        region: the part of the cloud that it is of; None: all of it.
+        looks: embeddings of parts of the same cloud, made when clicks needed them.
     """
 
     cloud: Cloud
@@ -39,6 +47,8 @@ class Embedding:
     scale: float
     snap_radius_m: float
     snap_range_fraction: float
+    region: Ball | None = None
+    looks: Looks[Embedding] = field(default_factory=Looks)
 
     @property
     def size(self) -> int:
@@ -50,10 +60,60 @@ class Embedding:
         """Where it is: the model's."""
         return self.encoding.embedding.device
 
-    @cached_property
+    @property
     def nbytes(self) -> int:
-        """Bytes of the device's memory that it takes, its cloud's points there included."""
-        return _nbytes(self.encoding) + _nbytes(self.kept.kept) + self.cloud.device_bytes
+        """Bytes of the device's memory that it and its looks take, the cloud's points included."""
+        return self._own_bytes + self.cloud.device_bytes + sum(it._own_bytes for it in self.looks)
+
+    @cached_property
+    def _own_bytes(self) -> int:
+        return _nbytes(self.encoding) + _nbytes(self.kept.kept)
+
+    @cached_property
+    def partition(self) -> Partition:
+        """The parts of the kept points, on the host."""
+        cloud, kept = self.cloud, self.kept
+        rows = np.flatnonzero(kept.nearest >= 0)
+        if len(rows) > MOST_SOURCE:
+            rows = rows[np.random.default_rng(0).integers(0, len(rows), MOST_SOURCE)]
+        source = (cloud.xyz[rows] - kept.origin).astype(np.float32)
+        sensor = cloud.sensor
+        return partition(kept.points, source, None if sensor is None else sensor - kept.origin)
+
+    @cached_property
+    def surroundings(self) -> Surroundings:
+        """What the quality of all masks on it is judged by, on the host."""
+        counts = self.source_counts.cpu().numpy()
+        return Surroundings.of(self.partition, counts.astype(np.float32))
+
+    @cached_property
+    def reach_m(self) -> float:
+        """How far nearly all kept points lie from their middle, at most [m]."""
+        off = np.linalg.norm(self.kept.points - np.median(self.kept.points, 0), axis=1)
+        return float(np.quantile(off, NEARLY_ALL))
+
+    def points_within(self, ball: Ball) -> int:
+        """Source points in a ball, counted by the kept ones."""
+        inside = ball.holds(self.kept.points + self.kept.origin)
+        return int(self.surroundings.weight[inside].sum())
+
+    def kept_around(self, point: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray | None]:
+        """The kept points nearest to a point (3,) [m], the nearest first: (c,3) float64 [m], and
+        their colours (c,3), 0 to 255, or None."""
+        kept = self.kept.points.astype(np.float64) + self.kept.origin
+        rows = nearest_rows(kept, point, count)
+        colors = self.kept.colors
+        return kept[rows], None if colors is None else colors[rows].astype(np.float64)
+
+    def around(self, point: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray | None]:
+        """The same of the source's points."""
+        return self.cloud.around(point, count)
+
+    def kept_rows(self, points: np.ndarray) -> list[int]:
+        """The kept points nearest to clicks (q,3) [m]."""
+        kept = self.kept.points.astype(np.float64)
+        near = (np.square(kept - (point - self.kept.origin)).sum(1).argmin() for point in points)
+        return [int(row) for row in near]
 
     @cached_property
     def source_counts(self) -> Tensor:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -11,21 +10,26 @@ import torch
 from torch import Tensor
 
 from pointsam_model import ops
-from pointsam_model.batches import in_batches, in_one
+from pointsam_model.asking import Asking, Question
+from pointsam_model.batches import in_one
 from pointsam_model.box_prompts import Box
 from pointsam_model.boxes import OrientedBox
-from pointsam_model.claims import innermost_click, prior_logits
+from pointsam_model.choosing import Choosing, Target
 from pointsam_model.cloud import Cloud, ReducedCloud
 from pointsam_model.config import PredictorConfig, ReductionConfig
 from pointsam_model.embedding import Embedding
 from pointsam_model.errors import PromptError
 from pointsam_model.nn import PointSAM, make_patches
-from pointsam_model.prompt import MaskPrompt, Prediction, Prompt, mask_of_source
-from pointsam_model.transfer import fetched, sent
-from pointsam_model.voting import ask_around
+from pointsam_model.prompt import Prediction, Prompt
+from pointsam_model.quality import Quality, shipped_quality
+from pointsam_model.reduction import Ball
+from pointsam_model.resolving import Resolved, Resolver
+from pointsam_model.transfer import fetched
 
-OBJECTS_AT_ONCE = 32  # objects in one decoder batch: bounds the memory
-PADDING = -1.0  # label of a click that is none
+MOST_WIDENED = 1  # times that a mask which reaches the rim of its look has it widened
+RIM = 0.93  # of a look's radius
+RIM_SHARE = 0.03  # of a mask's points beyond it, from which the mask is cut off
+TOLD = 8  # answers of `predict` whose logits may be a mask prompt
 
 
 class Predictor:
@@ -38,6 +42,7 @@ class Predictor:
         model: a network in evaluation mode (`load_model`).
         config: patches and prompts.
         reduction: which points of a cloud the network sees.
+        quality: judges masks where `config.geometry` is on; None: the shipped one.
     """
 
     def __init__(
@@ -45,11 +50,16 @@ class Predictor:
         model: PointSAM,
         config: PredictorConfig | None = None,
         reduction: ReductionConfig | None = None,
+        quality: Quality | None = None,
     ) -> None:
         self.model = model
         self.config = config or PredictorConfig()
         self.reduction = reduction or ReductionConfig()
+        self._quality = quality
+        self._asking = Asking(model, self.config)
+        self._resolver = Resolver(self.look_at, auto=self.config.looks == "auto")
         self._embedding: Embedding | None = None
+        self._told: list[Prediction] = []  # by `predict`, on the cloud that is set
 
     @property
     def device(self) -> str:
@@ -69,13 +79,15 @@ class Predictor:
             CloudError: fewer than three distinct points are left by the reduction.
             OutOfMemory: the device has too little memory for it.
         """
-        return in_one(lambda: self._embed(cloud, reached))
+        return in_one(lambda: self._embed(cloud, None, reached))
 
-    def _embed(self, cloud: Cloud, reached: Callable[[str], None] | None) -> Embedding:
+    def _embed(
+        self, cloud: Cloud, region: Ball | None, reached: Callable[[str], None] | None = None
+    ) -> Embedding:
         device = self.model.device
         shape = self.model.config
         most = shape.max_points if device.type == "cpu" else shape.max_points_gpu
-        kept = cloud.reduce(self.reduction, most, device)
+        kept = cloud.reduce(self.reduction, most, device, region)
         if reached is not None:
             reached("reduce")
         coords, *sphere = ops.normalise(kept.kept.points)
@@ -96,6 +108,7 @@ class Predictor:
             float(scale),
             self.config.snap_radius_m,
             self.config.snap_range_fraction,
+            region,
         )
         if reached is not None:
             reached("encode")
@@ -116,11 +129,68 @@ class Predictor:
             PromptError: a prompt that is malformed or belongs to another cloud; names the object.
             OutOfMemory: the device has too little memory for a single object.
         """
-        questions = [self._question(embedding, number, p) for number, p in enumerate(prompts)]
+        asked = [self._resolver.resolve(embedding, number, p) for number, p in enumerate(prompts)]
+        answers: dict[int, Prediction] = {}
+        waiting = list(range(len(asked)))
+        for _ in range(MOST_WIDENED + 1):
+            for look in _each_once(asked[row].look for row in waiting):
+                rows = [row for row in waiting if asked[row].look is look]
+                told = self._answers(look, [asked[row] for row in rows])
+                answers.update(zip(rows, told, strict=True))
+            waiting = [row for row in waiting if self._cut_off(answers[row])]
+            for row in waiting:
+                region = asked[row].look.region
+                assert region is not None
+                asked[row] = self._resolver.widened(embedding, asked[row], region)
+            if not waiting:
+                break
+        return [answers[row] for row in range(len(asked))]
+
+    def _answers(self, look: Embedding, asked: list[Resolved]) -> list[Prediction]:
+        """Of prompts on one look."""
+        if self.config.geometry:
+            targets = [
+                Target(it.points, it.labels, it.mask, it.claimed_kept, it.multimask) for it in asked
+            ]
+            return [Prediction(look, *it) for it in self.choosing().answers(look, targets)]
+        questions = [
+            Question(look.normalise(it.points), it.labels, it.mask, it.multimask) for it in asked
+        ]
         if self.config.first_click_mask:
-            self._ask_first_clicks(embedding, questions)
-        answers = self._decode(embedding, questions)
-        return [Prediction(embedding, *_best_first(*answer)) for answer in answers]
+            questions = self._asking.after_first_clicks(look, questions)
+        answers = self._asking.answers(look, questions)
+        return [Prediction(look, *_best_first(*answer)) for answer in answers]
+
+    def _cut_off(self, answer: Prediction) -> bool:
+        """Whether a mask reaches the rim of its look, which is too narrow for it then."""
+        ball = answer.embedding.region
+        if ball is None:
+            return False
+        (mask,) = fetched(answer.device_logits[0] > 0)
+        kept = answer.embedding.kept
+        points = kept.points[mask] + kept.origin
+        rim = ~Ball(ball.center, RIM * ball.radius).holds(points)
+        return bool(rim.sum() > RIM_SHARE * len(points))
+
+    @torch.inference_mode()
+    def look(self, embedding: Embedding, clicks: np.ndarray) -> Embedding:
+        """The look that a first click is answered from, and all further ones that lie in it.
+
+        Args:
+            embedding: of `embed`.
+            clicks: (q, 3) [m], the first on the object.
+        """
+        return self._resolver.look_for(embedding, clicks)
+
+    def choosing(self) -> Choosing:
+        """What answers from network and geometry together."""
+        return Choosing(self._asking, self._quality or shipped_quality())
+
+    def look_at(self, whole: Embedding, ball: Ball | None) -> Embedding:
+        """The embedding of a part of a cloud, kept with that of all of it; None: all of it."""
+        if ball is None:
+            return whole
+        return whole.looks.get(ball, lambda: in_one(lambda: self._embed(whole.cloud, ball)))
 
     def set_cloud(self, xyz: npt.ArrayLike, rgb: npt.ArrayLike | None = None) -> None:
         """Embeds the cloud that the next calls of `predict` are about.
@@ -132,6 +202,7 @@ class Predictor:
         Raises:
             CloudError: the arrays are no cloud.
         """
+        self._told = []
         self._embedding = self.embed(
             Cloud(np.asarray(xyz), None if rgb is None else np.asarray(rgb))
         )
@@ -163,106 +234,26 @@ class Predictor:
         """
         if self._embedding is None:
             raise PromptError("no cloud: call set_cloud(xyz, rgb) before predict")
-        mask = None if mask_input is None else np.asarray(mask_input)
-        if mask is not None and mask.ndim == 2 and len(mask) == 1:
-            mask = mask[0]
+        mask = None if mask_input is None else self._earlier(np.asarray(mask_input))
         prompt = Prompt(point_coords, point_labels, mask, multimask_output, box)
         (prediction,) = self.segment(self._embedding, [prompt])
+        self._told = [*self._told[1 - TOLD :], prediction]
         return prediction.masks, prediction.scores, prediction.logits
 
-    def _question(self, embedding: Embedding, number: int, prompt: Prompt) -> _Question:
-        try:
-            points, labels = prompt.clicks()
-            mask = _mask_logits(prompt, embedding)
-            asked = prompt if mask is None else replace(prompt, mask=None)
-            claimed = asked.claimed(embedding.cloud)
-            if mask is None and claimed is not None:
-                mask = prior_logits(claimed, embedding)
-            if claimed is not None and not labels.any():
-                points = np.concatenate([points, innermost_click(claimed, embedding)[None]])
-                labels = np.append(labels, 1)
-            if mask is None and not labels.any():
-                raise PromptError(
-                    "no click is on the object: give one with label 1, or a mask, or a box"
-                )
-            clicks = embedding.normalise(points)
-        except PromptError as error:
-            where = "" if number == 0 else f"object {number} of the request: "
-            raise type(error)(f"{where}{error}") from error
-        multimask = prompt.multimask
-        if multimask is None:
-            multimask = len(clicks) == 1 and mask is None
-        return _Question(clicks, labels, mask, multimask)
-
-    def _ask_first_clicks(self, embedding: Embedding, questions: list[_Question]) -> None:
-        """Gives several clicks without a mask the mask of the first click on the object."""
-        bare = [q for q in questions if q.mask is None and len(q.labels) > 1]
-        first = [
-            _Question(q.clicks[row : row + 1], q.labels[row : row + 1], None, True)
-            for q in bare
-            for row in [int(np.flatnonzero(q.labels)[0])]
-        ]
-        for question, (logits, scores) in zip(bare, self._decode(embedding, first), strict=True):
-            question.mask = logits[scores.argmax(0, keepdim=True)][0]
-
-    def _decode(
-        self, embedding: Embedding, questions: list[_Question]
-    ) -> list[tuple[Tensor, Tensor]]:
-        """Logits (c, m) and scores (c,) of each question, as the network gives them."""
-        answers: dict[int, tuple[Tensor, Tensor]] = {}
-        for kind in sorted({question.kind for question in questions}):
-            rows = [row for row, question in enumerate(questions) if question.kind == kind]
-
-            def decode(batch: slice, rows: list[int] = rows) -> None:
-                asked = rows[batch]
-                logits, scores = self._decode_batch(embedding, [questions[row] for row in asked])
-                answers.update(zip(asked, zip(logits, scores, strict=True), strict=True))
-
-            in_batches(len(rows), OBJECTS_AT_ONCE, decode)
-        return [answers[row] for row in range(len(questions))]
-
-    def _decode_batch(
-        self, embedding: Embedding, questions: list[_Question]
-    ) -> tuple[Tensor, Tensor]:
-        """Questions of one kind: clicks padded to the most, padding hidden from attention.
-
-        What the host knows goes up in one copy, and nothing is waited for.
-        """
-        counts = [len(question.labels) for question in questions]
-        asked = np.full((len(questions), max(counts), 4), PADDING, np.float32)
-        for row, question in enumerate(questions):
-            asked[row, : counts[row], :3] = question.clicks
-            asked[row, : counts[row], 3] = question.labels
-        there = sent(asked, self.model.device)
-        clicks, labels = there[..., :3], there[..., 3]
-        masks = [question.mask for question in questions if question.mask is not None]
-        votes = self.config.first_click_votes
-        if votes and max(counts) == 1 and not masks and questions[0].multimask:
-            return ask_around(self.model, embedding, clicks[:, 0], votes)
-        logits, scores = self.model.decode(
-            embedding.encoding,
-            clicks[None],
-            labels[None],
-            visible=(labels != PADDING)[None] if min(counts) < max(counts) else None,
-            mask_logits=torch.stack(masks)[None] if masks else None,
-            multimask=questions[0].multimask,
-        )
-        return logits[0], scores[0]
+    def _earlier(self, logits: np.ndarray) -> Prediction | np.ndarray:
+        """Logits (m,) or (1, m), as the mask of an earlier answer where they are of one: it knows
+        the look they belong to."""
+        if logits.ndim == 2 and len(logits) == 1:
+            logits = logits[0]
+        for told in reversed(self._told):
+            for row, own in enumerate(told.logits):
+                if np.array_equal(own, logits):
+                    return told.choose(row)
+        return logits
 
 
-@dataclass
-class _Question:
-    """A checked prompt in the network's terms: clicks (q, 3), labels (q,), mask (m,) or None."""
-
-    clicks: np.ndarray
-    labels: np.ndarray
-    mask: Tensor | None
-    multimask: bool
-
-    @property
-    def kind(self) -> tuple[bool, bool]:
-        """Questions of one kind decode in one batch."""
-        return self.mask is not None, self.multimask
+def _each_once(embeddings: Iterable[Embedding]) -> list[Embedding]:
+    return list({id(it): it for it in embeddings}.values())
 
 
 def _features(kept: ReducedCloud, channels: int) -> Tensor:
@@ -271,41 +262,6 @@ def _features(kept: ReducedCloud, channels: int) -> Tensor:
     if colors is None:
         return kept.kept.points.new_zeros(1, len(kept), channels)
     return (colors[None].float() / 255 - 0.5) / 0.5
-
-
-def _mask_logits(prompt: Prompt, embedding: Embedding) -> Tensor | None:
-    """The prompt's mask (m,) on the model's device."""
-    mask = prompt.mask
-    if mask is None:
-        return None
-    if isinstance(mask, Prediction):
-        if mask.embedding is not embedding:
-            raise PromptError("the mask belongs to another cloud; it must come from this embedding")
-        if len(mask) != 1:
-            raise PromptError(f"the mask prompt has {len(mask)} masks; choose one: .best()")
-        mask = mask.prompt()
-    if isinstance(mask, MaskPrompt):
-        if len(mask.logits) != len(embedding.kept):
-            raise PromptError(
-                f"the mask prompt is of {len(mask.logits)} kept points, this cloud has "
-                f"{len(embedding.kept)}: it belongs to another cloud, or was made in another way"
-            )
-        return mask.logits
-    logits = np.asarray(mask)
-    over_kept = logits.shape == (len(embedding.kept),) and logits.dtype.kind == "f"
-    if over_kept and len(logits) == embedding.size:
-        over_kept = bool((logits < 0).any())  # else they are probabilities
-    if not over_kept and mask_of_source(logits, embedding.size) is not None:
-        return None  # a claim
-    if not over_kept:
-        raise PromptError(
-            f"the mask prompt is {logits.dtype} {logits.shape}; it must be the logits of an "
-            f"earlier prediction on this cloud, float ({len(embedding.kept)},), or a mask of the "
-            f"source, bool or float ({embedding.size},) or (rows, columns)"
-        )
-    if not np.isfinite(logits).all():
-        raise PromptError("the mask prompt holds values that are not finite")
-    return sent(logits.astype(np.float32), embedding.device)
 
 
 def _best_first(logits: Tensor, scores: Tensor) -> tuple[Tensor, Tensor]:

@@ -18,6 +18,7 @@ from pointsam_model.batches import in_one
 from pointsam_model.box_prompts import Box
 from pointsam_model.boxes import OrientedBox
 from pointsam_model.errors import PromptError, TooFarError
+from pointsam_model.reduction import Ball
 from pointsam_model.suppression import to_host
 from pointsam_model.transfer import fetched
 
@@ -119,9 +120,11 @@ class MaskPrompt:
 
     Attributes:
         logits: (m,) float32 over the kept points, on the model's device.
+        region: the part of the cloud whose kept points they are; None: all of it.
     """
 
     logits: Tensor
+    region: Ball | None = None
 
 
 class Prediction:
@@ -156,7 +159,8 @@ class Prediction:
 
     @cached_property
     def scores(self) -> NDArray[np.float32]:
-        """(c,) float32, predicted IoU as the head gives it (it may leave 0..1)."""
+        """(c,) float32, predicted IoU: with geometry 0..1 and to be read as such, from the network
+        alone as its head gives it (it may leave 0..1)."""
         return fetched(self.device_scores)[0]
 
     @property
@@ -196,7 +200,7 @@ class Prediction:
 
     def prompt(self) -> MaskPrompt:
         """The best mask, for a later prompt on this cloud."""
-        return MaskPrompt(self.device_logits[0])
+        return MaskPrompt(self.device_logits[0], self.embedding.region)
 
     @cached_property
     def _found(self) -> _Found:

@@ -23,6 +23,7 @@ from pointsam_model.connectivity import Surface
 from pointsam_model.embedding import Embedding
 from pointsam_model.instances import Instance, instances_of
 from pointsam_model.nn import PointSAM
+from pointsam_model.part_proposals import PartProposals
 from pointsam_model.planes import is_flat
 from pointsam_model.predictor import Predictor
 from pointsam_model.prompt import STABILITY_OFFSET, Prediction, stability_of
@@ -86,6 +87,10 @@ class ProposalGenerator:
             CancelledError: `cancelled` said so.
         """
         embedding = cloud if isinstance(cloud, Embedding) else self.predictor.embed(cloud)
+        if self.predictor.config.geometry:
+            steps = Steps(embedding.device, self.config.batch_mib * 2**20, cancelled)
+            parts = PartProposals(self.predictor.choosing(), self.config, self.predictor.look_at)
+            return parts.generate(embedding, progress, steps)
         work = _Work(self.model, self.config, embedding, progress, cancelled)
         rough = work.rough_masks()
         if len(rough.rank) == 0:

@@ -15,8 +15,27 @@ from pointsam_model.config import ReductionConfig
 from pointsam_model.errors import CloudError
 from pointsam_model.transfer import fetched, sent
 
+Vector = tuple[float, float, float]
+
 EXACT_WITHIN_M = 1000.0  # float32 resolves 0.06 mm there; farther out points need an origin
 LEAST_POINTS = 3
+
+
+@dataclass(frozen=True)
+class Ball:
+    """A part of a cloud that is looked at for itself.
+
+    Attributes:
+        center: its middle [m], in the cloud's coordinate frame.
+        radius: [m].
+    """
+
+    center: Vector
+    radius: float
+
+    def holds(self, points: NDArray[np.floating]) -> NDArray[np.bool_]:
+        """Which of (q,3) points [m] lie in it."""
+        return np.square(points - np.array(self.center)).sum(1) <= self.radius**2
 
 
 @dataclass(frozen=True)
@@ -101,14 +120,20 @@ class ReducedCloud:
         return None if self.kept.colors is None else fetched(self.kept.colors)[0]
 
 
-def reduce(seen: SeenPoints, size: int, config: ReductionConfig, max_points: int) -> ReducedCloud:
+def reduce(
+    seen: SeenPoints,
+    size: int,
+    config: ReductionConfig,
+    max_points: int,
+    region: Ball | None = None,
+) -> ReducedCloud:
     """What `Cloud.reduce` gives, of the points seen in a cloud of `size`.
 
     Raises:
         CloudError: fewer than 3 distinct points are left; says what each step left.
     """
     steps = [f"{size} points", f"{len(seen)} of them valid"]
-    seen = _inside(seen, config, steps)
+    seen = _inside(seen, config, region, steps)
     low, high = _extent(seen.xyz)
     origin, points = _relative(seen.xyz, low, high)
     kept = _thinned(points, config, config.max_points or max_points, steps)
@@ -127,8 +152,17 @@ def reduce(seen: SeenPoints, size: int, config: ReductionConfig, max_points: int
     return ReducedCloud(KeptPoints(rows, nearest, chosen, colors), origin, low, high)
 
 
-def _inside(seen: SeenPoints, config: ReductionConfig, steps: list[str]) -> SeenPoints:
-    """Those in the crop box and in range; each step in use adds what it left."""
+def _inside(
+    seen: SeenPoints, config: ReductionConfig, region: Ball | None, steps: list[str]
+) -> SeenPoints:
+    """Those in the region, the crop box and in range; each step in use adds what it left."""
+    if region is not None:
+        off = [
+            (seen.xyz[:, axis].double() - middle).square()
+            for axis, middle in enumerate(region.center)
+        ]
+        seen = seen.those(off[0] + off[1] + off[2] <= region.radius**2)
+        steps.append(f"{len(seen)} within {region.radius:g} m of the click")
     if config.crop_min_m or config.crop_max_m:
         inside = torch.ones(len(seen), dtype=torch.bool, device=seen.rows.device)
         for axis, least in enumerate(config.crop_min_m):

@@ -14,15 +14,17 @@ from numpy.typing import NDArray
 from plain_tabletop import plain_tabletop
 
 from pointsam_model.evaluation import (
+    Bare,
     LabelledCloud,
+    Method,
     ObjectResult,
     ProposalResult,
     average_recall,
-    best_ious,
     evaluate_cloud,
     evaluate_proposals,
     iou,
     losses,
+    overlaps,
     summarise,
     table,
 )
@@ -33,6 +35,7 @@ from pointsam_model.evaluation.summary import RECALL_THRESHOLDS
 @dataclass
 class FakeProposal:
     indices: NDArray[np.uint32]
+    score: float = 1.0
 
 
 class FakeGenerator:
@@ -103,6 +106,98 @@ def test_colours_can_be_hidden_from_the_generator() -> None:
     assert generator.seen[0].rgb is not None and generator.seen[1].rgb is None
 
 
+def proposed(*proposals: FakeProposal) -> ProposalResult:
+    generator = FakeGenerator()
+    generator.proposals = list(proposals)
+    return evaluate_proposals(generator, two_objects())
+
+
+def test_confident_proposals_are_right_where_they_are_objects() -> None:
+    result = proposed(
+        FakeProposal(np.arange(50, 130), 0.9),
+        FakeProposal(np.arange(200, 260), 0.5),
+        FakeProposal(np.arange(0, 60), 0.6),  # mostly background
+        FakeProposal(np.arange(200, 260), 0.49),  # not sure of itself
+    )
+    assert (result.confident, result.right, result.proposals) == (3, 2, 4)
+
+
+def test_a_proposal_mostly_on_ignored_points_is_neither_right_nor_wrong() -> None:
+    ignored = FakeProposal(np.arange(385, 400), 0.9)
+    assert proposed(ignored).confident == 0
+    background = FakeProposal(np.arange(370, 395), 0.9)
+    assert (proposed(background).confident, proposed(background).right) == (1, 0)
+
+
+def test_an_object_mostly_ignored_around_is_still_right() -> None:
+    spread = FakeProposal(np.arange(200, 400), 0.9)
+    whole = FakeProposal(np.r_[200:260, 390:400], 0.9)
+    assert (proposed(spread).right, proposed(whole).right) == (0, 1)
+
+
+def test_a_proposal_of_an_object_too_small_to_count_is_neither_right_nor_wrong() -> None:
+    assert proposed(FakeProposal(np.arange(300, 310), 0.9)).confident == 0
+
+
+def test_the_share_of_right_proposals_is_over_all_clouds() -> None:
+    found = ObjectResult("a", 1, 60, (0.5,), 0.5, (0.5,), ((3, 1),))
+    clouds = [
+        ProposalResult("a", 7, {1: 1.0}, confident=4, right=1, seconds=1.0),
+        ProposalResult("b", 9, {1: 1.0}, confident=1, right=1, seconds=3.0),
+    ]
+    recall = summarise([found], clouds).recall
+    assert recall is not None
+    assert (recall.precision, recall.proposals, recall.seconds) == (2 / 5, 8, 2.0)
+    assert summarise([found], [ProposalResult("a", 7, {1: 1.0})]).recall.precision is None
+
+
+def bare_cloud() -> LabelledCloud:
+    cloud = two_objects()
+    return LabelledCloud(cloud.xyz, None, np.minimum(cloud.label, 0), "bare", 1, 400)
+
+
+def test_proposals_on_a_bare_cloud_are_counted_and_no_object_is_missed() -> None:
+    generator = FakeGenerator(np.arange(10), np.arange(20))
+    generator.proposals[1].score = 0.3
+    method = Method("fake", ClickedByNobody(), generator)
+    method.measure(bare_cloud())
+    summary = method.summary()
+    assert summary.bare == Bare(clouds=1, proposals=2.0, confident=1.0)
+    assert (summary.objects, summary.iou_at, summary.recall) == (0, {}, None)
+
+
+def test_a_bare_cloud_changes_no_figure_of_the_others() -> None:
+    generator = FakeGenerator(np.arange(50, 150))
+    method = Method("fake", ClickedByNobody(), generator)
+    method.objects = [ObjectResult("line", 1, 100, (0.5,), 0.5, (0.5,), ((3, 1),))]
+    method.proposals = [evaluate_proposals(generator, two_objects())]
+    before = method.summary()
+    method.measure(bare_cloud())
+    after = method.summary()
+    assert after.recall == before.recall and after.iou_at == before.iou_at
+    assert before.bare is None and after.bare is not None
+
+
+def test_a_cloud_with_nothing_but_small_objects_is_not_bare() -> None:
+    cloud = two_objects()
+    small = LabelledCloud(
+        cloud.xyz, None, np.where(cloud.label == 3, 3, 0).astype(np.int32), "small", 1, 400
+    )
+    generator = FakeGenerator(np.arange(10))
+    method = Method("fake", ClickedByNobody(), generator)
+    method.measure(small)
+    assert not small.is_bare and method.proposals == [] and generator.seen == []
+
+
+class ClickedByNobody:
+    """A predictor for clouds without anything to click."""
+
+    def embed(self, cloud: Any) -> Any:
+        raise AssertionError("nothing is to be clicked")
+
+    segment = embed
+
+
 @settings(max_examples=60, deadline=None)
 @given(seed=st.integers(0, 2**31), size=st.integers(1, 300), objects=st.integers(0, 6))
 def test_overlaps_are_those_of_the_masks(seed: int, size: int, objects: int) -> None:
@@ -115,10 +210,8 @@ def test_overlaps_are_those_of_the_masks(seed: int, size: int, objects: int) -> 
     proposals = [FakeProposal(np.flatnonzero(mask).astype(np.uint32)) for mask in masks]
     labels = cloud.objects(1)
     counted = cloud.counted
-    wanted = [
-        max(iou(mask, (label == each) & counted, counted) for mask in masks) for each in labels
-    ]
-    assert best_ious(cloud, labels, proposals).tolist() == pytest.approx(wanted)
+    wanted = [[iou(mask, (label == each) & counted, counted) for each in labels] for mask in masks]
+    assert overlaps(cloud, labels, proposals) == pytest.approx(np.array(wanted).reshape(4, -1))
 
 
 def test_average_recall_is_the_mean_over_thresholds_from_a_half_to_95_per_cent() -> None:

@@ -44,10 +44,11 @@ def test_evaluate_prints_a_table_and_writes_every_object(scene: Path, tmp_path: 
     output = ran("evaluate", str(scene.parent), *RANDOM, "--clicks", "3", "--json", str(report))
     assert "IoU@1" in output and "IoU@3" in output and "IoU@5" not in output
     written = json.loads(report.read_text())
+    method = written["methods"]["config"]
     labels = np.load(scene)["label"]
     large = [label for label in np.unique(labels[labels > 0]) if (labels == label).sum() >= 50]
-    assert [item["label"] for item in written["objects"]] == large
-    assert all(len(item["ious"]) == 3 for item in written["objects"])
+    assert [item["label"] for item in method["objects"]] == large
+    assert all(len(item["ious"]) == 3 for item in method["objects"])
     assert written["about"]["color"] is True
 
 
@@ -56,7 +57,7 @@ def test_evaluate_without_colour_gives_other_masks(scene: Path, tmp_path: Path) 
     for name, option in (("with", "--color"), ("without", "--no-color")):
         path = tmp_path / name
         ran("evaluate", str(scene), *RANDOM, "--clicks", "1", option, "--json", str(path))
-        reports.append(json.loads(path.read_text())["objects"])
+        reports.append(json.loads(path.read_text())["methods"]["config"]["objects"])
     assert reports[0] != reports[1]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +21,7 @@ from pointsam_model.evaluation import (
     evaluate_cloud,
     find_labelled,
     first_click,
+    first_clicks,
     iou,
     next_click,
     read_labelled,
@@ -27,6 +29,7 @@ from pointsam_model.evaluation import (
     write_json,
 )
 from pointsam_model.evaluation.clicks import innermost
+from pointsam_model.evaluation.timing import Seconds
 
 
 def line_cloud(size: int) -> NDArray[np.float32]:
@@ -139,6 +142,50 @@ def test_iou_counts_only_points_that_count() -> None:
 
 def test_iou_of_two_empty_masks_is_one() -> None:
     assert iou(rows(4), rows(4), ~rows(4)) == 1.0
+
+
+def test_first_click_nearest_the_centroid_is_not_always_the_deepest() -> None:
+    mask, counted = rows(12, 2, 3, 4, 5, 6, 9), ~rows(12, 8)
+    # the mean is at row 4.83
+    assert first_clicks("centroid", line_cloud(12), mask, counted) == [5]
+    assert first_clicks("deepest", line_cloud(12), mask, counted) == [4]
+
+
+def test_the_point_nearest_the_centroid_is_one_that_counts() -> None:
+    counted = ~rows(9, 4)
+    assert first_clicks("centroid", line_cloud(9), rows(9, 2, 3, 4, 5, 6), counted) == [3]
+
+
+def test_random_first_clicks_fall_on_the_object_and_come_again_for_the_same_name() -> None:
+    mask, counted = rows(300, *range(20, 220)), ~rows(300, *range(20, 40))
+    drawn = first_clicks("random", line_cloud(300), mask, counted, "a:1")
+    assert len(drawn) == 3 and all(40 <= row < 220 for row in drawn)
+    assert first_clicks("random", line_cloud(300), mask, counted, "a:1") == drawn
+    assert first_clicks("random", line_cloud(300), mask, counted, "a:2") != drawn
+
+
+@pytest.mark.parametrize("kind", ["deepest", "centroid", "random"])
+def test_an_empty_object_has_no_first_click(kind: Any) -> None:
+    assert first_clicks(kind, line_cloud(5), rows(5)) == []
+
+
+@pytest.mark.parametrize("nothing", [np.nan, np.inf, 0.0, 3.4028235e38, -3.4028235e38])
+def test_rows_where_the_sensor_saw_nothing_are_never_clicked(nothing: float) -> None:
+    """As `Cloud.valid` has it: also those that some drivers fill with FLT_MAX."""
+    xyz, label = line_cloud(400), np.zeros(400, dtype=np.int32)
+    label[100:300] = 1
+    xyz[150:210] = nothing
+    cloud = LabelledCloud(xyz, None, label, "gaps", 1, 400)
+    assert np.array_equal(cloud.counted, cloud.as_seen().valid)
+    assert not cloud.counted[150:210].any() and cloud.counted.sum() == 340
+    results = evaluate_cloud(FakePredictor(cloud, lambda truth, _: [~truth]), cloud, clicks=4)
+    clicked = [row for row, _ in results[0].clicks]
+    assert len(clicked) == 4 and not any(150 <= row < 210 for row in clicked)
+
+
+def test_a_cloud_of_which_nothing_was_seen_has_no_objects() -> None:
+    label = np.ones(60, dtype=np.int32)
+    assert LabelledCloud(np.full((60, 3), np.nan), None, label, "dark", 1, 60).objects() == []
 
 
 # --- the protocol, with predictors whose answers are known
@@ -296,11 +343,50 @@ def test_the_report_has_the_summary_and_every_object(tmp_path: Any) -> None:
     cloud = two_objects()
     method = Method("fake", FakePredictor(cloud, lambda truth, _: [truth]), clicks=3)
     method.measure(cloud)
-    write_json(tmp_path / "out.json", method, None, {"model": "fake"})
+    write_json(tmp_path / "out.json", [method], {"model": "fake"})
     written = json.loads((tmp_path / "out.json").read_text())
-    assert written["summary"]["iou_at"] == {"1": 1.0, "2": 1.0, "3": 1.0}
-    assert [item["label"] for item in written["objects"]] == [1, 2]
-    assert written["about"] == {"model": "fake"} and "baseline" not in written
+    assert written["about"] == {"model": "fake"} and list(written["methods"]) == ["fake"]
+    fake = written["methods"]["fake"]
+    assert fake["summary"]["iou_at"] == {"1": 1.0, "2": 1.0, "3": 1.0}
+    assert [item["label"] for item in fake["objects"]] == [1, 2]
+    assert fake["seconds"]["embedding"] > 0 and fake["seconds"]["first"] > 0
+    assert fake["seconds"]["refining"] is None, "the first mask was right"
+
+
+def test_random_first_clicks_each_begin_a_series_and_the_spread_is_told() -> None:
+    cloud = two_objects()
+    draws = iter(range(100))
+
+    def by_draw(truth: NDArray[np.bool_], _: int) -> list[NDArray[np.bool_]]:
+        mask = truth.copy()
+        keep = (1.0, 0.5, 0.5)[next(draws) % 3]
+        mask[np.flatnonzero(truth)[round(truth.sum() * keep) :]] = False
+        return [mask]
+
+    predictor = FakePredictor(cloud, by_draw)
+    results = evaluate_cloud(predictor, cloud, clicks=1, first="random")
+    assert [(it.label, it.draw) for it in results] == [(n, d) for n in (1, 2) for d in range(3)]
+    assert len(predictor.embedded) == 1 and len(predictor.rounds[0]) == 6
+    summary = summarise(results)
+    assert (summary.clouds, summary.objects) == (1, 2)
+    assert summary.iou_at[1] == pytest.approx(2 / 3)
+    assert summary.spread is not None
+    assert [draw[1] for draw in summary.spread.iou_at] == [1.0, 0.5, 0.5]
+    assert summary.spread.within[1] == pytest.approx(np.std([1.0, 0.5, 0.5]))
+    assert summarise([it for it in results if it.draw == 0]).spread is None
+
+
+def test_seconds_of_a_click_are_those_of_its_round_shared_by_the_objects() -> None:
+    cloud, seconds = two_objects(), Seconds()
+
+    class Slow(FakePredictor):
+        def segment(self, embedding: Any, prompts: Any) -> list[FakePrediction]:
+            time.sleep(0.02 if prompts[0].mask is None else 0.06)
+            return super().segment(embedding, prompts)
+
+    evaluate_cloud(Slow(cloud, lambda truth, _: [~truth]), cloud, clicks=3, seconds=seconds)
+    assert (len(seconds.embedding), len(seconds.first), len(seconds.refining)) == (1, 1, 2)
+    assert 0.01 <= seconds.first[0] < min(seconds.refining)
 
 
 def test_masks_are_shown_after_every_click_also_once_they_are_right() -> None:

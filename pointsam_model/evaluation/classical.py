@@ -4,52 +4,23 @@ DBSCAN (Open3D, imported when the baseline is made)."""
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from pointsam_model import Cloud, Prompt
+from pointsam_model.evaluation.segments import NO_SEGMENT, Segment, Segments
 
 VOXEL_M = 0.005
 PLANE_M = 0.012  # a point so near to the support plane belongs to it
 NEIGHBOUR_M, FEWEST = 0.01, 10  # of DBSCAN
 RANSAC_ROUNDS = 1000
-NO_CLUSTER = -1  # the plane, noise, and points that the sensor did not see
 MISSING = (
     "the classical baseline needs Open3D: pip install 'pointsam_ros[evaluation]', or leave it out "
     "with --no-classical"
 )
-
-
-@dataclass(frozen=True)
-class Clusters:
-    """A segmented cloud: (n,3) points [m] and (n,) cluster numbers, NO_CLUSTER for no object."""
-
-    xyz: NDArray[np.float64]
-    number: NDArray[np.int64]
-
-
-@dataclass(frozen=True)
-class ClusterMask:
-    """An answer in the form that the protocol reads: (1,n) mask and its (1,) score."""
-
-    masks: NDArray[np.bool_]
-    scores: NDArray[np.float32]
-
-    def best(self) -> ClusterMask:
-        """Itself: there is one."""
-        return self
-
-
-@dataclass(frozen=True)
-class Cluster:
-    """A proposal: (k,) rows of the cloud."""
-
-    indices: NDArray[np.uint32]
 
 
 class ClassicalPipeline:
@@ -67,8 +38,8 @@ class ClassicalPipeline:
             raise ImportError(f"{MISSING} ({error})") from error
         self._open3d: ModuleType = open3d
 
-    def embed(self, cloud: Cloud) -> Clusters:
-        """Clusters what is left without the largest plane."""
+    def embed(self, cloud: Cloud) -> Segments:
+        """Clusters what is left without the largest plane, which is in no segment."""
         geometry, random = self._open3d.geometry, self._open3d.utility.random
         seen = np.flatnonzero(cloud.valid)
         xyz = np.asarray(cloud.xyz, np.float64)
@@ -78,27 +49,16 @@ class ClassicalPipeline:
         _, plane = points.segment_plane(PLANE_M, 3, RANSAC_ROUNDS)
         voxels = np.asarray(points.points)
         off_plane = np.setdiff1d(np.arange(len(voxels)), plane).tolist()
-        of_voxels = np.full(len(voxels), NO_CLUSTER)
+        of_voxels = np.full(len(voxels), NO_SEGMENT)
         of_voxels[off_plane] = points.select_by_index(off_plane).cluster_dbscan(NEIGHBOUR_M, FEWEST)
-        number = np.full(len(xyz), NO_CLUSTER)
+        number = np.full(len(xyz), NO_SEGMENT)
         number[seen] = of_voxels[cKDTree(voxels).query(xyz[seen])[1]]
-        return Clusters(xyz, number)
+        return Segments(xyz, number)
 
-    def segment(self, clusters: Clusters, prompts: Sequence[Prompt]) -> list[Any]:
+    def segment(self, clusters: Segments, prompts: Sequence[Prompt]) -> list[Any]:
         """The cluster of each prompt's first click; empty on the plane."""
-        return [_mask(clusters, np.asarray(prompt.points)[0]) for prompt in prompts]
+        return clusters.answer(prompts)
 
-    def generate(self, cloud: Cloud) -> list[Cluster]:
+    def generate(self, cloud: Cloud) -> list[Segment]:
         """Every cluster, the largest first."""
-        number = self.embed(cloud).number
-        rows = np.argsort(number, kind="stable").astype(np.uint32)
-        sizes = np.bincount(number + 1)  # of no cluster, then of each
-        clusters = [Cluster(part) for part in np.split(rows, np.cumsum(sizes)[:-1])[1:]]
-        return sorted(clusters, key=lambda cluster: len(cluster.indices), reverse=True)
-
-
-def _mask(clusters: Clusters, click: NDArray[np.floating]) -> ClusterMask:
-    row = np.nanargmin(((clusters.xyz - click) ** 2).sum(1))
-    number = clusters.number[row]
-    mask = (clusters.number == number) & (number != NO_CLUSTER)
-    return ClusterMask(mask[None], np.ones(1, np.float32))
+        return self.embed(cloud).all()

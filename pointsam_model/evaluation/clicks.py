@@ -6,11 +6,16 @@ the point whose nearest point outside of the wrong region is farthest away.
 
 from __future__ import annotations
 
+import zlib
+from typing import Literal
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 POSITIVE, NEGATIVE = 1, 0
+FirstClick = Literal["deepest", "centroid", "random"]
+RANDOM_DRAWS = 3  # first clicks on an object where they are random
 REPRESENTATIVES = 400  # points of a region that are measured first, to rule out most others
 
 
@@ -31,6 +36,37 @@ def first_click(
     counted = _all_if_none(counted, mask)
     found = innermost(xyz, mask & counted, counted)
     return None if found is None else found[0]
+
+
+def first_clicks(
+    kind: FirstClick,
+    xyz: NDArray[np.floating],
+    mask: NDArray[np.bool_],
+    counted: NDArray[np.bool_] | None = None,
+    name: str = "",
+) -> list[int]:
+    """First clicks on an object, each of which begins a series of its own.
+
+    Args:
+        kind: "deepest": as `first_click`, the paper's; "centroid": the point nearest to the
+            object's mean; "random": RANDOM_DRAWS of its points, any as likely as any other.
+        xyz, mask, counted: as in `first_click`.
+        name: what random draws are seeded with: the same for the same name.
+
+    Returns:
+        Rows; empty when no counted point is in the mask.
+    """
+    counted = _all_if_none(counted, mask)
+    if kind == "deepest":
+        found = first_click(xyz, mask, counted)
+        return [] if found is None else [found]
+    rows = np.flatnonzero(mask & counted)
+    if rows.size == 0:
+        return []
+    if kind == "centroid":
+        return [int(rows[_nearest_to_mean(np.asarray(xyz[rows], np.float64))])]
+    rng = np.random.default_rng(zlib.crc32(name.encode()))
+    return [int(row) for row in rng.choice(rows, RANDOM_DRAWS)]
 
 
 def next_click(
@@ -83,14 +119,17 @@ def innermost(
     inside = np.asarray(xyz[rows], dtype=np.float64)
     outside_rows = np.flatnonzero(counted & ~region)
     if outside_rows.size == 0:
-        to_mean = np.linalg.norm(inside - inside.mean(axis=0), axis=1)
-        return int(rows[np.argmin(to_mean)]), float("inf")
+        return int(rows[_nearest_to_mean(inside)]), float("inf")
     outside = np.asarray(xyz[outside_rows], dtype=np.float64)
     near, margin = _around(inside, outside)
     row, distance = _farthest(inside, near) if near.size else (0, np.inf)
     if distance > margin:  # a point beyond the box might be nearer than what the box holds
         row, distance = _farthest(inside, outside)
     return int(rows[row]), distance
+
+
+def _nearest_to_mean(points: NDArray[np.float64]) -> int:
+    return int(np.argmin(np.linalg.norm(points - points.mean(axis=0), axis=1)))
 
 
 def _around(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -39,11 +40,19 @@ class LabelledCloud:
         """The cloud without its truth, and without its colours unless `color`."""
         return Cloud(self.xyz, self.rgb if color else None)
 
-    @property
+    @cached_property
     def counted(self) -> NDArray[np.bool_]:
-        """(n,) points that count as object or as complement: annotated, and really seen."""
-        seen = np.isfinite(self.xyz).all(axis=1) & self.xyz.any(axis=1)
+        """(n,) points that count as object or complement: annotated and seen (`Cloud.valid`)."""
+        try:
+            seen = Cloud(self.xyz).valid
+        except CloudError:  # nothing was seen
+            return np.zeros(len(self.xyz), dtype=bool)
         return (self.label != IGNORED) & seen
+
+    @property
+    def is_bare(self) -> bool:
+        """Whether something of it is annotated, and none of that is an object."""
+        return bool(self.counted.any()) and not self.objects(min_points=1)
 
     def objects(self, min_points: int = MIN_OBJECT_POINTS) -> list[int]:
         """The labels of the objects that have at least `min_points` counted points, ascending."""

@@ -39,13 +39,15 @@ class Examples:
 
         Args:
             folder: where to.
-            results: of the objects whose masks were kept, at least one.
+            results: of the objects whose masks were kept, at least one; of several first clicks on
+                an object the first is drawn.
             read: gives the cloud of a name.
 
         Returns:
             The pictures' paths.
         """
-        ranked = sorted(results, key=lambda result: result.ious[0], reverse=True)
+        first = [result for result in results if result.draw == 0]
+        ranked = sorted(first, key=lambda result: result.ious[0], reverse=True)
         count = min(OBJECTS, len(ranked))
         middle = (len(ranked) - count) // 2
         shown = {

@@ -8,10 +8,12 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from pointsam_model.evaluation.clicks import FirstClick
 from pointsam_model.evaluation.data import LabelledCloud
 from pointsam_model.evaluation.proposals import GeneratorLike, ProposalResult, evaluate_proposals
 from pointsam_model.evaluation.protocol import ObjectResult, PredictorLike, evaluate_cloud
 from pointsam_model.evaluation.summary import Summary, summarise
+from pointsam_model.evaluation.timing import Seconds
 
 
 @dataclass
@@ -24,8 +26,11 @@ class Method:
         generator: makes proposals; None: they are not measured.
         clicks: how many each object gets, at least 1.
         color: False hides the clouds' colours from it.
-        objects: a result for each object of the clouds so far.
-        proposals: a result for each of these clouds that has an object.
+        first: where the first click goes, see `first_clicks`.
+        predicts_iou: whether its scores are predicted IoUs.
+        objects: a result for each object, and first click on it, of the clouds so far.
+        proposals: a result for each of these clouds that has an object or is bare.
+        seconds: what was waited for masks.
     """
 
     name: str
@@ -33,26 +38,36 @@ class Method:
     generator: GeneratorLike | None = None
     clicks: int = 10
     color: bool = True
+    first: FirstClick = "deepest"
+    predicts_iou: bool = False
     objects: list[ObjectResult] = field(default_factory=list)
     proposals: list[ProposalResult] = field(default_factory=list)
+    seconds: Seconds = field(default_factory=Seconds)
 
     def measure(
         self,
         cloud: LabelledCloud,
         on_mask: Callable[[int, int, NDArray[np.bool_]], None] | None = None,
     ) -> None:
-        """Measures one more cloud; one without objects adds nothing."""
+        """Measures one more cloud. One without any object counts by its proposals alone, and one
+        with nothing but objects too small to count adds nothing."""
         found = evaluate_cloud(
-            self.predictor, cloud, self.clicks, color=self.color, on_mask=on_mask
+            self.predictor,
+            cloud,
+            self.clicks,
+            color=self.color,
+            first=self.first,
+            on_mask=on_mask,
+            seconds=self.seconds,
         )
         self.objects += found
-        if found and self.generator is not None:
+        if self.generator is not None and (found or cloud.is_bare):
             self.proposals.append(evaluate_proposals(self.generator, cloud, color=self.color))
 
     def summary(self) -> Summary:
         """Means over the objects so far.
 
         Raises:
-            CloudError: there is none.
+            CloudError: there is none, and no bare cloud on which it proposed.
         """
-        return summarise(self.objects, self.proposals)
+        return summarise(self.objects, self.proposals, self.predicts_iou)

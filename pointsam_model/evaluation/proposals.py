@@ -1,4 +1,4 @@
-"""Average recall: how well proposals that nobody clicked cover the objects of a cloud."""
+"""How proposals that nobody clicked cover the objects of a cloud, and how many are objects."""
 
 from __future__ import annotations
 
@@ -11,8 +11,11 @@ from numpy.typing import NDArray
 
 from pointsam_model import Cloud
 from pointsam_model.evaluation.data import MIN_OBJECT_POINTS, LabelledCloud
+from pointsam_model.evaluation.timing import timed
 
 MOST_PROPOSALS = 250
+CONFIDENT = 0.5  # score from which a proposal is expected to be an object
+SAME = 0.5  # IoU from which it is one
 
 
 class ProposalLike(Protocol):
@@ -21,6 +24,10 @@ class ProposalLike(Protocol):
     @property
     def indices(self) -> NDArray[np.integer]:
         """(k,) rows of the source cloud, each once."""
+
+    @property
+    def score(self) -> float:
+        """Predicted IoU, or whatever else says how good it is from 0 to 1."""
 
 
 class GeneratorLike(Protocol):
@@ -38,11 +45,20 @@ class ProposalResult:
         cloud: its name.
         proposals: how many were counted.
         best_iou: for each object's label the highest IoU that a proposal has with it, 0 to 1.
+        confident: how many of them have a score of at least 0.5. Left out are those that mostly lie
+            on ignored points, and those that are an object too small to count.
+        right: how many of the confident ones are objects, at an IoU of at least 0.5.
+        bare: the cloud is annotated and has no object at all.
+        seconds: how long they took.
     """
 
     cloud: str
     proposals: int
     best_iou: dict[int, float]
+    confident: int = 0
+    right: int = 0
+    bare: bool = False
+    seconds: float = 0.0
 
 
 def evaluate_proposals(
@@ -63,16 +79,33 @@ def evaluate_proposals(
         min_points: objects with fewer counted points are left out.
         color: False hides the cloud's colours from the generator.
     """
-    proposals = list(generator.generate(cloud.as_seen(color)))[:most]
-    labels = cloud.objects(min_points)
-    best = best_ious(cloud, labels, proposals)
-    return ProposalResult(cloud.name, len(proposals), dict(zip(labels, best.tolist(), strict=True)))
+    seconds: list[float] = []
+    seen = cloud.as_seen(color)
+    with timed(seconds):
+        proposals = list(generator.generate(seen))[:most]
+    every = cloud.objects(min_points=1)
+    large = np.isin(every, cloud.objects(min_points))
+    ious = overlaps(cloud, every, proposals)
+    labels = np.array(every, int)[large].tolist()
+    best = ious[:, large].max(axis=0, initial=0.0).tolist()
+    right = (ious[:, large] >= SAME).any(axis=1)
+    unknown = (ious[:, ~large] >= SAME).any(axis=1) | _mostly_ignored(cloud, proposals)
+    sure = np.array([it.score >= CONFIDENT for it in proposals], bool) & (right | ~unknown)
+    return ProposalResult(
+        cloud.name,
+        len(proposals),
+        dict(zip(labels, best, strict=True)),
+        confident=int(np.count_nonzero(sure)),
+        right=int(np.count_nonzero(sure & right)),
+        bare=cloud.is_bare,
+        seconds=seconds[0],
+    )
 
 
-def best_ious(
+def overlaps(
     cloud: LabelledCloud, labels: Sequence[int], proposals: Sequence[ProposalLike]
 ) -> NDArray[np.float64]:
-    """The highest IoU of any proposal with each object.
+    """The IoU of each proposal with each object.
 
     Args:
         cloud: the truth; only its counted points count.
@@ -80,7 +113,7 @@ def best_ious(
         proposals: rows of the cloud.
 
     Returns:
-        (len(labels),) from 0 to 1; 0 without proposals.
+        (len(proposals), len(labels)) from 0 to 1.
     """
     # Each point's object, or one number for everything else that counts: a proposal's overlaps
     # with all objects are then the counts of its numbers.
@@ -90,12 +123,12 @@ def best_ious(
     for index, label in enumerate(labels):
         number[cloud.label == label] = index
     sizes = np.bincount(number[counted], minlength=objects + 1)[:objects]
-    best = np.zeros(objects)
-    for proposal in proposals:
+    ious = np.zeros((len(proposals), objects))
+    for row, proposal in enumerate(proposals):
         rows = proposal.indices[counted[proposal.indices]]
         overlap = np.bincount(number[rows], minlength=objects + 1)[:objects]
-        best = np.maximum(best, overlap / (sizes + len(rows) - overlap))
-    return best
+        ious[row] = overlap / (sizes + len(rows) - overlap)
+    return ious
 
 
 def average_recall(best_iou: NDArray[np.floating], thresholds: NDArray[np.floating]) -> float:
@@ -106,3 +139,9 @@ def average_recall(best_iou: NDArray[np.floating], thresholds: NDArray[np.floati
         thresholds: (t,) IoU that is enough.
     """
     return float((best_iou[:, None] >= thresholds).mean())
+
+
+def _mostly_ignored(cloud: LabelledCloud, proposals: Sequence[ProposalLike]) -> NDArray[np.bool_]:
+    """(p,) whether less than half of each proposal's points count."""
+    counted = [2 * np.count_nonzero(cloud.counted[it.indices]) for it in proposals]
+    return np.array(counted, int) < np.array([len(it.indices) for it in proposals], int)

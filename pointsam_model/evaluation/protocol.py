@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pointsam_model import Cloud, Prompt
-from pointsam_model.evaluation.clicks import POSITIVE, first_click, next_click
+from pointsam_model.evaluation.clicks import POSITIVE, FirstClick, first_clicks, next_click
 from pointsam_model.evaluation.data import MIN_OBJECT_POINTS, LabelledCloud
+from pointsam_model.evaluation.timing import Seconds, timed
 
 
 class PredictionLike(Protocol):
@@ -56,6 +57,7 @@ class ObjectResult:
         best_of_first: highest IoU among all masks of the first click, 0 to 1.
         predicted: predicted IoU after each click.
         clicks: ((row, label), ...) as they were made; a mask that became right needs no more.
+        draw: which of the first clicks on it began this, from 0.
     """
 
     cloud: str
@@ -65,6 +67,7 @@ class ObjectResult:
     best_of_first: float
     predicted: tuple[float, ...]
     clicks: tuple[tuple[int, int], ...]
+    draw: int = 0
 
 
 def evaluate_cloud(
@@ -74,7 +77,9 @@ def evaluate_cloud(
     *,
     min_points: int = MIN_OBJECT_POINTS,
     color: bool = True,
+    first: FirstClick = "deepest",
     on_mask: Callable[[int, int, NDArray[np.bool_]], None] | None = None,
+    seconds: Seconds | None = None,
 ) -> list[ObjectResult]:
     """Clicks every object of a cloud and measures the masks.
 
@@ -87,28 +92,36 @@ def evaluate_cloud(
         clicks: how many clicks each object gets, at least 1.
         min_points: objects with fewer counted points are left out.
         color: False hides the cloud's colours from the predictor.
-        on_mask: is told each object's label, the number of its click from 1, and the (n,) mask.
+        first: where the first click goes, see `first_clicks`.
+        on_mask: is told each object's label, the number of its click from 1, and the (n,) mask; of
+            several first clicks on an object only what the first of them led to.
+        seconds: what the times are added to.
 
     Returns:
-        One result an object, by label.
+        One result an object and first click, by label.
     """
     if clicks < 1:
         raise ValueError(f"clicks is {clicks}; it must be at least 1")
     labels = cloud.objects(min_points)
     if not labels:
         return []
-    counted = cloud.counted
-    rounds = [_Rollout(cloud, label, counted) for label in labels]
-    embedding = predictor.embed(cloud.as_seen(color))
+    rounds = [item for label in labels for item in _rollouts(cloud, label, first)]
+    seconds = Seconds() if seconds is None else seconds
+    seen = cloud.as_seen(color)
+    with timed(seconds.embedding):
+        embedding = predictor.embed(seen)
     for click in range(1, clicks + 1):
         open_rounds = [item for item in rounds if not item.finished]
         if open_rounds:
-            predictions = predictor.segment(embedding, [item.prompt() for item in open_rounds])
-            for item, prediction in zip(open_rounds, predictions, strict=True):
-                item.take(prediction)
+            prompts = [item.prompt() for item in open_rounds]
+            with timed(seconds.first if click == 1 else seconds.refining, len(prompts)):
+                predictions = predictor.segment(embedding, prompts)
+                answers = [np.asarray(prediction.masks) for prediction in predictions]
+            for item, prediction, masks in zip(open_rounds, predictions, answers, strict=True):
+                item.take(prediction, masks)
         for item in rounds:
             item.score()
-            if on_mask is not None and item.mask is not None:
+            if on_mask is not None and item.draw == 0 and item.mask is not None:
                 on_mask(item.label, click, item.mask)
     return [item.result() for item in rounds]
 
@@ -121,14 +134,22 @@ def iou(
     return 1.0 if union == 0 else np.count_nonzero(predicted & truth & counted) / union
 
 
+def _rollouts(cloud: LabelledCloud, label: int, first: FirstClick) -> list[_Rollout]:
+    """One object's, for each first click on it."""
+    truth = (cloud.label == label) & cloud.counted
+    name = f"{cloud.name}:{label}"
+    rows = first_clicks(first, cloud.xyz, truth, cloud.counted, name)
+    return [_Rollout(cloud, label, truth, row, draw) for draw, row in enumerate(rows)]
+
+
 class _Rollout:
     """One object on its way through the clicks."""
 
-    def __init__(self, cloud: LabelledCloud, label: int, counted: NDArray[np.bool_]) -> None:
-        self.cloud, self.label, self.counted = cloud, label, counted
-        self.truth = (cloud.label == label) & counted
-        row = first_click(cloud.xyz, self.truth, counted)
-        assert row is not None, "objects() gives only objects with points"
+    def __init__(
+        self, cloud: LabelledCloud, label: int, truth: NDArray[np.bool_], row: int, draw: int
+    ) -> None:
+        self.cloud, self.label, self.truth, self.draw = cloud, label, truth, draw
+        self.counted = cloud.counted
         self.clicks: list[tuple[int, int]] = [(row, POSITIVE)]
         self.mask: NDArray[np.bool_] | None = None
         self.mask_prompt: Any = None
@@ -147,9 +168,8 @@ class _Rollout:
             multimask=self.mask_prompt is None,
         )
 
-    def take(self, prediction: PredictionLike) -> None:
-        """Takes the answer to the newest click and makes the next one."""
-        masks = np.asarray(prediction.masks)
+    def take(self, prediction: PredictionLike, masks: NDArray[np.bool_]) -> None:
+        """Takes the answer to the newest click, its masks (c,n), and makes the next one."""
         chosen = int(np.argmax(prediction.scores))
         self.mask = masks[chosen]
         self.predicted_iou = float(prediction.scores[chosen])
@@ -176,4 +196,5 @@ class _Rollout:
             best_of_first=self.best_of_first,
             predicted=tuple(self.predicted),
             clicks=tuple(self.clicks[: len(self.ious)]),
+            draw=self.draw,
         )

@@ -5,8 +5,10 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import os
 import platform
-from collections.abc import Mapping
+import subprocess
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -20,23 +22,18 @@ from pointsam_model.evaluation.methods import Method
 PACKAGES = ("torch", "numpy", "scipy", "fpsample", "open3d")
 
 
-def write_json(
-    path: str | Path, method: Method, baseline: Method | None, about: Mapping[str, Any]
-) -> None:
-    """Writes the summary and every object's and every cloud's result.
+def write_json(path: str | Path, methods: Sequence[Method], about: Mapping[str, Any]) -> None:
+    """Writes each method's summary, median seconds, and every object's and cloud's result.
 
     Args:
         path: where to; folders on the way are made.
-        method: what was measured.
-        baseline: what was measured beside it.
+        methods: what was measured; their names differ.
         about: the conditions (model, checkpoint, settings).
     """
-    values = {"about": dict(about), **_results(method)}
-    if baseline is not None:
-        values["baseline"] = {"name": baseline.name, **_results(baseline)}
+    values = {"about": dict(about), "methods": {it.name: _results(it) for it in methods}}
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
+    path.write_text(json.dumps(values, indent=1, allow_nan=False) + "\n", encoding="utf-8")
 
 
 def machine(device: torch.device) -> dict[str, Any]:
@@ -44,14 +41,39 @@ def machine(device: torch.device) -> dict[str, Any]:
     gpu = torch.cuda.get_device_name(device) if device.type == "cuda" else None
     return {
         "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "commit": commit(),
         "versions": {
             "pointsam": pointsam_model.__version__,
             "python": platform.python_version(),
             **{name: found for name in PACKAGES if (found := _version(name))},
         },
         "processor": processor(),
+        "cores": len(os.sched_getaffinity(0)),
+        "threads": torch.get_num_threads(),
         "gpu": gpu,
     }
+
+
+def commit() -> str | None:
+    """The git commit that this package's code is of, with a "+" where tracked files of it have
+    changed since; None where it is installed without its history."""
+    package = Path(pointsam_model.__file__).parent
+
+    def git(*command: str) -> str | None:
+        try:
+            done = subprocess.run(
+                ["git", "-C", str(package), *command], capture_output=True, text=True, timeout=30
+            )
+        except (OSError, subprocess.TimeoutExpired):
+            return None
+        return done.stdout.strip() if done.returncode == 0 else None
+
+    # An installed package may lie in the checkout of something else.
+    if git("ls-files", "--error-unmatch", "__init__.py") is None:
+        return None
+    found = git("rev-parse", "HEAD")
+    changed = git("status", "--porcelain", "--untracked-files=no", "--", ".")
+    return f"{found}+" if found and changed else found
 
 
 def fingerprint(path: str | Path) -> str:
@@ -79,13 +101,14 @@ def _results(method: Method) -> dict[str, Any]:
     objects = []
     for result in method.objects:
         values = dataclasses.asdict(result)
-        if method.proposals:
+        if method.generator is not None:
             values["best_proposal_iou"] = covered[result.cloud, result.label]
         objects.append(values)
     return {
         "summary": dataclasses.asdict(method.summary()),
+        "seconds": method.seconds.medians(),
         "objects": objects,
-        "proposals": {result.cloud: result.proposals for result in method.proposals},
+        "proposals": [dataclasses.asdict(result) for result in method.proposals],
     }
 
 

@@ -1,0 +1,134 @@
+"""Answers from network and geometry together: the best of a pool of candidates.
+
+Clicks are taken one after the other. After the first, those that the mask obeys already need no
+answer of their own, unless it is the last one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from pointsam_model.asking import Asking, Question
+from pointsam_model.embedding import Embedding
+from pointsam_model.prompt import stability_of
+from pointsam_model.quality import Asked, NetworkAnswer, Pool, Quality, pool_of
+from pointsam_model.quality.quality import best_different
+from pointsam_model.transfer import fetched, sent
+
+MOST_MASKS = 3  # of an ambiguous click
+
+
+@dataclass
+class Target:
+    """One object that is asked about, on the kept points of one look.
+
+    Attributes:
+        clicks: (q,3) [m]; labels: (q,).
+        mask: (m,) logits of the mask so far, or of what is claimed, or None.
+        claimed: (m,) bool, what a box or a mask of the source claims, or None.
+        multimask: up to three masks, for a first click; else the best one.
+        rows: the kept points nearest to the clicks.
+    """
+
+    clicks: NDArray[np.float64]
+    labels: NDArray[np.int64]
+    mask: Tensor | None
+    claimed: NDArray[np.bool_] | None
+    multimask: bool
+    rows: list[int] = field(default_factory=list)
+    done: int = 0  # clicks that have been answered
+    so_far: NDArray[np.bool_] | None = None
+
+    @property
+    def open(self) -> bool:
+        """Whether clicks are left."""
+        return self.done < len(self.labels)
+
+
+class Choosing:
+    """Answers targets with the best candidates of their pools.
+
+    Args:
+        asking: the network.
+        quality: judges candidates.
+    """
+
+    def __init__(self, asking: Asking, quality: Quality) -> None:
+        self.asking = asking
+        self.quality = quality
+
+    def answers(
+        self, embedding: Embedding, targets: Sequence[Target]
+    ) -> list[tuple[Tensor, Tensor]]:
+        """Logits (c,m), best first, and the IoU (c,) that each probably has, of each target."""
+        for target in targets:
+            target.rows = embedding.kept_rows(target.clicks)
+            if target.mask is not None:
+                if target.claimed is None:
+                    target.so_far = fetched(target.mask > 0)[0]
+                target.done = len(target.labels) - 1
+            else:
+                first = int(np.flatnonzero(target.labels)[0])  # a click on the object begins
+                order = [first, *(row for row in range(len(target.labels)) if row != first)]
+                target.clicks, target.labels = target.clicks[order], target.labels[order]
+                target.rows = [target.rows[row] for row in order]
+        found: dict[int, tuple[Tensor, Tensor]] = {}
+        while open_targets := [row for row, target in enumerate(targets) if target.open]:
+            asked = [targets[row] for row in open_targets]
+            for target in asked:
+                self._skip_obeyed(target)
+            pools = self.pools(embedding, asked)
+            for row, target, pool in zip(open_targets, asked, pools, strict=True):
+                found[row] = self._chosen(embedding, target, pool)
+        return [found[row] for row in range(len(targets))]
+
+    def pools(self, embedding: Embedding, targets: Sequence[Target]) -> list[Pool]:
+        """Candidates for the next click of each target."""
+        questions = [_question(embedding, target) for target in targets]
+        answers = self.asking.answers(embedding, questions)
+        counts = embedding.source_counts
+        pools = []
+        for target, (logits, scores) in zip(targets, answers, strict=True):
+            stability = stability_of(logits, counts)
+            network = NetworkAnswer(*fetched(logits, scores, stability))
+            upto = target.done + 1
+            asked = Asked(
+                target.rows[:upto], target.labels[:upto].tolist(), target.so_far, target.claimed
+            )
+            pools.append(pool_of(embedding.partition, asked, network))
+        return pools
+
+    def _skip_obeyed(self, target: Target) -> None:
+        """Goes on to the first click that the mask does not obey, or to the last."""
+        if target.so_far is None:
+            return
+        last = len(target.labels) - 1
+        while target.done < last and target.so_far[target.rows[target.done]] == bool(
+            target.labels[target.done]
+        ):
+            target.done += 1
+
+    def _chosen(self, embedding: Embedding, target: Target, pool: Pool) -> tuple[Tensor, Tensor]:
+        around = embedding.surroundings
+        judged = self.quality.judge(pool, embedding.partition, around)
+        target.done += 1
+        several = target.multimask and not target.open
+        most = MOST_MASKS if several else 1
+        best = best_different(np.stack(pool.masks), judged.iou, around.weight, most)
+        logits = np.stack([pool.logits_of(row) for row in best])
+        device = embedding.device
+        there, scores = sent(logits, device), sent(judged.iou[best], device)
+        target.so_far, target.mask = pool.masks[best[0]], there[0]
+        return there, scores
+
+
+def _question(embedding: Embedding, target: Target) -> Question:
+    upto = target.done + 1
+    clicks = embedding.normalise(target.clicks[:upto])
+    first = upto == 1 and target.mask is None
+    return Question(clicks, target.labels[:upto], target.mask, first)

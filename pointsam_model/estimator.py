@@ -1,0 +1,68 @@
+"""Small fitted estimators: standardised numbers through two hidden layers, kept as safetensors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch.nn.functional as F
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from pointsam_model.errors import CheckpointError
+
+FARTHEST = 6.0  # standard deviations that a number may be off; beyond nothing was learned
+
+
+class Estimator:
+    """Probabilities from numbers.
+
+    Args:
+        tensors: `mean`, `deviation` (f,), and `weight.i` (o,f), `bias.i` (o,) of layers 0 to 2.
+        about: what it was fitted on, for people.
+    """
+
+    def __init__(self, tensors: Mapping[str, Tensor], about: Mapping[str, str]) -> None:
+        self.tensors = {name: tensor.float() for name, tensor in tensors.items()}
+        self.about = dict(about)
+
+    @classmethod
+    def read(cls, path: Path, inputs: int) -> Estimator:
+        """Reads one that takes so many numbers.
+
+        Raises:
+            CheckpointError: not readable, or made for other numbers.
+        """
+        try:
+            with safe_open(path, "pt") as file:  # type: ignore[no-untyped-call]
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+                about = file.metadata() or {}
+        except Exception as error:
+            raise CheckpointError(f"cannot read the estimator {path}: {error}") from error
+        names = {
+            "mean",
+            "deviation",
+            *(f"{kind}.{i}" for kind in ("weight", "bias") for i in range(3)),
+        }
+        if set(tensors) != names or tensors["mean"].shape != (inputs,):
+            raise CheckpointError(
+                f"{path} is no estimator of {inputs} numbers: fit it anew (pointsam fit)"
+            )
+        return cls(tensors, about)
+
+    def write(self, path: Path) -> None:
+        """Keeps it as safetensors."""
+        save_file({name: it.contiguous() for name, it in self.tensors.items()}, path, self.about)
+
+    def __call__(self, numbers: Tensor) -> Tensor:
+        """Probabilities (r,o) of rows of numbers (r,f)."""
+        return self.logits(numbers).sigmoid()
+
+    def logits(self, numbers: Tensor) -> Tensor:
+        """The same before the sigmoid."""
+        own = {name: it.to(numbers.device) for name, it in self.tensors.items()}
+        hidden = ((numbers - own["mean"]) / own["deviation"]).clamp(-FARTHEST, FARTHEST)
+        for layer in (0, 1):
+            hidden = F.relu(F.linear(hidden, own[f"weight.{layer}"], own[f"bias.{layer}"]))
+        return F.linear(hidden, own["weight.2"], own["bias.2"])

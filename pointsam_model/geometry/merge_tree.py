@@ -1,0 +1,191 @@
+"""Nested parts of a surface: from many small ones, always merging the two least parted.
+
+The border between two parts is the mean cut probability of the edges across it. The parts that
+hold a point, from the smallest to all that is connected with it, are what a click there may mean.
+"""
+
+from __future__ import annotations
+
+import heapq
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
+from scipy.sparse.csgraph import connected_components
+
+SURE = 0.03  # edges cut less probably than this make the smallest parts
+SMALLEST = 6  # points of a part; smaller ones go to the neighbour they are least parted from
+ABSORBING_ROUNDS = 6
+
+
+class MergeTree:
+    """Parts of m points and the order in which they merge.
+
+    Attributes:
+        leaf: (m,) the smallest part of each point, numbered so that each part is a run of leaves.
+        first, last: (t,) the leaves of each part: first <= leaf < last. Parts 0 to l-1 are the
+            leaves.
+        parent: (t,) the part that each merges into; -1: none.
+        height: (t,) border inside of each part, 0 to 1; 0 for leaves. Not always ascending towards
+            the root.
+    """
+
+    def __init__(
+        self,
+        count: int,
+        start: NDArray[np.int64],
+        end: NDArray[np.int64],
+        cut: NDArray[np.float32],
+    ) -> None:
+        """Of `count` points with edges start, end (e,) and their cut probabilities (e,)."""
+        leaf = _leaves(count, start, end, cut)
+        leaves = int(leaf.max()) + 1
+        self.parent, self.height = _merged(leaves, *_borders(leaf, start, end, cut))
+        order, self.first, self.last = _runs(leaves, self.parent)
+        self.leaf = order[leaf]
+        self._leaf_part = np.argsort(order)
+
+    def __len__(self) -> int:
+        """Number t of parts."""
+        return len(self.parent)
+
+    def chain(self, point: int) -> list[int]:
+        """The parts that hold a point (0 to m-1), the smallest first."""
+        part, chain = int(self._leaf_part[self.leaf[point]]), []
+        while part >= 0:
+            chain.append(part)
+            part = int(self.parent[part])
+        return chain
+
+    def holds(self, part: int, point: int) -> bool:
+        """Whether a part holds a point."""
+        return bool(self.first[part] <= self.leaf[point] < self.last[part])
+
+    def masks(self, parts: list[int] | NDArray[np.int64]) -> NDArray[np.bool_]:
+        """(p,m) the points of some parts."""
+        which = np.asarray(parts, np.int64)
+        low, high = self.first[which, None], self.last[which, None]
+        return (self.leaf >= low) & (self.leaf < high)
+
+
+def _leaves(
+    count: int, start: NDArray[np.int64], end: NDArray[np.int64], cut: NDArray[np.float32]
+) -> NDArray[np.int64]:
+    """(m,) the smallest part of each point, before they are ordered."""
+    sure = cut < SURE
+    links = np.ones(int(sure.sum())), (start[sure], end[sure])
+    graph = csr_matrix(links, shape=(count, count))
+    leaf = connected_components(graph, directed=False)[1].astype(np.int64)
+    for _ in range(ABSORBING_ROUNDS):
+        absorbed = _absorbed(leaf, start, end, cut)
+        if absorbed is None:
+            break
+        leaf = absorbed
+    return leaf
+
+
+def _absorbed(
+    leaf: NDArray[np.int64],
+    start: NDArray[np.int64],
+    end: NDArray[np.int64],
+    cut: NDArray[np.float32],
+) -> NDArray[np.int64] | None:
+    """Each small part joined to the neighbour it is least parted from; None: there is none."""
+    small = np.bincount(leaf) < SMALLEST
+    a, b = leaf[start], leaf[end]
+    here, there = (a != b) & small[a], (a != b) & small[b]
+    source = np.concatenate((a[here], b[there]))
+    if len(source) == 0:
+        return None
+    target = np.concatenate((b[here], a[there]))
+    pair, mean, _ = _means(source, target, np.concatenate((cut[here], cut[there])), len(small))
+    source, target = np.divmod(pair, len(small))
+    best = np.lexsort((mean, source))
+    own, row = np.unique(source[best], return_index=True)
+    links = csr_matrix((np.ones(len(own)), (own, target[best][row])), shape=(len(small),) * 2)
+    return connected_components(links, directed=False)[1].astype(np.int64)[leaf]
+
+
+def _borders(
+    leaf: NDArray[np.int64],
+    start: NDArray[np.int64],
+    end: NDArray[np.int64],
+    cut: NDArray[np.float32],
+) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
+    """Pairs (b,2) of leaves that touch, mean cut probability (b,) and number of edges (b,)."""
+    a, b = leaf[start], leaf[end]
+    across = a != b
+    low, high = np.minimum(a, b)[across], np.maximum(a, b)[across]
+    count = int(leaf.max()) + 1
+    pair, mean, edges = _means(low, high, cut[across], count)
+    return np.stack(np.divmod(pair, count), 1), mean, edges
+
+
+def _means(
+    a: NDArray[np.int64], b: NDArray[np.int64], cut: NDArray[np.float32], count: int
+) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
+    """Of each pair of parts: a * count + b, the mean of their edges, and how many there are."""
+    pair, row = np.unique(a * count + b, return_inverse=True)
+    edges = np.bincount(row, minlength=len(pair)).astype(np.float64)
+    return pair, np.bincount(row, cut, len(pair)) / edges, edges
+
+
+def _merged(
+    leaves: int,
+    pairs: NDArray[np.int64],
+    mean: NDArray[np.float64],
+    edges: NDArray[np.float64],
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Parents and heights of all parts, merging the least parted two again and again."""
+    touching: list[dict[int, tuple[float, float]]] = [{} for _ in range(leaves)]
+    heap = []
+    for (a, b), border, count in zip(pairs.tolist(), mean.tolist(), edges.tolist(), strict=True):
+        touching[a][b] = touching[b][a] = (border * count, count)
+        heap.append((border, a, b))
+    heapq.heapify(heap)
+    parent, height = [-1] * leaves, [0.0] * leaves
+    while heap:
+        border, a, b = heapq.heappop(heap)
+        if parent[a] >= 0 or parent[b] >= 0:
+            continue
+        made = len(parent)
+        parent[a] = parent[b] = made
+        parent.append(-1)
+        height.append(border)
+        around: dict[int, tuple[float, float]] = {}
+        for part in (a, b):
+            for other, (total, count) in touching[part].items():
+                if other not in (a, b):
+                    before = around.get(other, (0.0, 0.0))
+                    around[other] = (before[0] + total, before[1] + count)
+            touching[part] = {}
+        touching.append(around)
+        for other, (total, count) in around.items():
+            touching[other].pop(a, None)
+            touching[other].pop(b, None)
+            touching[other][made] = (total, count)
+            heapq.heappush(heap, (total / count, made, other))
+    return np.array(parent, np.int64), np.array(height)
+
+
+def _runs(
+    leaves: int, parent: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Leaves in an order in which each part is a run: (l,) places, and first and last (t,)."""
+    size = np.zeros(len(parent), np.int64)
+    size[:leaves] = 1
+    for part, above in enumerate(parent.tolist()):
+        if above >= 0:
+            size[above] += size[part]  # children come before their parents
+    first = np.zeros(len(parent), np.int64)
+    free = 0
+    taken = np.zeros(len(parent), np.int64)
+    for part in range(len(parent) - 1, -1, -1):
+        above = int(parent[part])
+        if above < 0:
+            first[part] = free
+            free += size[part]
+        else:
+            first[part] = first[above] + taken[above]
+            taken[above] += size[part]
+    return first[:leaves].copy(), first, first + size

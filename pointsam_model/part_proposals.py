@@ -1,0 +1,207 @@
+"""Proposals from the parts of a cloud: each part is clicked, and the best candidates stay.
+
+A click in the middle of each smallest part gives a pool of candidates, as a user's first click
+does: the parts that hold it, the network's masks, and walkers. All of them are judged by the IoU
+that they probably have with the object they fit best; of those that overlap the best stays. A
+large cloud is covered with looks that overlap.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
+
+from pointsam_model import looks
+from pointsam_model.choosing import Choosing, Target
+from pointsam_model.config import ProposalConfig
+from pointsam_model.embedding import Embedding
+from pointsam_model.geometry import Partition
+from pointsam_model.instances import Instance
+from pointsam_model.reduction import Ball
+from pointsam_model.steps import Steps
+
+CLICKS_AT_ONCE = 16  # decoded and judged between two steps
+FEWEST_KEPT = 4  # points of a part that is clicked
+MOST_CLICKS = 256  # on a look, the largest parts first
+MOST_LOOKS = 48  # of a large cloud, those with the most points first
+SPACED = 1.0  # distance of two looks' middles, in their radii
+INNER = 0.8  # of a look's radius: a mask whose middle lies beyond is another look's
+
+
+@dataclass(frozen=True)
+class Found:
+    """A mask over the source: rows (k,) ascending, and its scores."""
+
+    rows: NDArray[np.int64]
+    score: float
+    stability: float
+
+
+class PartProposals:
+    """Proposes the objects of embedded clouds.
+
+    Args:
+        choosing: asks the network and judges candidates.
+        config: which masks stay.
+        look: gives the embedding of a part of a cloud.
+    """
+
+    def __init__(
+        self,
+        choosing: Choosing,
+        config: ProposalConfig,
+        look: Callable[[Embedding, Ball], Embedding],
+    ) -> None:
+        self.choosing = choosing
+        self.config = config
+        self.look = look
+
+    def generate(
+        self,
+        whole: Embedding,
+        progress: Callable[[int, int], None] | None,
+        steps: Steps,
+    ) -> list[Instance]:
+        """The instances of a cloud, best first."""
+        views = self._views(whole)
+        found: list[Found] = []
+        for number, ball in enumerate(views):
+            view = whole if ball is None else self.look(whole, ball)
+            found += self._of_view(view, ball, steps)
+            if progress:
+                progress(number + 1, len(views))
+        kept = self._suppressed(found, whole.size)[: self.config.max_instances]
+        return [self._instance(whole, it) for it in kept]
+
+    def _views(self, whole: Embedding) -> list[Ball | None]:
+        """What is looked at: all of a small scene, else balls that cover it."""
+        radius = looks.radius_of(whole.reach_m)
+        if radius is None:
+            return [None]
+        return [*_cover(whole, radius)]
+
+    def _of_view(self, view: Embedding, ball: Ball | None, steps: Steps) -> list[Found]:
+        partition, around = view.partition, view.surroundings
+        clicks = _middles(partition)[:MOST_CLICKS]
+        seen = float(around.weight.sum())
+        masks: list[NDArray[np.bool_]] = []
+        scores: list[float] = []
+        stabilities: list[float] = []
+        known: set[bytes] = set()
+        for first in range(0, len(clicks), CLICKS_AT_ONCE):
+            steps.go_on()
+            rows = clicks[first : first + CLICKS_AT_ONCE]
+            places = partition.points[rows] + view.kept.origin
+            targets = [
+                Target(
+                    place[None].astype(np.float64), np.ones(1, np.int64), None, None, True, [row]
+                )
+                for row, place in zip(rows.tolist(), places, strict=True)
+            ]
+            for pool in self.choosing.pools(view, targets):
+                judged = self.choosing.quality.judge(pool, partition, around)
+                for number in np.flatnonzero(judged.object >= self.config.min_score).tolist():
+                    mask = pool.masks[number]
+                    key = mask.tobytes()
+                    share = float(around.weight[mask].sum()) / seen
+                    if key in known or share > self.config.max_share:
+                        continue
+                    known.add(key)
+                    if ball is None or _is_inner(partition.points[mask] + view.kept.origin, ball):
+                        masks.append(mask)
+                        scores.append(float(judged.object[number]))
+                        stabilities.append(_stability(pool.logits_of(number), around.weight))
+        chosen = _best_of(masks, scores, around.weight, self.config.nms_iou)
+        nearest = view.kept.nearest
+        return [
+            Found(np.flatnonzero(np.append(masks[it], False)[nearest]), scores[it], stabilities[it])
+            for it in chosen
+        ]
+
+    def _suppressed(self, found: list[Found], size: int) -> list[Found]:
+        """Of masks that overlap, over the source, the best; too small ones go."""
+        found = [it for it in found if len(it.rows) >= self.config.min_points]
+        found.sort(key=lambda it: -it.score)
+        if not found:
+            return []
+        counts = np.array([len(it.rows) for it in found])
+        rows = np.concatenate([it.rows for it in found])
+        starts = np.concatenate(([0], np.cumsum(counts)))
+        masks = csr_matrix((np.ones(len(rows), np.float32), rows, starts), shape=(len(found), size))
+        shared = (masks @ masks.T).toarray()
+        union = counts[:, None] + counts[None] - shared
+        return [found[row] for row in _not_overlapping(shared / union, self.config.nms_iou)]
+
+    def _instance(self, whole: Embedding, found: Found) -> Instance:
+        points = whole.cloud.xyz[found.rows]
+        return Instance(found.rows.astype(np.uint32), found.score, found.stability, points)
+
+
+def _middles(partition: Partition) -> NDArray[np.int64]:
+    """The point nearest to the middle of each smallest part, those of the largest parts first."""
+    leaf = partition.tree.leaf
+    sizes = np.bincount(leaf)
+    middle = np.stack([np.bincount(leaf, axis) for axis in partition.points.T], 1) / sizes[:, None]
+    off = np.square(partition.points - middle[leaf]).sum(1)
+    order = np.lexsort((off, leaf))
+    nearest = order[np.concatenate(([0], np.cumsum(sizes)[:-1]))]
+    largest = np.argsort(-sizes, kind="stable")
+    return np.asarray(nearest[largest[sizes[largest] >= FEWEST_KEPT]])
+
+
+def _cover(whole: Embedding, radius: float) -> list[Ball]:
+    """Balls about kept points, spaced so that each point is well inside one; the fullest first."""
+    points = whole.kept.points.astype(np.float64) + whole.kept.origin
+    cell = np.floor(points / (SPACED * radius)).astype(np.int64)
+    _, place = np.unique(cell, axis=0, return_inverse=True)
+    place = place.reshape(-1)
+    weight = whole.surroundings.weight
+    total = np.bincount(place, weight)
+    total_of = np.stack([np.bincount(place, axis) for axis in points.T], 1)
+    middle = total_of / np.bincount(place)[:, None]
+    fullest = np.argsort(-total, kind="stable")[:MOST_LOOKS]
+    balls = [Ball(tuple(middle[it].tolist()), radius) for it in fullest]  # type: ignore[arg-type]
+    return [ball for ball in balls if whole.points_within(ball) >= looks.FEWEST_POINTS]
+
+
+def _is_inner(points: NDArray[np.floating], ball: Ball) -> bool:
+    """Whether a mask's middle lies well inside a ball, and nearly all of it away from the rim."""
+    inner = Ball(ball.center, INNER * ball.radius)
+    if not inner.holds(points.mean(0, keepdims=True))[0]:
+        return False
+    return bool((~Ball(ball.center, 0.95 * ball.radius).holds(points)).mean() < 0.03)
+
+
+def _best_of(
+    masks: list[NDArray[np.bool_]], scores: list[float], weight: NDArray[np.float32], most: float
+) -> list[int]:
+    """Of masks (m,) that overlap more than `most` (IoU), the best; best first."""
+    if not masks:
+        return []
+    order = np.argsort(-np.array(scores), kind="stable")
+    ranked = np.stack(masks)[order]
+    weighted = ranked * weight
+    shared = weighted @ ranked.T.astype(np.float32)
+    sizes = weighted.sum(1)
+    union = np.maximum(sizes[:, None] + sizes - shared, 1e-9)
+    return [int(order[row]) for row in _not_overlapping(shared / union, most)]
+
+
+def _not_overlapping(overlap: NDArray[np.floating], most: float) -> list[int]:
+    """Rows that stay of IoUs (c,c), best first."""
+    gone = np.zeros(len(overlap), np.bool_)
+    stay = []
+    for row in range(len(overlap)):
+        if not gone[row]:
+            stay.append(row)
+            gone |= overlap[row] > most
+    return stay
+
+
+def _stability(logits: NDArray[np.float32], weight: NDArray[np.float32]) -> float:
+    """IoU of the mask at logit +1 and at logit -1."""
+    return float(weight[logits > 1].sum() / max(weight[logits > -1].sum(), 1e-9))

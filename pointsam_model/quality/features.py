@@ -1,0 +1,177 @@
+"""What is known of candidate masks that tells good ones from bad ones."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pointsam_model.geometry import Partition
+from pointsam_model.quality.candidates import UNKNOWN, Origin, Pool
+
+Float = NDArray[np.float32]
+
+RIM = 0.9  # of the distances from the middle: points beyond it are the rim of what is seen
+PARTED = 0.5  # cut probability from which an edge is one between objects
+ONE_HOT = tuple(origin for origin in Origin if origin not in (Origin.PART, Origin.NETWORK))
+FEATURES = 35 + len(ONE_HOT)
+
+
+@dataclass(frozen=True, eq=False)
+class Surroundings:
+    """What is the same for all pools on a partition.
+
+    Attributes:
+        weight: (m,) source points that each kept point speaks for.
+        moments: (m,10) 1, x, y, z and their products about the middle.
+        rim: (m,) bool.
+        diagonal: of all points [m].
+        edge: (3,e) 1, cut probability, and whether it is likely.
+    """
+
+    weight: Float
+    moments: Float
+    rim: NDArray[np.bool_]
+    diagonal: float
+    edge: Float
+
+    @classmethod
+    def of(cls, partition: Partition, weight: Float) -> Surroundings:
+        """Of a partition, and (m,) source points for each of its points."""
+        points = partition.points - partition.points.mean(0)
+        x, y, z = points.T
+        moments = np.stack([np.ones_like(x), x, y, z, x * x, y * y, z * z, x * y, x * z, y * z], 1)
+        distance = np.sqrt(np.square(points).sum(1))
+        cut = partition.cut
+        return cls(
+            np.asarray(weight, np.float32),
+            moments.astype(np.float32),
+            distance > np.quantile(distance, RIM),
+            float(np.linalg.norm(points.max(0) - points.min(0))),
+            np.stack([np.ones_like(cut), cut, cut > PARTED]).astype(np.float32),
+        )
+
+
+def features_of(pool: Pool, partition: Partition, around: Surroundings) -> Float:
+    """(c,FEATURES) numbers about each candidate of a pool."""
+    masks = np.stack(pool.masks)
+    columns = [
+        *_sizes_and_borders(masks, partition, around),
+        *_network_agreement(masks, pool, around),
+        *_pool_agreement(masks, pool, around),
+        *_own(pool),
+        *_shape(masks, partition, around),
+        *_request(masks, pool, around),
+    ]
+    return np.stack(columns, 1).astype(np.float32)
+
+
+def _sizes_and_borders(
+    masks: NDArray[np.bool_], partition: Partition, around: Surroundings
+) -> list[Float]:
+    by_point = np.ascontiguousarray(masks.T.view(np.uint8))
+    one, other = by_point[partition.start], by_point[partition.end]
+    crossing, cut_crossing, _ = around.edge @ (one ^ other).astype(np.float32)
+    within, cut_within, parted_within = around.edge @ (one & other).astype(np.float32)
+    firm_crossing = crossing - cut_crossing
+    count = masks.sum(1).astype(np.float32)
+    share = masks @ around.weight / around.weight.sum()
+    root = np.sqrt(within + 1)
+    return [
+        np.log(count + 1),
+        np.log(share + 1e-4),
+        cut_crossing / (crossing + 1),
+        firm_crossing / (crossing + within + 1),
+        firm_crossing / root,
+        cut_within / (within + 1),
+        parted_within / root,
+        parted_within / (within + 1),
+    ]
+
+
+def _network_agreement(masks: NDArray[np.bool_], pool: Pool, around: Surroundings) -> list[Float]:
+    logits, scores = pool.network.logits, pool.network.scores
+    overlap = _overlap(masks, logits > 0, around.weight)
+    weighted = masks * around.weight
+    probability = 1 / (1 + np.exp(-logits.clip(-30, 30)))
+    shared = weighted @ probability.T
+    soft = shared / np.maximum(weighted.sum(1)[:, None] + probability @ around.weight - shared, 1)
+    best = int(scores.argmax())
+    return [
+        overlap.max(1),
+        overlap.mean(1),
+        overlap[:, best],
+        soft.max(1),
+        soft.mean(1),
+        (overlap * scores).max(1),
+        np.full(len(masks), scores[best], np.float32),
+    ]
+
+
+def _pool_agreement(masks: NDArray[np.bool_], pool: Pool, around: Surroundings) -> list[Float]:
+    overlap = _overlap(masks, masks, around.weight)
+    part = np.array([origin == Origin.PART for origin in pool.origin])
+    nothing = np.zeros(len(masks), np.float32)
+    return [
+        (overlap.sum(1) - 1) / max(len(masks) - 1, 1),
+        overlap[:, part].mean(1) if part.any() else nothing,
+        overlap[:, ~part].mean(1) if not part.all() else nothing,
+    ]
+
+
+def _own(pool: Pool) -> list[Float]:
+    part = [origin == Origin.PART for origin in pool.origin]
+    values = part, pool.height, pool.above, pool.score, pool.stability
+    return [np.array(value, np.float32) for value in values]
+
+
+def _shape(masks: NDArray[np.bool_], partition: Partition, around: Surroundings) -> list[Float]:
+    """How long, broad and thick a mask is, and how much of it is at the rim."""
+    count, *rest = (masks.astype(np.float32) @ around.moments).T
+    count = np.maximum(count, 1)
+    mean = np.stack(rest[:3], 1) / count[:, None]
+    covariance = np.empty((len(masks), 3, 3))
+    for (a, b), value in zip(
+        ((0, 0), (1, 1), (2, 2), (0, 1), (0, 2), (1, 2)), rest[3:], strict=True
+    ):
+        covariance[:, a, b] = covariance[:, b, a] = value / count - mean[:, a] * mean[:, b]
+    axes = np.sqrt(np.linalg.eigvalsh(covariance).clip(0))[:, ::-1]
+    long = np.maximum(axes[:, 0], 1e-9)
+    return [
+        np.log(4 * axes[:, 0] / max(around.diagonal, 1e-9) + 1e-3),
+        axes[:, 1] / long,
+        axes[:, 2] / long,
+        np.log(axes[:, 2] / max(partition.spacing, 1e-9) + 1e-2),
+        (masks & around.rim).sum(1) / count,
+        count / count.max(),
+    ]
+
+
+def _request(masks: NDArray[np.bool_], pool: Pool, around: Surroundings) -> list[Float]:
+    """How candidates stand to the clicks and to the mask so far."""
+    asked, c = pool.asked, len(masks)
+    before = asked.so_far if asked.so_far is not None else asked.claimed
+    kept, growth = np.zeros(c, np.float32), np.zeros(c, np.float32)
+    if before is not None:
+        kept = _overlap(masks, before[None], around.weight)[:, 0]
+        size = max(float(around.weight[before].sum()), 1.0)
+        growth = np.log(masks @ around.weight / size + 1e-3)
+    numbers = len(asked.clicks), len(asked.off)
+    origin = np.array(pool.origin)
+    return [
+        *(np.full(c, number, np.float32) for number in numbers),
+        pool.disobedience().astype(np.float32),
+        kept,
+        growth,
+        np.full(c, float(pool.score.count(UNKNOWN) < c), np.float32),
+        *((origin == own).astype(np.float32) for own in ONE_HOT),
+    ]
+
+
+def _overlap(masks: NDArray[np.bool_], others: NDArray[np.bool_], weight: Float) -> Float:
+    """IoU (c,o) of masks (c,m) and others (o,m) over source points."""
+    weighted = masks * weight
+    shared = weighted @ others.T.astype(np.float32)
+    union = weighted.sum(1)[:, None] + others @ weight - shared
+    return np.asarray(shared / np.maximum(union, 1), np.float32)

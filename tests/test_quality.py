@@ -1,0 +1,145 @@
+"""Candidates for clicks, what is known of them, and the mask that is chosen."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pointsam_model.geometry.partition import partition
+from pointsam_model.quality import Asked, NetworkAnswer, Pool, pool_of, shipped_quality
+from pointsam_model.quality.candidates import UNKNOWN, Origin
+from pointsam_model.quality.features import FEATURES, Surroundings, features_of
+from pointsam_model.quality.quality import best_different
+from tests.test_geometry import SENSOR, box_on_a_table
+
+POINTS, BOX = box_on_a_table(0.02)
+PARTS = partition(POINTS, POINTS, SENSOR)
+M = len(PARTS)
+AROUND = Surroundings.of(PARTS, np.ones(M, np.float32))
+ON, OFF = int(np.flatnonzero(BOX)[60]), 5
+
+
+def network(mask=BOX, seed=0):
+    """An answer of three masks: the one given, its opposite's half, and noise."""
+    rng = np.random.default_rng(seed)
+    logits = np.stack([np.where(mask, 4.0, -4.0), rng.normal(size=M), rng.normal(size=M) - 2])
+    return NetworkAnswer(
+        logits.astype(np.float32),
+        np.array([0.8, 0.4, 0.2], np.float32),
+        np.array([1.0, 0.3, 0.3], np.float32),
+    )
+
+
+def iou(a, b):
+    return (a & b).sum() / (a | b).sum()
+
+
+def test_the_pool_of_a_first_click_holds_parts_network_masks_and_walks():
+    pool = pool_of(PARTS, Asked([ON], [1]), network())
+    assert {Origin.PART, Origin.NETWORK, Origin.WALK} <= set(pool.origin)
+    assert max(iou(mask, BOX) for mask in pool.masks) > 0.95
+    assert all(mask[ON] for mask in pool.masks)
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, M - 1), st.integers(0, 1)), min_size=1, max_size=6),
+    st.booleans(),
+    st.integers(0, 100),
+)
+@settings(max_examples=40, deadline=None)
+def test_candidates_obey_as_many_clicks_as_any_does_and_are_never_empty(clicks, refined, seed):
+    rows, labels = map(list, zip(*dict(clicks).items(), strict=True))
+    so_far = np.random.default_rng(seed).random(M) < 0.3 if refined else None
+    if so_far is None and 1 not in labels:
+        labels[0] = 1
+    pool = pool_of(PARTS, Asked(rows, labels, so_far), network(seed=seed))
+    assert len(pool) >= 1
+    assert all(mask.any() and mask.shape == (M,) and mask.dtype == bool for mask in pool.masks)
+    assert len(set(pool.disobedience().tolist())) == 1
+    features = features_of(pool, PARTS, AROUND)
+    assert features.shape == (len(pool), FEATURES)
+    assert np.isfinite(features).all()
+    judged = shipped_quality().judge(pool, PARTS, AROUND)
+    for values in (judged.iou, judged.object):
+        assert ((values >= 0) & (values <= 1)).all()
+
+
+def test_a_click_off_the_object_takes_its_part_away_and_not_the_object():
+    so_far = BOX | (np.linalg.norm(POINTS - POINTS[OFF], axis=1) < 0.3)
+    pool = pool_of(PARTS, Asked([ON, OFF], [1, 0], so_far), network(so_far))
+    assert max(iou(mask, BOX) for mask in pool.masks) > 0.95
+
+
+def test_a_mask_with_only_a_click_off_it_is_among_the_candidates_as_it_was():
+    pool = pool_of(PARTS, Asked([OFF], [0], BOX), network(~BOX))
+    assert any(np.array_equal(mask, BOX) for mask in pool.masks)
+    best = int(shipped_quality().judge(pool, PARTS, AROUND).iou.argmax())
+    assert iou(pool.masks[best], BOX) > 0.9
+
+
+def test_what_is_claimed_brings_the_parts_that_lie_mostly_in_it():
+    rough = BOX & (POINTS[:, 0] > -0.08)
+    rough |= np.linalg.norm(POINTS - [0.15, 0, 0], axis=1) < 0.04
+    pool = pool_of(PARTS, Asked([ON], [1], claimed=rough), network())
+    assert Origin.CLAIMED in pool.origin
+    assert max(iou(m, BOX) for m, it in zip(pool.masks, pool.origin, strict=True) if it == 8) > 0.9
+
+
+def test_logits_of_a_candidate_have_the_sign_of_its_mask():
+    pool = pool_of(PARTS, Asked([ON], [1]), network())
+    for row, mask in enumerate(pool.masks):
+        assert np.array_equal(pool.logits_of(row) > 0, mask)
+
+
+def test_only_the_networks_masks_have_its_score():
+    pool = pool_of(PARTS, Asked([ON], [1]), network())
+    for origin, score in zip(pool.origin, pool.score, strict=True):
+        assert (score == UNKNOWN) == (origin == Origin.PART)
+
+
+def naive_features(pool, row):
+    """Sizes and borders of one candidate, point by point and edge by edge."""
+    mask = pool.masks[row]
+    crossing = [c for a, b, c in EDGES if mask[a] != mask[b]]
+    within = [c for a, b, c in EDGES if mask[a] and mask[b]]
+    firm = sum(1 - c for c in crossing)
+    return [
+        np.log(mask.sum() + 1),
+        np.log(mask.mean() + 1e-4),
+        sum(crossing) / (len(crossing) + 1),
+        firm / (len(crossing) + len(within) + 1),
+        firm / np.sqrt(len(within) + 1),
+        sum(within) / (len(within) + 1),
+        sum(c > 0.5 for c in within) / np.sqrt(len(within) + 1),
+        sum(c > 0.5 for c in within) / (len(within) + 1),
+    ]
+
+
+EDGES = list(zip(PARTS.start.tolist(), PARTS.end.tolist(), PARTS.cut.tolist(), strict=True))
+
+
+def test_sizes_and_borders_are_those_of_a_plain_count():
+    pool = pool_of(PARTS, Asked([ON, OFF], [1, 0], BOX), network())
+    features = features_of(pool, PARTS, AROUND)
+    for row in range(0, len(pool), 5):
+        assert features[row, :8] == pytest.approx(naive_features(pool, row), rel=1e-3, abs=1e-3)
+
+
+def test_several_masks_that_are_shown_differ_and_the_best_comes_first():
+    masks = np.zeros((4, 100), bool)
+    masks[0, :50] = masks[1, :48] = True
+    masks[2, :20] = masks[3, 40:90] = True
+    chosen = best_different(
+        masks, np.array([0.7, 0.9, 0.3, 0.5], np.float32), np.ones(100, np.float32), 3
+    )
+    assert chosen == [1, 3, 2]
+
+
+def test_a_pool_that_is_narrowed_keeps_what_belongs_together():
+    pool = Pool(Asked([ON], [1]), network())
+    pool.add(BOX, Origin.PART, height=0.3, above=0.6)
+    pool.add(~BOX, Origin.NETWORK, network=1)
+    pool.only(np.array([False, True]))
+    assert len(pool) == 1
+    assert pool.origin == [Origin.NETWORK]
+    assert pool.score == pytest.approx([0.4])
