@@ -69,8 +69,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 generator.generate(embedding)
                 took[name]["proposals"] = [time.perf_counter() - started]
         print(f"{cloud.name}: {cloud.counted.sum()} points")
-        for stage, seconds in took["both"].items():
-            ours, theirs = median(seconds), median(took["published"][stage])
+        for stage, each in took["both"].items():
+            ours, theirs = median(each), median(took["published"][stage])
             print(
                 f"  {stage:28} {1e3 * theirs:9.1f} {1e3 * ours:9.1f}   {ours / theirs:5.2f} times"
             )

@@ -184,6 +184,15 @@ class Predictor:
         """
         return self._resolver.look_for(embedding, clicks)
 
+    @torch.inference_mode()
+    def resolved(self, embedding: Embedding, prompt: Prompt) -> Resolved:
+        """A prompt as it is answered: its clicks, its look, and mask and claim on that look.
+
+        Raises:
+            PromptError: see `segment`.
+        """
+        return self._resolver.resolve(embedding, 0, prompt)
+
     def choosing(self) -> Choosing:
         """What answers from network and geometry together."""
         return Choosing(self._asking, self._quality or shipped_quality())
