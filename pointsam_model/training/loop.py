@@ -100,10 +100,10 @@ def _scenes(config: TrainingConfig) -> Scenes:
     if config.data:
         return LabelledClouds(config.data, most_points, config.up)
     pool = Pool(config.pool)
-    if most_points > len(pool[0].xyz):
+    if most_points > pool.points:
         raise ConfigError(
             f"a stage shows {most_points} points of a cloud, the scenes in {config.pool} have "
-            f"{len(pool[0].xyz)}"
+            f"{pool.points}"
         )
     return pool
 
