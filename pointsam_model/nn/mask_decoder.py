@@ -90,6 +90,8 @@ class MaskDecoder(nn.Module):
         if visible is not None:
             always = visible.new_ones(b * m, len(output))
             visible = torch.cat([always, visible.flatten(0, 1)], 1)
+        if torch.is_grad_enabled():
+            return self.transformer.learn(points.flatten(0, 1), position, tokens, visible)
         if b > 1 or points.shape[1] == m:
             points = points.expand(-1, m, -1, -1)
         points = points.flatten(0, 1)
