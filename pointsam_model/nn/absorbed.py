@@ -67,7 +67,7 @@ def tell_points(
     Returns:
         (B, l, d).
     """
-    heads, (objects, tokens, dim) = attention.heads, keys.shape
+    heads, (objects, tokens, _) = attention.heads, keys.shape
     key = _scaled(split_heads(attention.k_proj(keys), heads))
     query_weight = attention.q_proj.weight.unflatten(0, (heads, -1))
     asked = torch.einsum("bhte,hed->bhtd", key, query_weight).flatten(1, 2)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from pointsam_model.config import ModelConfig
 from pointsam_model.nn.cloud_encoder import CloudEncoder
 from pointsam_model.nn.graphs import Graphs
-from pointsam_model.nn.mask_decoder import MaskDecoder
+from pointsam_model.nn.mask_decoder import Answer, MaskDecoder
 from pointsam_model.nn.patches import Patches
 from pointsam_model.nn.prompt_encoder import ClickEncoder, MaskEncoder
 from pointsam_model.nn.two_way import CloudView
@@ -125,6 +125,31 @@ class PointSAM(nn.Module):
         logits, ious = self._run(f"decode, multimask={multimask}", decode, *asked)
         return logits[..., : n if not at_centers else None], ious
 
+    def answer(
+        self,
+        encoding: CloudEncoding,
+        clicks: Tensor,
+        labels: Tensor,
+        *,
+        mask_logits: Tensor | None = None,
+        multimask: bool = False,
+    ) -> Answer:
+        """`decode` but for its last part: where the masks are wanted is said to `masks_of`."""
+        asked = _Asked(encoding.embedding, encoding.position, clicks, labels, None)
+        if mask_logits is not None:
+            groups, offsets = self.mask_encoder.nearest(encoding.patches)
+            asked = asked._replace(groups=groups, offsets=offsets, mask_logits=mask_logits)
+        return self._answer(asked, multimask)
+
+    def masks_of(self, answer: Answer, patches: Patches, rows: Tensor | None = None) -> Tensor:
+        """Logits (b, m, c, n) float32 of all points, or (b, m, c, p) of rows (b, m, p) alone."""
+        if rows is None:
+            table = patches.index, patches.weight
+            return self.mask_decoder.masks(answer.points, answer.heads, table)
+        cloud = torch.arange(len(rows), device=rows.device)[:, None, None]
+        table = patches.index[cloud, rows], patches.weight[cloud, rows]
+        return self.mask_decoder.masks_at(answer.points, answer.heads, table)
+
     def _graphed(self, tensor: Tensor) -> bool:
         """Whether functions of this run as graphs."""
         return self.graphs is not None and len(tensor) == 1 and not torch.is_grad_enabled()
@@ -151,6 +176,11 @@ class PointSAM(nn.Module):
 
     def _decode(self, *inputs: Any, multimask: bool) -> tuple[Tensor, Tensor]:
         asked = _Asked(*inputs)
+        answer = self._answer(asked, multimask)
+        table = None if asked.index is None else (asked.index, asked.weight)
+        return self.mask_decoder.masks(answer.points, answer.heads, table), answer.ious
+
+    def _answer(self, asked: _Asked, multimask: bool) -> Answer:
         points = asked.embedding[:, None]
         if asked.mask_logits is None:
             points = points + self.mask_encoder.no_mask_embed.weight
@@ -160,16 +190,14 @@ class PointSAM(nn.Module):
             )
         b, m = asked.clicks.shape[:2]
         clicks = self.point_encoder(asked.clicks.flatten(0, 1), asked.labels.flatten(0, 1))
-        logits, ious = self.mask_decoder(
+        return self.mask_decoder.answer(
             points,
             asked.position,
             clicks.unflatten(0, (b, m)),
             asked.visible,
-            None if asked.index is None else (asked.index, asked.weight),
             multimask,
             None if asked.keys is None else CloudView(asked.keys, asked.values, asked.queries),
         )
-        return logits, ious
 
 
 class _Asked(NamedTuple):

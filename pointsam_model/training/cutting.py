@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-REACH = 1.2, 6.0  # of a look, in half diagonals of the object's bounding box; drawn by its logarithm
+REACH = (
+    1.2,
+    6.0,
+)  # of a look, in half diagonals of the object's bounding box; drawn by its logarithm
 BALLS = 0.7  # share of looks that are balls; the rest are cubes
 FEWEST_POINTS = 1_024  # of a look, or it reaches farther
 FEWEST_OF_OBJECT = 12  # points of an object that looks are cut about, where there is such a one

@@ -61,7 +61,7 @@ def train(
     state = TrainingState.resume(network, config, output / "state.safetensors")
     validation = Validation(config, where) if config.validate_every else None
     log = CsvLog(output / "log.csv", ["step", "seconds", "learning_rate", *MEASURES], state.step)
-    validation_log = CsvLog(output / "validation.csv", ["steps", *MEASURES], state.step + 1)
+    validation_log = CsvLog(output / "validation.csv", ["steps", *MEASURES, "kind"], state.step + 1)
     saved = time.monotonic()
 
     def draw(step: int) -> tuple[list[Batch], np.random.Generator]:
@@ -81,8 +81,10 @@ def train(
         log.write(step, [f"{state.seconds:.1f}", f"{rate:.2e}", *_row(seen)])
         if validation and (state.step % config.validate_every == 0 or state.step == config.steps):
             held_out = validation.measure(state.averaged(), stage)
-            state.validation = {"steps": state.step, **vars(held_out)}
-            validation_log.write(state.step, _row(held_out))
+            mean = StepReport.mean(list(held_out.values()))
+            state.validation = {"steps": state.step, **vars(mean)}
+            for kind, one in held_out.items():
+                validation_log.write(state.step, [*_row(one), kind])
         if report:
             report(step, seen)
         if time.monotonic() - saved > config.save_every_s:

@@ -109,8 +109,8 @@ def _kept(scene: Scene, valid: np.ndarray) -> dict[str, np.ndarray]:
         "instance": scene.instance[filled].astype(np.int16),
         "part": scene.part[filled].astype(np.int16),
         "up": np.asarray(scene.up, np.float32),
-        "colored": np.bool_(scene.colored),
-        "count": np.int32(len(rows)),
+        "colored": np.asarray(scene.colored, bool),
+        "count": np.asarray(len(rows), np.int32),
     }
 
 
