@@ -83,7 +83,9 @@ def _make_shard(
             )
         for scene in generate(kind, chosen, config, device):
             kept += _clouds(scene, looks)
-    return {name: np.stack([cloud[name] for cloud in kept[:count]]) for name in kept[0]}
+    # Without looks all clouds are of one size, and need not say it.
+    names = [name for name in kept[0] if looks or name != "count"]
+    return {name: np.stack([cloud[name] for cloud in kept[:count]]) for name in names}
 
 
 def _clouds(scene: Scene, looks: int) -> Iterator[dict[str, np.ndarray]]:
