@@ -12,10 +12,11 @@ Shapes: b clouds of l patches, B = b · m objects of t tokens, width d, h heads 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from pointsam_model.nn.attention import join_heads, split_heads
 
@@ -93,12 +94,31 @@ def _scaled(x: Tensor) -> Tensor:
 def _products(asked: Tensor, points: Tensor, position: Tensor) -> Tensor:
     """Dot products of vectors (B, v, d) with points + position: (B, v, l)."""
     objects, count, dim = asked.shape
+    asked, position = asked.to(points.dtype), position.to(points.dtype)
     by_cloud = asked.view(len(position), -1, dim)
     if len(points) == len(position):
-        products = by_cloud @ (points + position.to(points.dtype)).transpose(1, 2)
-        return products.view(objects, count, -1)
-    products = by_cloud @ position.transpose(1, 2)
-    return torch.baddbmm(products.view(objects, count, -1), asked, points.transpose(1, 2))
+        return _DotProducts.apply(by_cloud, points + position).view(objects, count, -1)
+    with_position = (by_cloud @ position.transpose(1, 2)).view(objects, count, -1)
+    return with_position + _DotProducts.apply(asked, points)
+
+
+class _DotProducts(torch.autograd.Function):
+    """asked (B, v, d) times points (B, l, d) transposed: (B, v, l), all of one type.
+
+    PyTorch's own gradient of the points comes transposed in memory, and adding it to the others
+    took as long as the rest of the layer.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, asked: Tensor, points: Tensor) -> Tensor:
+        ctx.save_for_backward(asked, points)
+        return asked @ points.transpose(1, 2)
+
+    @staticmethod
+    @once_differentiable  # type: ignore[untyped-decorator]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:
+        asked, points = ctx.saved_tensors
+        return gradient @ points, gradient.transpose(1, 2) @ asked
 
 
 def _of_objects(points: Tensor, objects: int) -> Tensor:

@@ -150,10 +150,10 @@ class MaskDecoder(nn.Module):
         first, *rest = self.output_upscaling
         patches = first(points).flatten(0, 1)
         index, weight = (values.flatten(0, 1) for values in table)
-        features = ops.interpolate(patches.to(weight.dtype), index, weight).to(patches.dtype)
+        features = ops.interpolate(patches, index, weight)
         for layer in rest:
             features = layer(features)
-        logits = heads.flatten(0, 1).float() @ features.float().transpose(1, 2)
+        logits = (features @ heads.flatten(0, 1).transpose(1, 2)).float().transpose(1, 2)
         return logits.unflatten(0, heads.shape[:2])
 
     def _classify(self, features: Tensor, heads: Tensor) -> Tensor:

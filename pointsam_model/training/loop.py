@@ -19,6 +19,7 @@ from pointsam_model.errors import ConfigError
 from pointsam_model.nn import PointSAM
 from pointsam_model.training.batches import Batch, Scenes, draw_batch, drawn_ahead
 from pointsam_model.training.config import TrainingConfig
+from pointsam_model.training.growing import grown
 from pointsam_model.training.initialise import initialise
 from pointsam_model.training.labelled import LabelledClouds
 from pointsam_model.training.log import CsvLog
@@ -26,7 +27,7 @@ from pointsam_model.training.pool import Pool
 from pointsam_model.training.state import TrainingState
 from pointsam_model.training.step import StepReport, learn
 from pointsam_model.training.validation import Validation
-from pointsam_model.weights.loading import find_device, read_weights
+from pointsam_model.weights.loading import find_device
 from pointsam_model.weights.saving import save_checkpoint
 
 REFRESH_EVERY = 100  # steps between looks for new scenes in the pool
@@ -117,10 +118,7 @@ def _network(config: TrainingConfig, device: torch.device) -> PointSAM:
         initialise(network, config.seed)
         return network.to(device).train()
     path = WEIGHTS / "tiny.safetensors" if config.start == "tiny" else Path(config.start)
-    with torch.device("meta"):
-        network = PointSAM(model)
-    read_weights(network, path, device, torch.float32)
-    return network.train()
+    return grown(model, path, config.seed).to(device).train()
 
 
 def _row(report: StepReport) -> list[str]:
