@@ -215,8 +215,8 @@ class PointSAM(nn.Module):
 class _Asked(NamedTuple):
     """What is decoded: tensors of `CloudEncoding` and of `PointSAM.decode`.
 
-    `seen` is there where clicks carry features. All of `keys` to `queries`, of `groups` to `mask_logits`, and of `index` and `weight` are there,
-    or none of them.
+    `seen` is there where clicks carry features. All of `keys` to `queries`, of `groups` to
+    `mask_logits`, and of `index` and `weight` are there, or none of them.
     """
 
     embedding: Tensor
