@@ -20,6 +20,9 @@ class Kind(str, Enum):
     single = "single"
     room = "room"
     street = "street"
+    parts = "parts"
+    bin = "bin"
+    empty = "empty"
 
 
 KindName = Annotated[Kind, typer.Option(help="what the scenes show; mixture: some of each")]

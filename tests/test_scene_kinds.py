@@ -36,7 +36,7 @@ from pointsam_model.scenes.objects import Piece
 from pointsam_model.scenes.pieces import between, drum
 from pointsam_model.scenes.primitives import depths, intersect
 from pointsam_model.scenes.room_plan import draw_plan
-from pointsam_model.scenes.street import draw_street
+from pointsam_model.scenes.street_plan import draw_street
 from pointsam_model.scenes.world import Surface, Thing, World, bounds, build_world, dress
 from pointsam_model.training.pool import POINTS, Pool, make_pool
 
@@ -304,10 +304,12 @@ def test_the_seed_alone_decides_the_kind_of_a_mixture() -> None:
     kinds = [kind_of(seed, config) for seed in range(3000)]
     for kind, share in zip(KINDS, config.shares(), strict=True):
         assert kinds.count(kind) / 3000 == pytest.approx(share, abs=0.03)
+    assert config.tabletop_share == max(config.shares())
     mixed = generate(MIXTURE, range(12), CALM)
     for scene in mixed:
         (own,) = generate(kind_of(scene.seed, CALM), [scene.seed], CALM)
         np.testing.assert_array_equal(scene.xyz, own.xyz)
+        assert scene.kind == own.kind == kind_of(scene.seed, CALM)
 
 
 def test_impossible_settings_are_refused() -> None:

@@ -1,16 +1,20 @@
 """Generated scenes with instance and part labels, as simulated sensors see them."""
 
+from pointsam_model.scenes.bins import BinConfig
 from pointsam_model.scenes.config import SceneConfig
 from pointsam_model.scenes.mixture import KINDS, MIXTURE, MixtureConfig, generate, kind_of
 from pointsam_model.scenes.rooms import RoomConfig
 from pointsam_model.scenes.scene import Scene, generate_scene, generate_scenes
 from pointsam_model.scenes.single import SingleConfig
+from pointsam_model.scenes.small_parts import PartsConfig
 from pointsam_model.scenes.street import StreetConfig
 
 __all__ = [
     "KINDS",
     "MIXTURE",
+    "BinConfig",
     "MixtureConfig",
+    "PartsConfig",
     "RoomConfig",
     "Scene",
     "SceneConfig",

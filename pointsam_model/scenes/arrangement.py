@@ -150,7 +150,7 @@ def arrange(layouts: list[Layout], generators: list[torch.Generator]) -> Placed:
     surfaces = [surface for layout in layouts for surface in layout.surfaces]
     scene_of = torch.tensor([i for i, layout in enumerate(layouts) for _ in layout.surfaces])
     things = Things([surface.objects for surface in surfaces])
-    longest = max(len(surface.objects) for surface in surfaces)
+    longest = things.longest
     wishes = _wishes(surfaces, longest)
     uniforms = torch.zeros(len(surfaces), longest, CANDIDATES, 8)
     for i, surface in enumerate(surfaces):
@@ -167,7 +167,7 @@ def arrange(layouts: list[Layout], generators: list[torch.Generator]) -> Placed:
     rotation = torch.eye(3).repeat(len(surfaces), longest, 1, 1)
     position = torch.zeros(len(surfaces), longest, 3)
     placed = torch.zeros(len(surfaces), longest, dtype=torch.bool)
-    for step in range(longest):
+    for step in range(max(len(surface.objects) for surface in surfaces)):
         rows = torch.tensor([i for i, s in enumerate(surfaces) if len(s.objects) > step])
         points = things.points[rows, step]
         start_rotation, start_xy, tilted = candidates(

@@ -22,7 +22,7 @@ class SceneConfig:
     height: int = 120
 
     # Objects on the table.
-    objects: tuple[int, int] = (1, 25)  # lowest and highest number drawn
+    objects: tuple[int, int] = (1, 25)  # lowest and highest number drawn; 0: bare tables
     crowded_share: float = 0.4  # scenes that draw from the upper part, crowded_objects and more
     crowded_objects: int = 9
     object_scale: Range = (0.85, 1.4)  # factor on all objects of a scene
@@ -93,8 +93,8 @@ class SceneConfig:
             if not 8 <= getattr(self, name) <= 4096:
                 raise ConfigError(f"{name} is {getattr(self, name)}, must be 8 to 4096 pixels")
         low, high = self.objects
-        if not 1 <= low <= high:
-            raise ConfigError(f"objects is {self.objects}, must be 1 <= low <= high")
+        if not 0 <= low <= high:
+            raise ConfigError(f"objects is {self.objects}, must be 0 <= low <= high")
         for name, value in vars(self).items():
             if name.endswith("_share") and not 0.0 <= value <= 1.0:
                 raise ConfigError(f"{name} is {value}, must be 0 to 1")

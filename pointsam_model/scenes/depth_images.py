@@ -143,6 +143,10 @@ def _rectangles(primitives: Primitives, focal: Tensor, config: SceneConfig) -> T
     low = torch.where(behind[:, None], 0, low)
     high = torch.where(behind[:, None], size, high)
     hidden = (z < 0.05).all(1)
+    # Beside the image, even where it reaches behind the camera.
+    limit = ((size / 2 + margin) / focal[:, None])[:, None] * z[..., None]
+    beside = (corners[..., :2] > limit).all(1) | (corners[..., :2] < -limit).all(1)
+    hidden = hidden | beside.any(1)
     high = torch.where(hidden[:, None], low, high)
     return torch.cat([low, high], 1)
 

@@ -12,6 +12,7 @@ from torch import Tensor
 from pointsam_model.scenes.primitives import Primitives, local_direction, local_normals, rotate
 from pointsam_model.scenes.returns import first_returns
 from pointsam_model.scenes.streams import generator
+from pointsam_model.scenes.terrain import FLAT, Terrain
 from pointsam_model.scenes.world import World
 
 # Elevations of the rings [degrees], highest first, of common families.
@@ -40,8 +41,10 @@ _FAMILIES: tuple[tuple[float, ...], ...] = (
     _even(22.5, -22.5, 128),
     _even(45, -45, 128),
 )
+# Of each: cars carry the fifth (HDL-64), the third (VLP-32) and the ninth more than others.
+_WEIGHTS = (1.0, 1.0, 1.6, 1.0, 3.0, 1.0, 1.0, 0.7, 2.0, 1.0, 0.7)
 _COLUMNS = (512, 900, 1024, 1800, 2048)
-_FEWEST_RAYS, _MOST_RAYS = 11_000, 34_000
+_FEWEST_RAYS, _MOST_RAYS, _MOST_DENSE_RAYS = 11_000, 34_000, 68_000
 
 
 @dataclass(frozen=True)
@@ -64,15 +67,16 @@ class Lidar:
     blind: tuple[int, int]  # columns, first and past the last, in which its carrier stands
 
 
-def draw_lidar(rng: Random, reach: float, noise: bool) -> Lidar:
+def draw_lidar(rng: Random, reach: float, noise: bool, dense: bool = False) -> Lidar:
     """A sensor whose rays are few enough to be quick: a large one is thinned as users do.
 
-    reach [m]: what it must at least be able to see.
+    reach [m]: what it must at least be able to see. dense: a sector at full resolution, or a turn
+    of twice as many rays, as an HDL-64 has.
     """
-    elevations = rng.choice(_FAMILIES)
+    elevations = rng.choices(_FAMILIES, _WEIGHTS)[0]
     columns = rng.choice(_COLUMNS)
     # A sector in front of the sensor, in full; otherwise the whole turn.
-    sector = rng.uniform(0.08, 0.4) if rng.random() < 0.25 else 1.0
+    sector = rng.uniform(0.1, 0.5) if rng.random() < (0.5 if dense else 0.2) else 1.0
     step = 2 * math.pi / columns
     if len(elevations) == 16:
         columns, step, sector = 1800, 2 * math.pi / 1800, max(sector, 0.5)
@@ -81,7 +85,7 @@ def draw_lidar(rng: Random, reach: float, noise: bool) -> Lidar:
         wide += 64
     wide = min(wide, columns)
     thin_rings = len(elevations) >= 64 and rng.random() < 0.4
-    while len(elevations) * wide > _MOST_RAYS:
+    while len(elevations) * wide > (_MOST_DENSE_RAYS if dense else _MOST_RAYS):
         if thin_rings and len(elevations) > 32:
             elevations = elevations[rng.randrange(2) :: 2]
         else:
@@ -95,13 +99,13 @@ def draw_lidar(rng: Random, reach: float, noise: bool) -> Lidar:
         step,
         (math.radians(rng.gauss(0, 1.2)), math.radians(rng.gauss(0, 1.2))),
         rng.uniform(0.3, 1.5) if reach > 8 else rng.uniform(0.1, 0.4),
-        max(rng.uniform(50, 150), reach),
+        max(rng.uniform(70, 180), reach),
         on * math.exp(rng.uniform(math.log(0.002), math.log(0.03))),
         on * rng.uniform(0, 0.15),
         on * rng.choice((0.0, 0.001, 0.002, 0.004)),
         on * rng.choice((0.0, rng.uniform(0, 0.05), rng.uniform(0, 0.15))),
         on * rng.uniform(0.01, 0.1),
-        on * rng.choice((0.0, rng.uniform(0.0, 0.5))),
+        on * rng.choice((0.0, rng.uniform(0.0, 0.1), rng.uniform(0.0, 0.4))),
         _blind_columns(rng, wide) if noise and rng.random() < 0.2 else (0, 0),
     )
 
@@ -125,9 +129,15 @@ class Sweep:
 
 
 def sweep(
-    world: World, lidar: Lidar, yaw: float, position: Tensor, rng: Random, device: torch.device
+    world: World,
+    lidar: Lidar,
+    yaw: float,
+    position: Tensor,
+    rng: Random,
+    device: torch.device,
+    terrain: Terrain = FLAT,
 ) -> Sweep:
-    """What a LiDAR at `position` (3,) [m], turned by `yaw` [rad], measures."""
+    """What a LiDAR at `position` (3,) [m], turned by `yaw` [rad], measures on a terrain."""
     rotation = mount(lidar, yaw)[None].to(device)
     world, position = world.to(device), position[None].to(device)
     seen = world.seen_from(rotation, position)
@@ -135,8 +145,8 @@ def sweep(
     h, w = len(lidar.elevations), lidar.columns
     normal = torch.randn(3, h, w, generator=draw, device=device)
     uniform = torch.rand(6, h, w, generator=draw, device=device)
-    rays = lidar_rays(lidar, device, normal[1:] * lidar.angle_sigma)
-    index, rectangles = _rectangles(seen, lidar)
+    rays = terrain.bent(lidar_rays(lidar, device, normal[1:] * lidar.angle_sigma), rotation[0])
+    index, rectangles = _rectangles(seen, lidar, terrain.steepest)
     draws = uniform[None, :2] if bool((world.leaves > 0).any()) else None
     found = first_returns(seen, world.scene, world.leaves, index, rectangles, rays[None], draws)
     distance, row = found[0][0], found[1][0]
@@ -171,8 +181,11 @@ def lidar_rays(lidar: Lidar, device: torch.device, jitter: Tensor | None = None)
     return torch.stack([flat * torch.cos(azimuth), flat * torch.sin(azimuth), torch.sin(elevation)])
 
 
-def _rectangles(seen: Primitives, lidar: Lidar) -> tuple[Tensor, Tensor]:
-    """Which primitives (k,) may be met in which rings and columns (k,4) u0, v0, u1, v1."""
+def _rectangles(seen: Primitives, lidar: Lidar, steepest: float) -> tuple[Tensor, Tensor]:
+    """Which primitives (k,) may be met in which rings and columns (k,4) u0, v0, u1, v1.
+
+    steepest: slope by which terrain lifts or lowers them at most.
+    """
     corners = seen.corners()
     x, y, z = corners.unbind(-1)
     middle = seen.centre
@@ -191,7 +204,7 @@ def _rectangles(seen: Primitives, lidar: Lidar) -> tuple[Tensor, Tensor]:
     top, bottom = z.amax(1), z.amin(1)
     top = torch.atan2(top, torch.where(top > 0, nearest, farthest))
     bottom = torch.atan2(bottom, torch.where(bottom < 0, nearest, farthest))
-    margin = 1.5 * lidar.step
+    margin = 1.5 * lidar.step + 1.1 * steepest
     falling = -torch.tensor(lidar.elevations, device=heading.device)
     v0 = torch.searchsorted(falling, -top - margin)
     v1 = torch.searchsorted(falling, -bottom + margin, right=True)

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 
 from pointsam_model.errors import ConfigError
+from pointsam_model.scenes.bins import BinConfig, generate_bins
 from pointsam_model.scenes.config import SceneConfig
+from pointsam_model.scenes.empty import generate_empty
 from pointsam_model.scenes.fused_tables import generate_fused_tables
 from pointsam_model.scenes.rooms import RoomConfig, generate_rooms
 from pointsam_model.scenes.scene import Scene, generate_scenes
 from pointsam_model.scenes.single import SingleConfig, generate_single
+from pointsam_model.scenes.small_parts import PartsConfig, generate_parts
 from pointsam_model.scenes.streams import stream
 from pointsam_model.scenes.street import StreetConfig, generate_streets
 
-KINDS = ("tabletop", "fused", "single", "room", "street")
+KINDS = ("tabletop", "fused", "single", "room", "street", "parts", "bin", "empty")
 MIXTURE = "mixture"
 
 
@@ -24,15 +27,20 @@ MIXTURE = "mixture"
 class MixtureConfig:
     """What each kind looks like and how many of the scenes it has; shares sum to 1."""
 
-    tabletop_share: float = 0.52
-    fused_share: float = 0.08  # tabletops fused from several views
-    single_share: float = 0.08
-    room_share: float = 0.20
-    street_share: float = 0.12
+    tabletop_share: float = 0.38
+    fused_share: float = 0.07  # tabletops fused from several views
+    single_share: float = 0.04
+    room_share: float = 0.14
+    street_share: float = 0.15
+    parts_share: float = 0.08
+    bin_share: float = 0.09
+    empty_share: float = 0.05  # scenes without objects, see `empty`
     tabletop: SceneConfig = field(default_factory=SceneConfig)
     single: SingleConfig = field(default_factory=SingleConfig)
     room: RoomConfig = field(default_factory=RoomConfig)
     street: StreetConfig = field(default_factory=StreetConfig)
+    parts: PartsConfig = field(default_factory=PartsConfig)
+    bin: BinConfig = field(default_factory=BinConfig)
 
     def __post_init__(self) -> None:
         if min(self.shares()) < 0 or abs(sum(self.shares()) - 1) > 1e-6:
@@ -56,6 +64,9 @@ def generate(
 ) -> list[Scene]:
     """One scene for each seed, of one kind of KINDS, or MIXTURE for all of them in their shares.
 
+    Scenes come at their sensor's full resolution and say their kind. Those of kind "empty" have no
+    object, and of others a few where nothing is seen of any: who needs one must check.
+
     Raises:
         ConfigError: no such kind, or a negative seed.
     """
@@ -69,7 +80,8 @@ def generate(
     for own in KINDS:
         rows = [row for row, wanted in enumerate(kinds) if wanted == own]
         chosen = [int(seeds[row]) for row in rows]
-        made.update(zip(rows, _generate(own, chosen, config, device), strict=True))
+        scenes = [replace(s, kind=own) for s in _generate(own, chosen, config, device)]
+        made.update(zip(rows, scenes, strict=True))
     return [made[row] for row in range(len(seeds))]
 
 
@@ -84,4 +96,11 @@ def _generate(
         return [generate_single(seed, config.single, device) for seed in seeds]
     if kind == "room":
         return generate_rooms(seeds, config.room, device)
+    if kind == "empty":
+        own = config.tabletop, config.parts, config.room, config.street
+        return generate_empty(seeds, *own, device)
+    if kind == "bin":
+        return generate_bins(seeds, config.bin, device)
+    if kind == "parts":
+        return generate_parts(seeds, config.parts, device)
     return generate_streets(seeds, config.street, device)

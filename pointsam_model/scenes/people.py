@@ -10,7 +10,7 @@ from pointsam_model.scenes.pieces import ball, rod
 
 def body(rng: Random, stride: float, hips: float = 0.0) -> list[Piece]:
     """A person; `hips` lifts the seat of a cyclist above the ground [m], legs bent forward."""
-    tall = rng.uniform(1.5, 1.92)
+    tall = rng.uniform(1.5, 1.92) if hips or rng.random() < 0.9 else rng.uniform(1.0, 1.5)
     k = tall / 1.75
     leg, broad = 0.84 * k, rng.uniform(0.17, 0.22) * k
     seat = hips or leg

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from random import Random
 
 import torch
 from torch import Tensor
@@ -29,9 +30,17 @@ class Tabletops:
     radius: Tensor  # (b,) [m] how far they reach from it
 
 
-def render(seeds: Sequence[int], config: SceneConfig, device: torch.device) -> View:
-    """Composes and renders a batch; `generate_scenes` without the bookkeeping of labels."""
-    tables = set_tables(seeds, config)
+Draw = Callable[[Random, SceneConfig], Layout]
+
+
+def render(
+    seeds: Sequence[int], config: SceneConfig, device: torch.device, draw: Draw = draw_layout
+) -> View:
+    """Composes and renders a batch; `generate_scenes` without the bookkeeping of labels.
+
+    draw: what a scene holds, from its stream.
+    """
+    tables = set_tables(seeds, config, draw)
     rotation, position = poses(tables.cameras, tables.target, tables.radius, config)
     pixels = streams("pixels", seeds)
     view = see(tables.world, tables.cameras, rotation, position, pixels, config, device)
@@ -48,12 +57,12 @@ def render(seeds: Sequence[int], config: SceneConfig, device: torch.device) -> V
     return replace(view, xyz=xyz)
 
 
-def set_tables(seeds: Sequence[int], config: SceneConfig) -> Tabletops:
+def set_tables(seeds: Sequence[int], config: SceneConfig, draw: Draw = draw_layout) -> Tabletops:
     """Tables with their objects at rest, surroundings and looks.
 
     Placement is small and must not differ between devices: it runs on the CPU.
     """
-    layouts = [draw_layout(rng, config) for rng in streams("layout", seeds)]
+    layouts = [draw(rng, config) for rng in streams("layout", seeds)]
     cameras = [draw_camera(rng, config) for rng in streams("camera", seeds)]
     placed = arrange(layouts, [generator(rng) for rng in streams("rest", seeds)])
     target, radius = _middle_of_objects(placed, len(seeds))

@@ -28,6 +28,7 @@ from pointsam_model.scenes.world import Thing, bounds
 
 _CLEAR = 0.45  # radius that a sensor needs to itself [m]
 _MOST_CLUTTER = 36
+_MOST_IN_ROW = 14
 _WALL_FURNITURE = {
     cabinet: 0.27,
     shelf: 0.2,
@@ -77,6 +78,18 @@ class Plan:
                     return x, y
         return 0.0, 0.0
 
+    def free_place_near(
+        self, rng: Random, target: tuple[float, float, float], away: float
+    ) -> tuple[float, float]:
+        """Where a sensor may stand, of some such places the one most nearly `away` [m] of it."""
+        places = [self.free_place(rng) for _ in range(8)]
+        for _ in range(12):
+            angle = rng.uniform(0, 2 * math.pi)
+            x, y = target[0] + away * math.cos(angle), target[1] + away * math.sin(angle)
+            if self.free(x, y, 0.15, 0.15):
+                places.append((x, y))
+        return min(places, key=lambda p: abs(math.hypot(p[0] - target[0], p[1] - target[1]) - away))
+
     def interest(self, rng: Random, away_from: tuple[float, float]) -> tuple[float, float, float]:
         """A point (x, y, z) [m] to look at: some thing that is not too near."""
         things = [thing for thing in self.things if not thing.background]
@@ -90,11 +103,13 @@ class Plan:
         return 0.0, 0.0, 0.6
 
 
-def draw_plan(rng: Random) -> Plan:
-    """A room with everything in it."""
+def draw_plan(rng: Random, furnished: bool = True) -> Plan:
+    """A room with everything in it, or with nothing."""
     half = (rng.uniform(1.4, 3.8), rng.uniform(1.4, 3.8))
     plan = Plan(half)
     plan.things.extend(_shell(rng, half))
+    if not furnished:
+        return plan
     standing: list[tuple[Furniture, Thing]] = []
 
     def put(furniture: Furniture, x: float, y: float, yaw: float) -> bool:
@@ -222,14 +237,18 @@ def _clutter(rng: Random, standing: list[tuple[Furniture, Thing]]) -> list[Thing
     rng.shuffle(places)
     drawn: list[list[Piece]] = []
     wishes: list[tuple[Thing, Board]] = []
+    rows: list[Thing] = []
     for thing, board in places:
+        if board.headroom < 0.5 and rng.random() < 0.4:
+            rows += row_on(rng, thing, board)
+            continue
         area = (board.high[0] - board.low[0]) * (board.high[1] - board.low[1])
         for _ in range(rng.randint(1, 2 + round(min(10 * area, 9)))):
             if len(drawn) < _MOST_CLUTTER:
                 big = rng.random() < 0.08 and board.headroom > 0.5
                 drawn.append(screen(rng).pieces if big else draw_object(rng, rng.uniform(0.9, 1.5)))
                 wishes.append((thing, board))
-    things: list[Thing] = []
+    things: list[Thing] = rows
     used: dict[tuple[int, float], list[tuple[float, float, float]]] = {}
     for pieces, (low, high), (thing, board) in zip(drawn, bounds(drawn), wishes, strict=True):
         radius = 0.5 * math.hypot(high[0] - low[0], high[1] - low[1])
@@ -249,4 +268,29 @@ def _clutter(rng: Random, standing: list[tuple[Furniture, Thing]]) -> list[Thing
                 at = (x + u * cos - v * sin, y + u * sin + v * cos, z + board.z - low[2])
                 things.append(Thing(pieces, at, rng.uniform(0, 6.3)))
                 break
+    return things
+
+
+def row_on(rng: Random, shelf: Thing, board: Board) -> list[Thing]:
+    """Books, files or boxes side by side along a board, a few leaning or missing."""
+    things: list[Thing] = []
+    tall = board.headroom * rng.uniform(0.55, 0.9)
+    deep = (board.high[0] - board.low[0]) * rng.uniform(0.5, 0.9)
+    thick = rng.choice((0.03, 0.05, 0.08))
+    y, end = (
+        board.low[1] + 0.01,
+        board.low[1] + rng.uniform(0.4, 1.0) * (board.high[1] - board.low[1]),
+    )
+    cos, sin = math.cos(shelf.yaw), math.sin(shelf.yaw)
+    while len(things) < _MOST_IN_ROW:
+        wide, high = thick * rng.uniform(0.6, 1.4), tall * rng.uniform(0.8, 1.0)
+        if y + wide > end - 0.01:
+            break
+        if rng.random() < 0.9:
+            front = board.high[0] - 0.01 - rng.uniform(0, 0.02)
+            u, v = front - deep / 2, y + wide / 2
+            sx, sy, sz = shelf.position
+            at = (sx + u * cos - v * sin, sy + u * sin + v * cos, sz + board.z + high / 2)
+            things.append(Thing([box([deep, wide * 0.97, high], (0, 0, 0))], at, shelf.yaw))
+        y += wide
     return things

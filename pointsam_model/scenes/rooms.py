@@ -19,13 +19,14 @@ from pointsam_model.scenes.fused import fuse
 from pointsam_model.scenes.lidar import draw_lidar, sweep
 from pointsam_model.scenes.objects import Vector
 from pointsam_model.scenes.room_plan import Plan, draw_plan
+from pointsam_model.scenes.room_views import Pose, close_pose, good_pose, pose
 from pointsam_model.scenes.scene import Scene, split, swept_scene
 from pointsam_model.scenes.streams import stream
 from pointsam_model.scenes.world import World, build_world, dress
 
 
 def _camera() -> SceneConfig:
-    return SceneConfig(horizontal_fov=(55.0, 90.0), kinect_fov_share=0.3)
+    return SceneConfig(width=192, height=144, horizontal_fov=(55.0, 90.0), kinect_fov_share=0.3)
 
 
 @dataclass(frozen=True)
@@ -34,14 +35,20 @@ class RoomConfig:
 
     camera: SceneConfig = field(default_factory=_camera)  # image, noise and colour
     lidar_share: float = 0.18
-    fused_share: float = 0.22
+    fused_share: float = 0.3
+    around_share: float = 0.5  # of the fused clouds: scans around one thing
+    close_share: float = 0.35  # of the depth images: from close to one thing
     floor_robot_share: float = 0.3  # of the depth images: from low down, level
     farthest: Range = (3.5, 10.0)  # what a depth camera still measures [m]
     views: tuple[int, int] = (2, 6)  # of a fused cloud
+    furnished: bool = True  # or floor, walls and ceiling alone
 
     def __post_init__(self) -> None:
         if self.lidar_share + self.fused_share > 1:
             raise ConfigError("lidar_share + fused_share must not exceed 1")
+        for name in ("around_share", "close_share", "floor_robot_share"):
+            if not 0.0 <= getattr(self, name) <= 1.0:
+                raise ConfigError(f"{name} is {getattr(self, name)}, must be 0 to 1")
         if not 1 <= self.views[0] <= self.views[1]:
             raise ConfigError(f"views is {self.views}, must be 1 <= low <= high")
 
@@ -58,7 +65,7 @@ def generate_rooms(
 
 
 def _room(seed: int, config: RoomConfig, device: torch.device) -> Scene:
-    plan = draw_plan(stream("room plan", seed))
+    plan = draw_plan(stream("room plan", seed), config.furnished)
     world = _world(plan, seed, config.camera)
     rng = stream("room view", seed)
     draw = rng.random()
@@ -73,9 +80,12 @@ def _room(seed: int, config: RoomConfig, device: torch.device) -> Scene:
     farthest = rng.uniform(*config.farthest)
     if draw < config.lidar_share + config.fused_share:
         return _fused(plan, world, seed, config, farthest, device)
-    low = rng.random() < config.floor_robot_share
     camera = draw_camera(rng, config.camera)
-    rotation, position = _pose(plan, rng, camera, low)
+    if rng.random() < config.close_share:
+        rotation, position = close_pose(plan, rng, camera, plan.interest(rng, (math.inf, 0.0)))
+    else:
+        low = rng.random() < config.floor_robot_share
+        rotation, position = good_pose(plan, rng, camera, low)
     pixels = [stream("room pixels", seed)]
     view = see(world, [camera], rotation[None], position[None], pixels, config.camera, device)
     xyz = torch.where(view.xyz[..., 2:] < farthest, view.xyz, torch.nan)
@@ -97,9 +107,10 @@ def _fused(
     farthest: float,
     device: torch.device,
 ) -> Scene:
-    """Views from along a way, or turning on one spot, in smaller images the more there are."""
+    """Views along a way, turning on one spot or around a thing; the more, the smaller images."""
     rng = stream("room fused", seed)
-    views = rng.randint(*config.views)
+    around = rng.random() < config.around_share
+    views = rng.randint(6, 14) if around else rng.randint(*config.views)
     small = math.sqrt(min(1.0, 2.2 / views))
     image = replace(
         config.camera,
@@ -108,48 +119,32 @@ def _fused(
     )
     camera = draw_camera(rng, image)
     target = plan.interest(rng, (math.inf, 0.0))
+    if around:
+        poses = [close_pose(plan, rng, camera, target) for _ in range(views)]
+    else:
+        poses = _poses_along(plan, rng, camera, target, views)
+    # Of a scan around a thing its surroundings are mostly cut away.
+    reach = rng.uniform(0.9, 2.5) if around and rng.random() < 0.7 else math.inf
+
+    def near(depth: Tensor, xyz: Tensor) -> Tensor:
+        away = (xyz[..., :2] - torch.tensor(target[:2], device=xyz.device)).norm(dim=-1)
+        return (depth < farthest) & (away < reach)
+
+    rotation, position = torch.stack([r for r, _ in poses]), torch.stack([p for _, p in poses])
+    return fuse(world, [camera] * views, rotation, position, rng, image, device, seed, near)
+
+
+def _poses_along(plan: Plan, rng: Random, camera: Camera, target: Vector, views: int) -> list[Pose]:
     turning = rng.random() < 0.3
-    rotation, position = _pose(plan, rng, camera, low=False, target=target)
-    rotations, positions = [rotation], [position]
+    rotation, position = pose(plan, rng, camera, low=False, target=target)
+    poses = [(rotation, position)]
     for k in range(1, views):
         if turning:
             angle = k * camera.fov * 0.7
             cos, sin = math.cos(angle), math.sin(angle)
             turn = torch.tensor([[cos, -sin, 0.0], [sin, cos, 0.0], [0.0, 0.0, 1.0]])
-            rotation = rotations[0] @ turn.t()
+            poses.append((rotation @ turn.t(), position))
         else:
             other = None if rng.random() < 0.25 else target
-            rotation, position = _pose(plan, rng, camera, low=False, target=other)
-        rotations.append(rotation)
-        positions.append(position)
-    poses = torch.stack(rotations), torch.stack(positions)
-
-    def near(depth: Tensor, _: Tensor) -> Tensor:
-        return depth < farthest
-
-    return fuse(world, [camera] * views, *poses, rng, image, device, seed, near)
-
-
-def _pose(
-    plan: Plan, rng: Random, camera: Camera, low: bool, target: Vector | None = None
-) -> tuple[Tensor, Tensor]:
-    """World to camera (3,3) and position (3,) [m]: from a free place toward `target` or a thing."""
-    x, y = plan.free_place(rng)
-    tall = rng.uniform(0.2, 0.5) if low else rng.uniform(0.3, 1.6)
-    u, v, w = target or plan.interest(rng, (x, y))
-    heading = math.atan2(v - y, u - x) + rng.gauss(0, 0.15)
-    drop = math.atan2(tall - w, math.hypot(u - x, v - y))
-    pitch = rng.gauss(0.0, 0.06) if low else min(max(drop + rng.gauss(0.08, 0.1), -0.1), 0.8)
-    forward = torch.tensor(
-        [
-            math.cos(heading) * math.cos(pitch),
-            math.sin(heading) * math.cos(pitch),
-            -math.sin(pitch),
-        ],
-        dtype=torch.float64,
-    )
-    right = torch.tensor([math.sin(heading), -math.cos(heading), 0.0], dtype=torch.float64)
-    down = torch.linalg.cross(forward, right)
-    cos, sin = math.cos(camera.roll), math.sin(camera.roll)
-    right, down = cos * right + sin * down, cos * down - sin * right
-    return torch.stack([right, down, forward]).float(), torch.tensor([x, y, tall])
+            poses.append(pose(plan, rng, camera, low=False, target=other))
+    return poses

@@ -40,6 +40,9 @@ class Scene:
     up: NDArray[np.float32]  # (3,) unit vector against gravity, in the cloud's coordinate frame
     seed: int
     colored: bool = True  # whether rgb means anything
+    # (3,) where the sensor is, in the cloud's frame [m]; None: fused of several views, or no sensor
+    viewpoint: NDArray[np.float32] | None = None
+    kind: str = ""  # of `mixture.KINDS` where `generate` made it
 
 
 def generate_scene(
@@ -83,6 +86,7 @@ def split(view: View, seeds: Sequence[int], config: SceneConfig) -> list[Scene]:
             config.width,
             up[i],
             int(seed),
+            viewpoint=np.zeros(3, np.float32),
         )
         for i, seed in enumerate(seeds)
     ]
@@ -98,13 +102,19 @@ def labels(view: View) -> tuple[Tensor, Tensor]:
     return instance.int(), part.int()
 
 
-def swept_scene(sweep: Sweep, kept: Tensor, seed: int) -> Scene:
-    """A LiDAR's turn as a scene; returns outside of `kept` (h,w) are dropped."""
+def swept_scene(sweep: Sweep, kept: Tensor, seed: int, fewest: int = 1) -> Scene:
+    """A LiDAR's turn as a scene; returns outside of `kept` (h,w) are dropped.
+
+    Objects with less than `fewest` returns are ignored: -1.
+    """
     xyz = torch.where(kept[..., None], sweep.xyz, torch.nan)
     known = torch.isfinite(xyz[..., 2]) & ~sweep.mixed & (sweep.row >= 0)
     row = sweep.row.clamp_min(0)
     instance = torch.where(known, sweep.world.instance[row], -1).int().flatten()
     part = torch.where(known, sweep.world.part[row], -1).int().flatten()
+    met = torch.bincount(instance.clamp_min(0))[instance.clamp_min(0).long()]
+    faint = (instance > 0) & (met < fewest)
+    instance, part = torch.where(faint, -1, instance), torch.where(faint, -1, part)
     height, width = sweep.row.shape
     return Scene(
         xyz.reshape(-1, 3).cpu().numpy(),
@@ -116,6 +126,7 @@ def swept_scene(sweep: Sweep, kept: Tensor, seed: int) -> Scene:
         sweep.rotation[:, 2].cpu().numpy(),
         seed,
         colored=False,
+        viewpoint=np.zeros(3, np.float32),
     )
 
 

@@ -74,8 +74,14 @@ class Holder:
 def crate(rng: Random) -> Holder:
     """Bin, drawer or carton without a lid."""
     wide, deep, high = rng.uniform(0.25, 0.6), rng.uniform(0.2, 0.4), rng.uniform(0.06, 0.22)
-    # No thinner than a cell of the height map, or things would fall through.
-    wall = rng.uniform(0.009, 0.018)
+    return walled(wide, deep, high, rng.uniform(0.009, 0.018))
+
+
+def walled(wide: float, deep: float, high: float, wall: float) -> Holder:
+    """A floor and four walls of whole sides [m].
+
+    wall [m]: no thinner than a cell of the height map, or things would fall through.
+    """
     pieces = _walls(wide, deep, high, wall)
     up = [Piece(p.kind, p.size, (*p.centre[:2], p.centre[2] + high / 2), p.part) for p in pieces]
     return Holder(up, [wall], (wide / 2 - wall, deep / 2 - wall), 2.0)

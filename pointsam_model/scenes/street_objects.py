@@ -58,7 +58,7 @@ def tree(rng: Random, at: Place) -> Thing:
         low = rng.uniform(0.3, 1.2)
         wide = rng.uniform(0.9, 1.8)
         pieces.append(drum(wide, 0.1, tall - low, (0, 0, (tall + low) / 2), 1))
-        return Thing(pieces, (*at, 0.0), surfaces={1: _LEAVES})
+        return Thing(pieces, (*at, 0.0), surfaces={1: _LEAVES}, plant=True)
     spread = rng.uniform(0.8, 2.6)
     middle = (fork + tall) / 2
     for _ in range(rng.randint(3, 6)):
@@ -71,7 +71,7 @@ def tree(rng: Random, at: Place) -> Thing:
             pieces.append(ball((clump, clump, clump * rng.uniform(0.6, 1.0)), end, 1))
     if shape > 0.25:
         pieces.append(ball((spread * 0.7, spread * 0.7, (tall - fork) / 2), (0, 0, middle), 1))
-    return Thing(pieces, (*at, 0.0), rng.uniform(0, 6.3), surfaces={1: _LEAVES})
+    return Thing(pieces, (*at, 0.0), rng.uniform(0, 6.3), surfaces={1: _LEAVES}, plant=True)
 
 
 def bush(rng: Random, at: Place) -> Thing:
@@ -82,21 +82,27 @@ def bush(rng: Random, at: Place) -> Thing:
         own = size * rng.uniform(0.5, 1.0)
         x, y = rng.gauss(0, size * 0.5), rng.gauss(0, size * 0.5)
         pieces.append(ball((own, own, own * rng.uniform(0.6, 1.1)), (x, y, own * 0.6)))
-    return Thing(pieces, (*at, 0.0), surfaces={0: _HEDGE})
+    return Thing(pieces, (*at, 0.0), surfaces={0: _HEDGE}, plant=True)
 
 
 def hedge(rng: Random, at: Place, yaw: float, long: float) -> Thing:
+    """Cut straight or grown wild; background, as `fence` is."""
     tall, thick = rng.uniform(0.6, 2.0), rng.uniform(0.4, 0.9)
-    return Thing(
-        [box([long, thick, tall], (0, 0, tall / 2))], (*at, 0.0), yaw, surfaces={0: _HEDGE}
-    )
+    pieces = [box([long, thick, tall], (0, 0, tall / 2))]
+    # Hardly any is as straight as a wall.
+    for _ in range(round(long * rng.uniform(0.2, 1.5))):
+        size = thick * rng.uniform(0.5, 0.9)
+        x, z = rng.uniform(-0.5, 0.5) * long, rng.uniform(0.4, 1.0) * tall
+        pieces.append(ball((size, size, size * 0.8), (x, rng.gauss(0, 0.2) * thick, z)))
+    return Thing(pieces, (*at, 0.0), yaw, background=True, surfaces={0: _HEDGE})
 
 
 def fence(rng: Random, at: Place, yaw: float, long: float) -> Thing:
     """Posts with boards, rails or wire between them, or a low wall."""
     tall = rng.uniform(0.7, 1.9)
     if rng.random() < 0.3:
-        return Thing([box([long, 0.2, tall], (0, 0, tall / 2))], (*at, 0.0), yaw)
+        wall = box([long, rng.uniform(0.15, 0.35), tall], (0, 0, tall / 2))
+        return Thing([wall], (*at, 0.0), yaw, background=True)
     gap = rng.uniform(1.5, 2.6)
     posts = max(2, round(long / gap))
     pieces = []
@@ -109,7 +115,7 @@ def fence(rng: Random, at: Place, yaw: float, long: float) -> Thing:
         for rail in range(rng.randint(2, 4)):
             pieces.append(box([long, 0.04, 0.09], (0, 0.05, tall * (0.3 + 0.22 * rail)), 1))
     lost = Surface(lost=rng.choice((0.0, 0.0, 0.5)))
-    return Thing(pieces, (*at, 0.0), yaw, surfaces={1: lost})
+    return Thing(pieces, (*at, 0.0), yaw, background=True, surfaces={1: lost})
 
 
 def bench(rng: Random, at: Place, yaw: float) -> Thing:

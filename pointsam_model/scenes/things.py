@@ -26,7 +26,7 @@ def primitives_of(pieces: Sequence[Piece]) -> Primitives:
 class Things:
     """Objects of all surfaces: primitives about each one's centre of mass, and sampled points.
 
-    Attributes (n primitives, s surfaces, at most l objects on one):
+    Attributes (n primitives, s surfaces, at most l = `longest` objects on one):
         primitives: in the coordinate frame of their object's centre of mass.
         surface, order (n,): which surface, and the how-manieth object of it.
         part (n,): of its object.
@@ -34,7 +34,9 @@ class Things:
     """
 
     def __init__(self, surfaces: Sequence[Sequence[Sequence[Piece]]]) -> None:
-        longest = max(len(objects) for objects in surfaces)
+        # One place even where nothing lies anywhere.
+        longest = max(1, *(len(objects) for objects in surfaces))
+        self.longest = longest
         surface: list[int] = []
         order: list[int] = []
         pieces: list[Piece] = []
@@ -62,7 +64,8 @@ class Things:
             raw.kind, raw.size, raw.rotation, (raw.centre - mass_centre.float()[owner])
         )
         points = torch.zeros(slots, POINTS, 3)
-        points[torch.unique(owner)] = self._sample(owner, area)
+        if len(owner):
+            points[torch.unique(owner)] = self._sample(owner, area)
         self.points = points.view(len(surfaces), longest, POINTS, 3)
         self.extent = self.points.abs().amax(2)
 

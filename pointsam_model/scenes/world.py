@@ -39,6 +39,7 @@ class Thing:
         position: of that frame's origin in the world [m].
         yaw: about the world's z [rad].
         background: belongs to no instance, as ground and walls.
+        plant: a tree or bush, which some annotate as objects and most as background.
         surfaces: of the parts that are not plain and solid.
     """
 
@@ -46,6 +47,7 @@ class Thing:
     position: Vector
     yaw: float = 0.0
     background: bool = False
+    plant: bool = False
     surfaces: Mapping[int, Surface] = field(default_factory=dict)
 
     def part_numbers(self) -> list[int]:
@@ -116,8 +118,13 @@ class World:
         )
 
 
-def dress(rng: Random, things: Sequence[Thing], config: SceneConfig) -> list[list[Look]]:
-    """Looks of each thing's parts; the first background is the floor, the others are walls."""
+def dress(
+    rng: Random, things: Sequence[Thing], config: SceneConfig, table: bool = False
+) -> list[list[Look]]:
+    """Looks of each thing's parts; the first background is the floor, the others are walls.
+
+    table: the first background is a table instead, the second the floor.
+    """
     counts = [len(thing.part_numbers()) for thing in things if not thing.background]
     looks, background = draw_looks(rng, counts, config)
     dressed: list[list[Look]] = []
@@ -125,7 +132,7 @@ def dress(rng: Random, things: Sequence[Thing], config: SceneConfig) -> list[lis
     for thing in things:
         count = len(thing.part_numbers())
         if thing.background:
-            dressed.append([background[min(1 + walls, 2)]] * count)
+            dressed.append([background[min(walls + (not table), 2)]] * count)
             walls += 1
         else:
             dressed.append(looks[:count])
