@@ -17,7 +17,8 @@ from pointsam_model.training.pool import Pool, make_pool
 from pointsam_model.training.step import StepReport, encode, look
 
 HELD_OUT = range(99_999, 100_000)  # the shard whose seeds lie beyond those of any pool
-EACH = "each"  # kind of scenes: all of them, each on its own
+EACH = "each"  # kind of scenes: all that have objects, each on its own
+WITHOUT_OBJECTS = "empty"
 MOST_MASKS = 8  # of a cloud, of which none is likely to be there twice
 
 
@@ -51,7 +52,8 @@ class Validation:
             most_points = max(stage.points for stage in config.stages)
             return {"labelled": LabelledClouds(config.validation, most_points, config.up)}
         if config.validation_kind == EACH:
-            return {kind: self._generated(kind, kind, device) for kind in KINDS}
+            kinds = [kind for kind in KINDS if kind != WITHOUT_OBJECTS]
+            return {kind: self._generated(kind, kind, device) for kind in kinds}
         return {config.validation_kind: self._generated(config.validation_kind, "", device)}
 
     def _generated(self, kind: str, name: str, device: torch.device) -> Scenes:
