@@ -94,6 +94,7 @@ class ModelConfig:
     decoder: DecoderConfig = DecoderConfig()
     num_multimask: int = 3
     mask_patch_size: int = 0  # most points of a patch that a mask prompt looks at; 0: all of them
+    click_features: bool = False  # a click's token also carries the cloud's feature at the click
     color_gain: float = 1.0  # colours times this enter the network: below 1 they count less
     prompt_iterations: int = 7
     large_clouds: tuple[PatchRule, ...] = ()  # for more points than `num_patches` serves well
@@ -433,6 +434,8 @@ def _value(hint: Any, value: Any, where: str) -> Any:
     if hint is float and isinstance(value, (int, float)) and not isinstance(value, bool):
         return float(value)
     if hint is int and isinstance(value, int) and not isinstance(value, bool):
+        return value
+    if hint is bool and isinstance(value, bool):
         return value
     if hint not in (int, float) and isinstance(value, str):
         return value
