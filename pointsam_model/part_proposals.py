@@ -47,18 +47,11 @@ class PartProposals:
     Args:
         choosing: asks the network and judges candidates.
         config: which masks stay.
-        look: gives the embedding of a part of a cloud.
     """
 
-    def __init__(
-        self,
-        choosing: Choosing,
-        config: ProposalConfig,
-        look: Callable[[Embedding, Ball], Embedding],
-    ) -> None:
+    def __init__(self, choosing: Choosing, config: ProposalConfig) -> None:
         self.choosing = choosing
         self.config = config
-        self.look = look
 
     def generate(
         self,
@@ -69,11 +62,21 @@ class PartProposals:
         """The instances of a cloud, best first."""
         views = self._views(whole)
         found: list[Found] = []
+        before = 0
         for number, ball in enumerate(views):
-            view = whole if ball is None else self.look(whole, ball)
-            found += self._of_view(view, ball, steps)
-            if progress:
-                progress(number + 1, len(views))
+            steps.go_on()
+            view = whole.look_at(ball)
+            clicks = _middles(view.partition)[:MOST_CLICKS]
+
+            # The looks to come will probably have as many clicks as those before.
+            total = round((before + len(clicks)) * len(views) / (number + 1))
+
+            def tell(done: int, before: int = before, total: int = total) -> None:
+                if progress:
+                    progress(before + done, total)
+
+            found += self._of_view(view, ball, clicks, tell, steps)
+            before += len(clicks)
         kept = self._suppressed(found, whole.size)[: self.config.max_instances]
         return [self._instance(whole, it) for it in kept]
 
@@ -84,9 +87,15 @@ class PartProposals:
             return [None]
         return [*_cover(whole, radius)]
 
-    def _of_view(self, view: Embedding, ball: Ball | None, steps: Steps) -> list[Found]:
+    def _of_view(
+        self,
+        view: Embedding,
+        ball: Ball | None,
+        clicks: NDArray[np.int64],
+        tell: Callable[[int], None],
+        steps: Steps,
+    ) -> list[Found]:
         partition, around = view.partition, view.surroundings
-        clicks = _middles(partition)[:MOST_CLICKS]
         seen = float(around.weight.sum())
         masks: list[NDArray[np.bool_]] = []
         scores: list[float] = []
@@ -115,6 +124,7 @@ class PartProposals:
                         masks.append(mask)
                         scores.append(float(judged.object[number]))
                         stabilities.append(_stability(pool.logits_of(number), around.weight))
+            tell(first + len(rows))
         chosen = _best_of(masks, scores, around.weight, self.config.nms_iou)
         nearest = view.kept.nearest
         return [
@@ -156,7 +166,7 @@ def _middles(partition: Partition) -> NDArray[np.int64]:
 def _cover(whole: Embedding, radius: float) -> list[Ball]:
     """Balls about kept points, spaced so that each point is well inside one; the fullest first."""
     points = whole.kept.points.astype(np.float64) + whole.kept.origin
-    cell = np.floor(points / (SPACED * radius)).astype(np.int64)
+    cell = np.floor((points - whole.center) / (SPACED * radius)).astype(np.int64)
     _, place = np.unique(cell, axis=0, return_inverse=True)
     place = place.reshape(-1)
     weight = whole.surroundings.weight
