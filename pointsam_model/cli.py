@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from pointsam_model.cli_evaluate import evaluate
+from pointsam_model.cli_fit import fit
 from pointsam_model.cli_scenes import pool, scenes
 from pointsam_model.cli_segment import segment
 from pointsam_model.cli_train import train
@@ -17,7 +18,7 @@ def commands() -> None:
     """Segments any object of a 3-D point cloud from clicks, boxes and masks."""
 
 
-for command in (evaluate, segment, scenes, pool, train):
+for command in (evaluate, segment, scenes, pool, train, fit):
     app.command()(command)
 
 
