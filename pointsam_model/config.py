@@ -213,20 +213,23 @@ class ProposalConfig:
 
     points: int = setting(
         1024,
-        "clicks on a cloud; clouds of few kept points or patches get fewer",
+        "without predictor.geometry: clicks on a cloud; clouds of few kept points or patches get"
+        " fewer. With it, each part of the surface is clicked",
         low=1,
         high=16_384,
     )
     min_score: float = setting(
         0.2,
-        "rough masks of lower predicted IoU are dropped; the others are decoded once more, and the"
-        " score that is then told may be lower",
+        "masks that are less probably an object are dropped; without predictor.geometry, rough"
+        " masks of lower predicted IoU: the others are decoded once more, and the score that is then"
+        " told may be lower",
         low=0.0,
         high=1.0,
     )
     min_stability: float = setting(
         0.3,
-        "rough masks that change more between logits -1 and +1 (IoU) are dropped",
+        "without predictor.geometry: rough masks that change more between logits -1 and +1 (IoU)"
+        " are dropped",
         low=0.0,
         high=1.0,
     )
@@ -241,24 +244,29 @@ class ProposalConfig:
         30, "instances of fewer points of the source cloud are dropped", low=1, high=1_000_000
     )
     max_share: float = setting(
-        0.5, "masks of more than this share of the points are no objects", low=0.0, high=1.0
+        0.5,
+        "masks of more than this share of the points that are looked at are no objects",
+        low=0.0,
+        high=1.0,
     )
     max_flat_share: float = setting(
         0.1,
-        "flat masks of more than this share of the points are what objects stand on; 1: keep them",
+        "without predictor.geometry: flat masks of more than this share of the points are what"
+        " objects stand on; 1: keep them",
         low=0.0,
         high=1.0,
     )
     piece_share: float = setting(
         0.1,
-        "unconnected pieces and holes below this share of a mask's largest piece go; 0: keep them",
+        "without predictor.geometry: unconnected pieces and holes below this share of a mask's"
+        " largest piece go; 0: keep them",
         low=0.0,
         high=1.0,
     )
     batch_mib: int = setting(
         256,
-        "memory for a decoder batch on a CPU [MiB]: more objects at once, at most 128; a GPU's is a"
-        " share of what is free",
+        "without predictor.geometry: memory for a decoder batch on a CPU [MiB]: more objects at"
+        " once, at most 128; a GPU's is a share of what is free",
         low=1,
         high=1_000_000,
     )

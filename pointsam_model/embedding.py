@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import Any
@@ -37,7 +38,8 @@ class Embedding:
         scale: what they are divided by [m]; kept points then lie in the unit sphere.
         snap_radius_m, snap_range_fraction: how far from the nearest point a click may be.
         region: the part of the cloud that it is of; None: all of it.
-        looks: embeddings of parts of the same cloud, made when clicks needed them.
+        make_look: embeds a part of the same cloud as this was; None: it is a part itself.
+        looks: embeddings of parts that are there, made when clicks needed them.
     """
 
     cloud: Cloud
@@ -48,6 +50,7 @@ class Embedding:
     snap_radius_m: float
     snap_range_fraction: float
     region: Ball | None = None
+    make_look: Callable[[Ball], Embedding] | None = None
     looks: Looks[Embedding] = field(default_factory=Looks)
 
     @property
@@ -68,6 +71,18 @@ class Embedding:
     @cached_property
     def _own_bytes(self) -> int:
         return _nbytes(self.encoding) + _nbytes(self.kept.kept)
+
+    def look_at(self, ball: Ball | None) -> Embedding:
+        """The embedding of a part of the cloud, kept with this one; None: all of it, this one.
+
+        Raises:
+            CloudError: too few points are there.
+            OutOfMemory: the device has too little memory for it.
+        """
+        if ball is None or self.make_look is None:
+            return self
+        make = self.make_look
+        return self.looks.get(ball, lambda: make(ball))
 
     @cached_property
     def partition(self) -> Partition:

@@ -69,6 +69,9 @@ class LookedAt(Protocol):
     """What the choice of a look needs to know of an embedded cloud."""
 
     @property
+    def center(self) -> NDArray[np.float64]: ...  # (3,) its middle [m]
+
+    @property
     def reach_m(self) -> float: ...  # how far the view reaches about its middle, but for outliers
 
     def around(
@@ -94,7 +97,7 @@ def look_for(view: LookedAt, clicks: Sequence[NDArray[np.float64]]) -> Ball | No
     """
     first = clicks[0]
     radius = detail_at(view, first) or radius_of(view.reach_m)
-    return None if radius is None else wide_enough(view, rounded(first, radius), clicks)
+    return None if radius is None else wide_enough(view, rounded(view, first, radius), clicks)
 
 
 def radius_of(reach_m: float) -> float | None:
@@ -104,10 +107,10 @@ def radius_of(reach_m: float) -> float | None:
     return ROOM_LOOK_M if reach_m <= ROOM_M else OUTDOOR_LOOK_M
 
 
-def rounded(point: NDArray[np.float64], radius: float) -> Ball:
-    """A ball about nearly a point: clicks beside each other share it."""
+def rounded(view: LookedAt, point: NDArray[np.float64], radius: float) -> Ball:
+    """A ball about nearly a point: clicks beside each other share it, wherever the view lies."""
     step = radius / ROUNDED
-    x, y, z = (np.round(np.asarray(point) / step) * step).tolist()
+    x, y, z = (np.round((np.asarray(point) - view.center) / step) * step + view.center).tolist()
     return Ball((x, y, z), radius)
 
 

@@ -71,18 +71,11 @@ class PartProposals:
     Args:
         choosing: asks the network and judges candidates.
         config: which masks stay.
-        look: gives the embedding of a part of a cloud.
     """
 
-    def __init__(
-        self,
-        choosing: Choosing,
-        config: ProposalConfig,
-        look: Callable[[Embedding, Ball], Embedding],
-    ) -> None:
+    def __init__(self, choosing: Choosing, config: ProposalConfig) -> None:
         self.choosing = choosing
         self.config = config
-        self.look = look
 
     def generate(
         self,
@@ -93,11 +86,20 @@ class PartProposals:
         """The instances of a cloud, best first."""
         cells = self._cells(whole)
         found: list[Found] = []
+        before = 0
         for number, cell in enumerate(cells):
-            view = whole if cell is None else self.look(whole, cell.look)
-            found += self._of_view(view, cell, steps)
-            if progress:
-                progress(number + 1, len(cells))
+            steps.go_on()
+            view = whole if cell is None else whole.look_at(cell.look)
+            clicks = _clicks(view, cell)
+            # The looks to come will probably have as many clicks as those before.
+            total = round((before + len(clicks)) * len(cells) / (number + 1))
+
+            def tell(done: int, before: int = before, total: int = total) -> None:
+                if progress:
+                    progress(before + done, total)
+
+            found += self._of_view(view, cell, clicks, tell, steps)
+            before += len(clicks)
         kept = self._suppressed(found, whole.size)[: self.config.max_instances]
         return [self._instance(whole, it) for it in kept]
 
@@ -108,12 +110,15 @@ class PartProposals:
             return [None]
         return [*_cells(whole, radius)]
 
-    def _of_view(self, view: Embedding, cell: Cell | None, steps: Steps) -> list[Found]:
+    def _of_view(
+        self,
+        view: Embedding,
+        cell: Cell | None,
+        clicks: NDArray[np.int64],
+        tell: Callable[[int], None],
+        steps: Steps,
+    ) -> list[Found]:
         partition, around = view.partition, view.surroundings
-        clicks = _middles(partition)
-        if cell is not None:
-            clicks = clicks[cell.holds(partition.points[clicks] + view.kept.origin)]
-        clicks = clicks[:MOST_CLICKS]
         seen = float(around.weight.sum())
         masks: list[NDArray[np.bool_]] = []
         scores: list[float] = []
@@ -142,6 +147,7 @@ class PartProposals:
                         masks.append(mask)
                         scores.append(float(judged.object[number]))
                         stabilities.append(_stability(pool.logits_of(number), around.weight))
+            tell(first + len(rows))
         chosen = _best_of(masks, scores, around.weight, self.config.nms_iou)
         nearest = view.kept.nearest
         return [
@@ -168,6 +174,14 @@ class PartProposals:
         return Instance(found.rows.astype(np.uint32), found.score, found.stability, points)
 
 
+def _clicks(view: Embedding, cell: Cell | None) -> NDArray[np.int64]:
+    """The kept points of a look that are clicked: those of its cell."""
+    rows = _middles(view.partition)
+    if cell is not None:
+        rows = rows[cell.holds(view.partition.points[rows] + view.kept.origin)]
+    return rows[:MOST_CLICKS]
+
+
 def _middles(partition: Partition) -> NDArray[np.int64]:
     """The point nearest to the middle of each smallest part, those of the largest parts first."""
     leaf = partition.tree.leaf
@@ -184,7 +198,8 @@ def _cells(whole: Embedding, radius: float) -> list[Cell]:
     """The cells that hold enough points for a look, the fullest first."""
     side = CELL * radius
     points = whole.kept.points.astype(np.float64) + whole.kept.origin
-    places, place = np.unique(np.floor(points / side), axis=0, return_inverse=True)
+    grid = np.floor((points - whole.center) / side)  # the same wherever the frame's origin is
+    places, place = np.unique(grid, axis=0, return_inverse=True)
     place = place.reshape(-1)
     total = np.bincount(place, whole.surroundings.weight)
     sums = np.stack([np.bincount(place, axis) for axis in points.T], 1)
@@ -192,7 +207,7 @@ def _cells(whole: Embedding, radius: float) -> list[Cell]:
     cells = []
     for row in np.argsort(-total, kind="stable")[:MOST_LOOKS]:
         x, y, z = middle[row].tolist()
-        cell = Cell(places[row] * side, side, Ball((x, y, z), radius))
+        cell = Cell(places[row] * side + whole.center, side, Ball((x, y, z), radius))
         if whole.points_within(cell.look) >= looks.FEWEST_POINTS:
             cells.append(cell)
     return cells

@@ -55,9 +55,9 @@ class Predictor:
         self.model = model
         self.config = config or PredictorConfig()
         self.reduction = reduction or ReductionConfig()
-        self._quality = quality
+        self.quality = quality
         self._asking = Asking(model, self.config)
-        self._resolver = Resolver(self.look_at, auto=self.config.looks == "auto")
+        self._resolver = Resolver(auto=self.config.looks == "auto")
         self._embedding: Embedding | None = None
         self._told: list[Prediction] = []  # by `predict`, on the cloud that is set
 
@@ -81,6 +81,7 @@ class Predictor:
         """
         return in_one(lambda: self._embed(cloud, None, reached))
 
+    @torch.inference_mode()
     def _embed(
         self, cloud: Cloud, region: Ball | None, reached: Callable[[str], None] | None = None
     ) -> Embedding:
@@ -109,12 +110,16 @@ class Predictor:
             self.config.snap_radius_m,
             self.config.snap_range_fraction,
             region,
+            self._make_look(cloud) if region is None else None,
         )
         if self.config.geometry and (region or looks.radius_of(embedding.reach_m) is None):
             _ = embedding.surroundings  # now, and not at a click; a large cloud is seen by looks
         if reached is not None:
             reached("encode")
         return embedding
+
+    def _make_look(self, cloud: Cloud) -> Callable[[Ball], Embedding]:
+        return lambda ball: in_one(lambda: self._embed(cloud, ball))
 
     @torch.inference_mode()
     def segment(self, embedding: Embedding, prompts: Sequence[Prompt]) -> list[Prediction]:
@@ -195,13 +200,7 @@ class Predictor:
 
     def choosing(self) -> Choosing:
         """What answers from network and geometry together."""
-        return Choosing(self._asking, self._quality or shipped_quality())
-
-    def look_at(self, whole: Embedding, ball: Ball | None) -> Embedding:
-        """The embedding of a part of a cloud, kept with that of all of it; None: all of it."""
-        if ball is None:
-            return whole
-        return whole.looks.get(ball, lambda: in_one(lambda: self._embed(whole.cloud, ball)))
+        return Choosing(self._asking, self.quality or shipped_quality())
 
     def set_cloud(self, xyz: npt.ArrayLike, rgb: npt.ArrayLike | None = None) -> None:
         """Embeds the cloud that the next calls of `predict` are about.

@@ -49,7 +49,8 @@ class ProposalGenerator:
     Args:
         model: a network in evaluation mode (`load_model`).
         config: how many clicks, and which masks stay.
-        predictor: how clouds are embedded.
+        predictor: how clouds are embedded and clicks on their parts answered; or who does it, with
+            its own model, reduction and quality.
         reduction: which points of a cloud the network sees.
     """
 
@@ -57,12 +58,15 @@ class ProposalGenerator:
         self,
         model: PointSAM,
         config: ProposalConfig | None = None,
-        predictor: PredictorConfig | None = None,
+        predictor: PredictorConfig | Predictor | None = None,
         reduction: ReductionConfig | None = None,
     ) -> None:
-        self.model = model
         self.config = config or ProposalConfig()
-        self.predictor = Predictor(model, predictor, reduction)
+        if isinstance(predictor, Predictor):
+            self.predictor = predictor
+        else:
+            self.predictor = Predictor(model, predictor, reduction)
+        self.model = self.predictor.model
 
     @torch.inference_mode()
     def generate(
@@ -75,12 +79,14 @@ class ProposalGenerator:
 
         Args:
             cloud: a cloud, or one that `Predictor.embed` has embedded.
-            progress: told after each batch how many of how many clicks are decoded.
+            progress: told after each batch how many of how many clicks are decoded; how many there
+                will be in all is foreseen where a large cloud is looked at in parts.
             cancelled: asked between steps, none of which takes longer than a batch, when the device
                 has done the last one; True ends the work.
 
         Returns:
-            At most `config.max_instances` instances, the highest score times stability first.
+            At most `config.max_instances` instances, the highest score first; from the network
+            alone the highest score times stability.
 
         Raises:
             CloudError: too few points are left to embed.
@@ -89,7 +95,7 @@ class ProposalGenerator:
         embedding = cloud if isinstance(cloud, Embedding) else self.predictor.embed(cloud)
         if self.predictor.config.geometry:
             steps = Steps(embedding.device, self.config.batch_mib * 2**20, cancelled)
-            parts = PartProposals(self.predictor.choosing(), self.config, self.predictor.look_at)
+            parts = PartProposals(self.predictor.choosing(), self.config)
             return parts.generate(embedding, progress, steps)
         work = _Work(self.model, self.config, embedding, progress, cancelled)
         rough = work.rough_masks()

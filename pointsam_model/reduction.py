@@ -18,6 +18,7 @@ from pointsam_model.transfer import fetched, sent
 Vector = tuple[float, float, float]
 
 EXACT_WITHIN_M = 1000.0  # float32 resolves 0.06 mm there; farther out points need an origin
+FAR_ALONG = 1.5  # of the points' width: from there on all lie within a factor of two of the middle
 LEAST_POINTS = 3
 
 
@@ -85,7 +86,7 @@ class ReducedCloud:
 
     Attributes:
         kept: everything below, on the device.
-        origin: (3,) float64 [m], subtracted before going to float32; 0 on axes within 1 km.
+        origin: (3,) float64 [m], subtracted before going to float32; 0 where all is within 1 km.
         low, high: (3,) float64 [m], the box around the points that are in reach of a mask.
         rows: (m,) int64 source rows of the kept points, ascending.
         nearest: (n,) int32, for each source point its nearest kept point (0 to m-1); -1 where the
@@ -196,12 +197,17 @@ def _relative(
     """An origin and the points relative to it in float32.
 
     On an axis that reaches beyond 1 km the origin is the middle of the points in whole metres
-    (float32 coordinates within a factor of two of it lose nothing); on others it is zero.
+    (float32 coordinates within a factor of two of it lose nothing). So it is then on the other
+    axes too where the points are far along them: else they would have fewer digits there than at
+    home, and their surface would look another. Elsewhere it is zero.
     """
-    beyond = np.maximum(np.abs(low), np.abs(high)) > EXACT_WITHIN_M
+    size = np.maximum(np.abs(low), np.abs(high))
+    beyond = size > EXACT_WITHIN_M
     if not beyond.any():
         return np.zeros(3), xyz.float()
-    origin = np.where(beyond, np.round((low + high) / 2), 0.0)
+    middle = (low + high) / 2
+    beyond |= np.abs(middle) > FAR_ALONG * (high - low)
+    origin = np.where(beyond, np.round(middle), 0.0)
     return origin, (xyz.double() - sent(origin, xyz.device)).float()
 
 

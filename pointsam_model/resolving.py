@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -63,12 +62,10 @@ class Resolver:
     """Resolves prompts.
 
     Args:
-        look_at: gives the embedding of a part of a cloud (None: of all of it).
         auto: looks are chosen by what is asked; False: always all of the cloud.
     """
 
-    def __init__(self, look_at: Callable[[Embedding, Ball | None], Embedding], auto: bool) -> None:
-        self.look_at = look_at
+    def __init__(self, auto: bool) -> None:
         self.auto = auto
 
     def resolve(self, embedding: Embedding, number: int, prompt: Prompt) -> Resolved:
@@ -110,14 +107,12 @@ class Resolver:
         """The look that first clicks (q, 3) are answered from, the first on the object."""
         if not self.auto:
             return embedding
-        return self.look_at(embedding, looks.look_for(embedding, list(points)))
+        return embedding.look_at(looks.look_for(embedding, list(points)))
 
     def widened(self, whole: Embedding, resolved: Resolved, ball: Ball) -> Resolved:
         """The prompt on a look twice as wide as its ball."""
         wider = Ball(ball.center, looks.WIDER * ball.radius)
-        return resolved.on(
-            self.look_at(whole, looks.wide_enough(whole, wider, list(resolved.points)))
-        )
+        return resolved.on(whole.look_at(looks.wide_enough(whole, wider, list(resolved.points))))
 
     def _look(
         self,
@@ -133,8 +128,8 @@ class Resolver:
         if earlier is not None:
             ball = earlier[0].region
             if ball is None or ball.holds(points).all():
-                return self.look_at(whole, ball)
-            return self.look_at(whole, looks.wide_enough(whole, ball, list(points)))
+                return whole.look_at(ball)
+            return whole.look_at(looks.wide_enough(whole, ball, list(points)))
         if claimed is not None and claimed.any():
             return self._look_at_claim(whole, points, claimed)
         first = int(np.flatnonzero(labels)[0])
@@ -152,8 +147,10 @@ class Resolver:
         few = (fetched(prior_logits(claimed, whole) > 0)[0]).sum() < looks.TINY_POINTS
         if usual is None and not few:
             return whole
-        ball = looks.rounded(middle, max(radius, 0.0 if few and usual is None else usual or 0.0))
-        return self.look_at(whole, looks.wide_enough(whole, ball, list(points)))
+        ball = looks.rounded(
+            whole, middle, max(radius, 0.0 if few and usual is None else usual or 0.0)
+        )
+        return whole.look_at(looks.wide_enough(whole, ball, list(points)))
 
     def _earlier_mask(
         self, prompt: Prompt, embedding: Embedding
@@ -173,7 +170,7 @@ class Resolver:
                 raise PromptError(f"the mask prompt has {len(mask)} masks; choose one: .best()")
             return own, mask.device_logits[0]
         if isinstance(mask, MaskPrompt):
-            look = self.look_at(embedding, mask.region)
+            look = embedding.look_at(mask.region)
             if len(mask.logits) != len(look.kept):
                 raise PromptError(
                     f"the mask prompt is of {len(mask.logits)} kept points, this cloud has "

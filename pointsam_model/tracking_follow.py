@@ -7,6 +7,9 @@ small errors would grow from cloud to cloud. What the network answers is compare
 expected; an object that is not seen again is lost, and never guessed. Where it was taken away, a
 rim is left, which its mask held of its surroundings, and which is as wide as the object was: a
 small part of the expected surface is not taken for it.
+
+An object that was prompted in a look at its surroundings is looked for in a look of each new cloud,
+as wide, about where it may be.
 """
 
 from __future__ import annotations
@@ -17,12 +20,15 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.spatial import cKDTree
 
+from pointsam_model import looks
 from pointsam_model.config import TrackingConfig
 from pointsam_model.embedding import Embedding
 from pointsam_model.errors import PromptError
 from pointsam_model.instances import Instance, instances_of
-from pointsam_model.prompt import Prediction, Prompt
+from pointsam_model.prompt import MaskPrompt, Prediction, Prompt
+from pointsam_model.reduction import Ball
 from pointsam_model.tracking_shapes import Motion, Shape, extent, in_frame
+from pointsam_model.transfer import sent
 
 SURE = 8.0  # logits beyond it count as this: an old mask does not overrule a new cloud
 SPACINGS = 3.0  # of the kept points: an old point farther away says nothing of a new one
@@ -72,6 +78,7 @@ class Follower:
         self._voxel_m = shape.voxel_m  # in which extents are counted
         self._extent = float(self._extent_of(found[0], transform))  # what is expected
         self._mask = _Mask.of(prediction, transform)
+        self._look_m = _radius_of(prediction)
         self._told = _Told(self._mask, shape, np.zeros(3))
         self._moved = np.zeros(3)  # in the last cloud, since it was last seen
         self._missed = False  # in the last cloud in which it was looked for
@@ -86,6 +93,10 @@ class Follower:
     ) -> Prompt | None:
         """What to ask of a later cloud: clicks spread over the object and around it, and its mask.
 
+        Args:
+            embedding: of all of the cloud; a look at a part of it is made where the object needs it.
+            stamp_s, transform: of that cloud.
+
         Returns:
             A prompt for `Predictor.segment`; None where too little is seen at the places where the
             object may be: it is hidden, out of view, or gone.
@@ -95,7 +106,8 @@ class Follower:
         """
         if self.lost(stamp_s):
             return None
-        kept = embedding.kept.points + embedding.kept.origin
+        look = embedding.look_at(self._region(embedding, stamp_s, transform))
+        kept = look.kept.points + look.kept.origin
         points = in_frame(kept, transform)
         best, logits = 0.0, np.zeros(0, np.float32)
         for moved in self._motion.moves(stamp_s):
@@ -111,7 +123,8 @@ class Follower:
             return None
         on, off = _clicks_on(points, logits > 0), _clicks_off(points, logits > 0)
         labels = np.repeat([1, 0], [len(on), len(off)])
-        return Prompt(kept[np.concatenate([on, off])], labels, logits)
+        mask = logits if look is embedding else _prompt_on(look, logits)
+        return Prompt(kept[np.concatenate([on, off])], labels, mask)
 
     def see(
         self, prediction: Prediction, stamp_s: float, transform: ArrayLike | None = None
@@ -148,6 +161,18 @@ class Follower:
         passed = stamp_s - self._motion.seen_s
         return passed < 0 or (self._missed and passed > self.config.keep_s)
 
+    def _region(
+        self, embedding: Embedding, stamp_s: float, transform: ArrayLike | None
+    ) -> Ball | None:
+        """The part of a cloud to look for it in; None: all of it, as before."""
+        if self._look_m is None:
+            return None
+        way = self._motion.moves(stamp_s)[-1] / 2  # it may have stayed, or gone on
+        matrix = np.eye(4) if transform is None else np.asarray(transform, np.float64)
+        middle = (self._motion.shape.centroid + way - matrix[:3, 3]) @ matrix[:3, :3]
+        ball = looks.rounded(embedding, middle, self._look_m + float(np.linalg.norm(way)))
+        return looks.wide_enough(embedding, ball, [middle])
+
     def _projected(self, points: NDArray[np.float64]) -> NDArray[np.float32]:
         """Logits (k,) of points (k, 3) of the tracking frame, as if it stood where last seen."""
         told = self._told.mask.projected(points - self._told.moved)
@@ -160,6 +185,17 @@ class Follower:
     def _shape(self, instance: Instance, transform: ArrayLike | None) -> Shape:
         points = in_frame(instance.points, transform)
         return Shape.of(points, self.config.voxel_share, self.config.voxel_m)
+
+
+def _radius_of(prediction: Prediction) -> float | None:
+    """Of the look that it was answered from; None: from all of the cloud."""
+    ball = prediction.embedding.region
+    return None if ball is None else ball.radius
+
+
+def _prompt_on(look: Embedding, logits: NDArray[np.float32]) -> MaskPrompt:
+    """Logits (k,) of the kept points of a look, as a prompt that belongs to it."""
+    return MaskPrompt(sent(logits, look.device), look.region)
 
 
 @dataclass(frozen=True)

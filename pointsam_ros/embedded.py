@@ -33,11 +33,16 @@ class EmbeddedClouds:
 
     def drop_all(self) -> bool:
         """Takes all embeddings away; whether there was one."""
-        embedded = self._embedded()
-        for cloud in embedded:
+        return self._drop(self._embedded())
+
+    def drop_others(self, cloud: StoredCloud) -> bool:
+        """Takes all embeddings but this cloud's away; whether there was one."""
+        return self._drop([known for known in self._embedded() if known is not cloud])
+
+    def _drop(self, clouds: list[StoredCloud]) -> bool:
+        for cloud in clouds:
             cloud.embedding = None
-        self._used = []
-        return bool(embedded)
+        return bool(clouds)
 
     def _embedded(self) -> list[StoredCloud]:
         alive = [cloud for it in self._used if (cloud := it()) is not None]

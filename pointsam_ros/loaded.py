@@ -70,7 +70,7 @@ def load(
     warm_up(predictor)
     tracks = Tracks(predictor, store, config, lookup, tally, warn)
     segmenter = Segmenter(predictor, store, config, now_ns, lookup, tally, log, tracks)
-    proposer = Proposer(model, segmenter.embedding_of, store, config, now_ns, tally, tracks)
+    proposer = Proposer(predictor, segmenter.embedding_of, store, config, now_ns, tally, tracks)
     return Loaded(segmenter, proposer, tracks, step_aside, lambda: device_memory(model.device))
 
 

@@ -10,10 +10,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from pointsam_interfaces.action import ProposeInstances
-from pointsam_model import Embedding, ProposalGenerator
+from pointsam_model import Embedding, Predictor, ProposalGenerator
 from pointsam_model.config import ProposalConfig, configured
 from pointsam_model.errors import CancelledError, CloudError, ConfigError, OutOfMemory
-from pointsam_model.nn import PointSAM
 from pointsam_ros import requests
 from pointsam_ros.answers import Answer
 from pointsam_ros.cloud_store import CloudStore, StoredCloud, stamp_ns
@@ -44,7 +43,7 @@ class Proposer:
     """Proposes the objects of whole clouds.
 
     Args:
-        model: the network.
+        predictor: answers clicks on the parts of clouds, with the node's settings.
         embedding_of: a cloud's embedding, made where it has none yet.
         store: the retained clouds.
         config: gives the settings as they are now.
@@ -55,7 +54,7 @@ class Proposer:
 
     def __init__(
         self,
-        model: PointSAM,
+        predictor: Predictor,
         embedding_of: Callable[[StoredCloud], Embedding],
         store: CloudStore,
         config: Callable[[], NodeConfig],
@@ -63,7 +62,7 @@ class Proposer:
         tally: Tally,
         tracks: Tracks,
     ) -> None:
-        self._model = model
+        self._predictor = predictor
         self._embedding_of = embedding_of
         self._store = store
         self._config = config
@@ -122,7 +121,7 @@ class Proposer:
         cloud = wish.cloud or self._store.fresh(self._now_ns(), self._config().clouds.stale_s)
         embedding = self._embedding_of(cloud)
         started = time.perf_counter()
-        generator = ProposalGenerator(self._model, wish.config)
+        generator = ProposalGenerator(self._predictor.model, wish.config, self._predictor)
         instances = generator.generate(embedding, progress, step_aside)
         instances.sort(key=lambda it: -it.score)
         found = self._tracks.proposed(cloud, instances)

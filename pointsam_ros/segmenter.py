@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 
@@ -25,6 +26,8 @@ from pointsam_ros.sessions import NO_CLICKS, ObjectClicks, Session, Sessions
 from pointsam_ros.tally import Stopwatch, Tally
 from pointsam_ros.tracks import Tracks
 from pointsam_ros.transforms import Lookup, into
+
+Result = TypeVar("Result")
 
 
 @dataclass(eq=False)
@@ -180,7 +183,7 @@ class Segmenter:
         if embedding is None or step_aside():
             return None
         try:
-            found = self._tracks.look(cloud, embedding, step_aside)
+            found = self._with_looks(cloud, lambda: self._tracks.look(cloud, embedding, step_aside))
         except OutOfMemory as error:
             self._tally.failure(str(error))
             return None
@@ -206,9 +209,9 @@ class Segmenter:
         embedding = self.embedding_of(session.cloud)
         objects = self._objects(clicks, embedding.snap(clicks.points), session.objects)
         started = time.perf_counter()
-        predictions = self._predictor.segment(
-            embedding,
-            [Prompt(it.points, it.labels, it.mask, box=it.box) for it in objects.values()],
+        prompts = [Prompt(it.points, it.labels, it.mask, box=it.box) for it in objects.values()]
+        predictions = self._with_looks(
+            session.cloud, lambda: self._predictor.segment(embedding, prompts)
         )
         elapsed = time.perf_counter() - started
         self._took("segment", f"segmented {len(objects)} objects", elapsed)
@@ -245,8 +248,27 @@ class Segmenter:
                     self._store.discard(cloud, str(error))
                     self._tally.refused(str(error))
                 raise
-        self._embedded.use(cloud, self._config().embed.max_memory_mib * 2**20)
+        self._use(cloud)
         return cloud.embedding
+
+    def _use(self, cloud: StoredCloud) -> None:
+        self._embedded.use(cloud, self._config().embed.max_memory_mib * 2**20)
+
+    def _with_looks(self, cloud: StoredCloud, work: Callable[[], Result]) -> Result:
+        """Work on an embedded cloud that may look at parts of it: those count as its memory, and
+        where it does not suffice for them, the embeddings of other clouds go first.
+
+        Raises:
+            OutOfMemory: it does not suffice without them either.
+        """
+        try:
+            result = work()
+        except OutOfMemory:
+            if not self._embedded.drop_others(cloud):
+                raise
+            result = work()
+        self._use(cloud)
+        return result
 
     def _embed(self, cloud: StoredCloud) -> Embedding:
         watch = Stopwatch(self._tally, lambda: wait_for_device(self._predictor.model.device))

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import warnings
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from published import PUBLISHED
 
 from pointsam_model import (
     Cloud,
@@ -43,6 +45,12 @@ def predictor(model: PointSAM) -> Predictor:
 
 
 @pytest.fixture(scope="module")
+def published(model: PointSAM) -> Predictor:
+    """The network alone."""
+    return Predictor(model, PUBLISHED)
+
+
+@pytest.fixture(scope="module")
 def xyz() -> np.ndarray:
     return recorded("raw_input")["raw_xyz"]
 
@@ -58,12 +66,12 @@ def embedding(predictor: Predictor, xyz: np.ndarray, rgb: np.ndarray) -> Embeddi
 
 
 def test_a_small_cloud_is_kept_whole_and_its_logits_are_the_published_ones(
-    predictor: Predictor, embedding: Embedding, xyz: np.ndarray
+    published: Predictor, embedding: Embedding, xyz: np.ndarray
 ) -> None:
     data = recorded("rollout")
     assert np.array_equal(embedding.kept.rows, np.arange(len(xyz)))
     clicks = data["prompt_idx"][:, 0]
-    predictions = predictor.segment(embedding, [Prompt(xyz[[row]]) for row in clicks])
+    predictions = published.segment(embedding, [Prompt(xyz[[row]]) for row in clicks])
     for answer, logits, scores in zip(
         predictions, data["it0_masks"], data["it0_iou_preds"], strict=True
     ):
@@ -74,13 +82,13 @@ def test_a_small_cloud_is_kept_whole_and_its_logits_are_the_published_ones(
 
 
 def test_refining_clicks_use_the_mask_of_the_click_before(
-    predictor: Predictor, embedding: Embedding, xyz: np.ndarray
+    published: Predictor, embedding: Embedding, xyz: np.ndarray
 ) -> None:
     data = recorded("rollout")
     rows, labels = data["prompt_idx"], data["prompt_labels"].astype(int)
-    answers = predictor.segment(embedding, [Prompt(xyz[row[:1]]) for row in rows])
+    answers = published.segment(embedding, [Prompt(xyz[row[:1]]) for row in rows])
     for step in range(1, 5):
-        answers = predictor.segment(
+        answers = published.segment(
             embedding,
             [
                 Prompt(xyz[row[: step + 1]], label[: step + 1], answer.best())
@@ -129,15 +137,14 @@ def test_a_single_click_gives_three_masks_best_first_and_more_clicks_one(
 
 
 def test_several_clicks_without_a_mask_start_from_the_first_clicks_best_mask(
-    model: PointSAM, embedding: Embedding, xyz: np.ndarray
+    model: PointSAM, published: Predictor, embedding: Embedding, xyz: np.ndarray
 ) -> None:
-    predictor = Predictor(model)
     prompt = Prompt(xyz[[9, 10, 700]], [0, 1, 1])
-    first = predictor.segment(embedding, [Prompt(xyz[[10]])])[0].best()
-    (told,) = predictor.segment(embedding, [Prompt(prompt.points, prompt.labels, first)])
-    (answer,) = predictor.segment(embedding, [prompt])
+    first = published.segment(embedding, [Prompt(xyz[[10]])])[0].best()
+    (told,) = published.segment(embedding, [Prompt(prompt.points, prompt.labels, first)])
+    (answer,) = published.segment(embedding, [prompt])
     np.testing.assert_allclose(answer.logits, told.logits, atol=1e-4)
-    plain = Predictor(model, PredictorConfig(first_click_mask=False))
+    plain = Predictor(model, replace(PUBLISHED, first_click_mask=False))
     (other,) = plain.segment(embedding, [prompt])
     assert np.abs(other.logits - answer.logits).max() > 1e-2
 
