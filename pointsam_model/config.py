@@ -220,8 +220,8 @@ class ProposalConfig:
     min_score: float = setting(
         0.2,
         "masks that are less probably an object are dropped; without predictor.geometry, rough"
-        " masks of lower predicted IoU: the others are decoded once more, and the score that is then"
-        " told may be lower",
+        " masks of lower predicted IoU: the others are decoded once more, and the score that is"
+        " then told may be lower",
         low=0.0,
         high=1.0,
     )
