@@ -94,7 +94,6 @@ class ModelConfig:
     decoder: DecoderConfig = DecoderConfig()
     num_multimask: int = 3
     mask_patch_size: int = 0  # most points of a patch that a mask prompt looks at; 0: all of them
-    click_features: bool = False  # a click's token also carries the cloud's feature at the click
     color_gain: float = 1.0  # colours times this enter the network: below 1 they count less
     prompt_iterations: int = 7
     large_clouds: tuple[PatchRule, ...] = ()  # for more points than `num_patches` serves well
@@ -221,8 +220,8 @@ class ProposalConfig:
     min_score: float = setting(
         0.2,
         "masks that are less probably an object are dropped; without predictor.geometry, rough"
-        " masks of lower predicted IoU: the others are decoded again, and the score that is then"
-        " told may be lower",
+        " masks of lower predicted IoU: the others are decoded once more, and the score that is"
+        " then told may be lower",
         low=0.0,
         high=1.0,
     )
@@ -442,8 +441,6 @@ def _value(hint: Any, value: Any, where: str) -> Any:
     if hint is float and isinstance(value, (int, float)) and not isinstance(value, bool):
         return float(value)
     if hint is int and isinstance(value, int) and not isinstance(value, bool):
-        return value
-    if hint is bool and isinstance(value, bool):
         return value
     if hint not in (int, float) and isinstance(value, str):
         return value

@@ -94,7 +94,7 @@ class Follower:
         """What to ask of a later cloud: clicks spread over the object and around it, and its mask.
 
         Args:
-            embedding: of all of the cloud; a look at a part of it is made where one is needed.
+            embedding: of all of the cloud; it is looked at in part where the object needs that.
             stamp_s, transform: of that cloud.
 
         Returns:

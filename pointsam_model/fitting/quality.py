@@ -39,7 +39,7 @@ MASK_OFF = 0.3  # most by which such a mask may be off, of the object's width
 DEEPEST = 0.6  # share of first clicks at the deepest point; the others anywhere on the object
 ANYWHERE = 0.3  # share of later clicks anywhere where the mask is wrong
 NOISE = 0.12  # of the truth by which candidates are chosen while there is no quality yet
-WIDTH, STEPS = 64, 6_000
+WIDTH, STEPS = 64, 2_500
 
 
 @dataclass(frozen=True)
