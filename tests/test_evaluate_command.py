@@ -121,7 +121,7 @@ def test_the_report_says_how_long_each_method_took(report: dict[str, Any]) -> No
         assert method["seconds"]["embedding"] > 0 and method["seconds"]["first"] > 0
         assert method["summary"]["recall"]["seconds"] > 0
     assert report["methods"]["classical"]["seconds"]["refining"] is None, "it has one click"
-    assert report["methods"]["config"]["seconds"]["refining"] > 0
+    assert report["methods"]["config, network alone"]["seconds"]["refining"] > 0
 
 
 def test_the_report_says_what_was_measured(report: dict[str, Any]) -> None:
