@@ -27,15 +27,14 @@ def prior_logits(claimed: NDArray[np.bool_], embedding: Embedding) -> Tensor:
         PromptError: what is claimed was cropped away or is out of range.
     """
     nearest = embedding.kept.kept.nearest
-    rows = sent(claimed, nearest.device) & (nearest >= 0)
-    if not bool(rows.any()):
+    places = nearest[sent(np.flatnonzero(claimed), nearest.device)].long()
+    places = places[places >= 0]
+    if len(places) == 0:
         raise PromptError(
             "every point that the prompt claims is outside of the crop or out of range (reduction)"
         )
     counts = torch.zeros(len(embedding.kept), device=nearest.device)
-    counts.scatter_add_(
-        0, nearest[rows].long(), torch.ones_like(nearest[rows], dtype=torch.float32)
-    )
+    counts.scatter_add_(0, places, torch.ones_like(places, dtype=torch.float32))
     share = counts / embedding.source_counts.clamp_min(1)
     return SURE * (2 * share - 1)
 

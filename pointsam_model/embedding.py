@@ -22,7 +22,7 @@ from pointsam_model.snapping import meters, snap
 
 ROUNDING = 1e-6  # how far over the sphere a coordinate may round
 NEARLY_ALL = 0.95  # of the points: some returns lie far behind all others
-MOST_SOURCE = 60_000  # source points that normals are taken from
+MOST_SOURCE = 30_000  # source points that normals are taken from
 
 
 @dataclass(frozen=True, eq=False)

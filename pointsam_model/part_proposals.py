@@ -27,9 +27,9 @@ from pointsam_model.steps import Steps
 CLICKS_AT_ONCE = 16  # decoded and judged between two steps
 FEWEST_KEPT = 4  # points of a part that is clicked
 MOST_CLICKS = 256  # on a look, the largest parts first
-MOST_LOOKS = 48  # of a large cloud, those with the most points first
-SPACED = 1.0  # distance of two looks' middles, in their radii
-INNER = 0.8  # of a look's radius: a mask whose middle lies beyond is another look's
+MOST_LOOKS = 32  # of a large cloud, those with the most points first
+CELL = 1.5  # side of the cells that share a large cloud out to looks, in their radii
+RIM, RIM_SHARE = 0.95, 0.03  # of a look's radius; of a mask beyond it: the mask is cut off
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,30 @@ class Found:
     rows: NDArray[np.int64]
     score: float
     stability: float
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A cube of a large cloud whose parts are clicked in one look.
+
+    Attributes:
+        low: (3,) its least corner [m]; side: [m].
+        look: a ball about the middle of its points.
+    """
+
+    low: NDArray[np.float64]
+    side: float
+    look: Ball
+
+    def holds(self, points: NDArray[np.floating]) -> NDArray[np.bool_]:
+        """Which of (q,3) points [m] lie in it."""
+        inside = (points >= self.low) & (points < self.low + self.side)
+        return np.asarray(inside.all(1))
+
+    def sees(self, points: NDArray[np.floating]) -> bool:
+        """Whether a mask of points (k,3) [m] is not cut off by the look's rim."""
+        inner = Ball(self.look.center, RIM * self.look.radius)
+        return bool((~inner.holds(points)).mean() < RIM_SHARE)
 
 
 class PartProposals:
@@ -67,26 +91,29 @@ class PartProposals:
         steps: Steps,
     ) -> list[Instance]:
         """The instances of a cloud, best first."""
-        views = self._views(whole)
+        cells = self._cells(whole)
         found: list[Found] = []
-        for number, ball in enumerate(views):
-            view = whole if ball is None else self.look(whole, ball)
-            found += self._of_view(view, ball, steps)
+        for number, cell in enumerate(cells):
+            view = whole if cell is None else self.look(whole, cell.look)
+            found += self._of_view(view, cell, steps)
             if progress:
-                progress(number + 1, len(views))
+                progress(number + 1, len(cells))
         kept = self._suppressed(found, whole.size)[: self.config.max_instances]
         return [self._instance(whole, it) for it in kept]
 
-    def _views(self, whole: Embedding) -> list[Ball | None]:
-        """What is looked at: all of a small scene, else balls that cover it."""
+    def _cells(self, whole: Embedding) -> list[Cell | None]:
+        """What is looked at: all of a small scene, else the cells of a grid."""
         radius = looks.radius_of(whole.reach_m)
         if radius is None:
             return [None]
-        return [*_cover(whole, radius)]
+        return [*_cells(whole, radius)]
 
-    def _of_view(self, view: Embedding, ball: Ball | None, steps: Steps) -> list[Found]:
+    def _of_view(self, view: Embedding, cell: Cell | None, steps: Steps) -> list[Found]:
         partition, around = view.partition, view.surroundings
-        clicks = _middles(partition)[:MOST_CLICKS]
+        clicks = _middles(partition)
+        if cell is not None:
+            clicks = clicks[cell.holds(partition.points[clicks] + view.kept.origin)]
+        clicks = clicks[:MOST_CLICKS]
         seen = float(around.weight.sum())
         masks: list[NDArray[np.bool_]] = []
         scores: list[float] = []
@@ -111,7 +138,7 @@ class PartProposals:
                     if key in known or share > self.config.max_share:
                         continue
                     known.add(key)
-                    if ball is None or _is_inner(partition.points[mask] + view.kept.origin, ball):
+                    if cell is None or cell.sees(partition.points[mask] + view.kept.origin):
                         masks.append(mask)
                         scores.append(float(judged.object[number]))
                         stabilities.append(_stability(pool.logits_of(number), around.weight))
@@ -153,27 +180,22 @@ def _middles(partition: Partition) -> NDArray[np.int64]:
     return np.asarray(nearest[largest[sizes[largest] >= FEWEST_KEPT]])
 
 
-def _cover(whole: Embedding, radius: float) -> list[Ball]:
-    """Balls about kept points, spaced so that each point is well inside one; the fullest first."""
+def _cells(whole: Embedding, radius: float) -> list[Cell]:
+    """The cells that hold enough points for a look, the fullest first."""
+    side = CELL * radius
     points = whole.kept.points.astype(np.float64) + whole.kept.origin
-    cell = np.floor(points / (SPACED * radius)).astype(np.int64)
-    _, place = np.unique(cell, axis=0, return_inverse=True)
+    places, place = np.unique(np.floor(points / side), axis=0, return_inverse=True)
     place = place.reshape(-1)
-    weight = whole.surroundings.weight
-    total = np.bincount(place, weight)
-    total_of = np.stack([np.bincount(place, axis) for axis in points.T], 1)
-    middle = total_of / np.bincount(place)[:, None]
-    fullest = np.argsort(-total, kind="stable")[:MOST_LOOKS]
-    balls = [Ball(tuple(middle[it].tolist()), radius) for it in fullest]  # type: ignore[arg-type]
-    return [ball for ball in balls if whole.points_within(ball) >= looks.FEWEST_POINTS]
-
-
-def _is_inner(points: NDArray[np.floating], ball: Ball) -> bool:
-    """Whether a mask's middle lies well inside a ball, and nearly all of it away from the rim."""
-    inner = Ball(ball.center, INNER * ball.radius)
-    if not inner.holds(points.mean(0, keepdims=True))[0]:
-        return False
-    return bool((~Ball(ball.center, 0.95 * ball.radius).holds(points)).mean() < 0.03)
+    total = np.bincount(place, whole.surroundings.weight)
+    sums = np.stack([np.bincount(place, axis) for axis in points.T], 1)
+    middle = sums / np.bincount(place)[:, None]
+    cells = []
+    for row in np.argsort(-total, kind="stable")[:MOST_LOOKS]:
+        x, y, z = middle[row].tolist()
+        cell = Cell(places[row] * side, side, Ball((x, y, z), radius))
+        if whole.points_within(cell.look) >= looks.FEWEST_POINTS:
+            cells.append(cell)
+    return cells
 
 
 def _best_of(

@@ -84,6 +84,74 @@ def test_segment_takes_clicks_off_the_object(scene: Path, tmp_path: Path) -> Non
     assert len(np.load(npz)["masks"]) == 1, "several clicks give one mask"
 
 
+def test_segment_takes_a_box_about_the_object(scene: Path, tmp_path: Path) -> None:
+    cloud, npz, png = np.load(scene), tmp_path / "a.npz", tmp_path / "a.png"
+    points = cloud["xyz"][cloud["label"] == 2]
+    corners = ",".join(map(str, [*points.min(0), *points.max(0)]))
+    ran("segment", str(scene), "--box", corners, *RANDOM, "--npz", str(npz), "--png", str(png))
+    assert np.load(npz)["masks"].shape == (1, len(cloud["xyz"]))
+    assert png.exists()
+    clicked = ["--off", ",".join(map(str, cloud["xyz"][cloud["label"] == 0][99]))]
+    ran("segment", str(scene), "--box", corners, *clicked, *RANDOM)
+
+
+def test_segment_takes_a_mask_of_the_image_in_each_form(scene: Path, tmp_path: Path) -> None:
+    cloud, npz = np.load(scene), tmp_path / "a.npz"
+    truth = cloud["label"] == 2
+    image = truth.reshape(cloud["hw"])
+    matplotlib.image.imsave(tmp_path / "white.png", image, cmap="gray")
+    matplotlib.image.imsave(tmp_path / "ones.png", np.repeat(image[..., None], 3, 2) / 255)
+    np.save(tmp_path / "rows.npy", image)
+    np.save(tmp_path / "flat.npy", truth)
+    np.save(tmp_path / "whole.npy", image.astype(np.uint8) * 255)
+    np.save(tmp_path / "likely.npy", np.where(image, 0.9, 0.2))
+    answers = []
+    for name in ("white.png", "ones.png", "rows.npy", "flat.npy", "whole.npy", "likely.npy"):
+        ran("segment", str(scene), "--mask", str(tmp_path / name), *RANDOM, "--npz", str(npz))
+        answers.append(np.load(npz)["masks"])
+        assert np.array_equal(answers[-1], answers[0]), name
+
+
+def test_without_any_prompt_segment_says_what_to_give(scene: Path) -> None:
+    said = refusal("segment", str(scene), "--off", "0,0,1", *RANDOM)
+    assert "give --click, --box or --mask" in said
+
+
+def test_a_box_that_is_none_is_refused(scene: Path) -> None:
+    assert "'1,2,3' is no box; give x,y,z,x,y,z" in refusal("segment", str(scene), "--box", "1,2,3")
+    said = refusal("segment", str(scene), "--box", "0,0,1,1,1,1", *RANDOM)
+    assert "each side must be above 0 m" in said
+    said = refusal("segment", str(scene), "--box", "8,8,8,9,9,9", *RANDOM)
+    assert "the box holds no point of the cloud; the nearest is" in said
+
+
+def test_a_mask_of_no_or_another_image_is_refused(scene: Path, tmp_path: Path) -> None:
+    flat = tmp_path / "flat.npz"
+    np.savez(flat, xyz=np.load(scene)["xyz"])
+    files = {
+        "other.npy": np.ones((5, 6), bool),
+        "turned.npy": np.ones((160, 120), bool),
+        "rows.npy": np.ones((120, 160), bool),
+        "words.npy": np.array(["a"]),
+        "nothing.npy": np.zeros((120, 160), bool),
+    }
+    for name, array in files.items():
+        np.save(tmp_path / name, array)
+    (tmp_path / "broken.png").write_bytes(b"no picture")
+    for cloud, name, reason in (
+        (scene, "other.npy", "has the shape (5, 6); scene has 120 rows of 160 points"),
+        (scene, "turned.npy", "rows and columns are exchanged"),
+        (flat, "rows.npy", "flat has no rows and columns; its mask is a .npy of shape (19200,)"),
+        (scene, "words.npy", "holds no array of numbers"),
+        (scene, "nothing.npy", "the mask holds no valid point"),
+        (scene, "broken.png", "cannot read"),
+        (scene, "missing.png", "cannot read"),
+        (scene, "mask.jpg", ".jpg is not read; a mask is a .png"),
+    ):
+        said = refusal("segment", str(cloud), "--mask", str(tmp_path / name), *RANDOM)
+        assert reason in said, said
+
+
 def test_a_click_that_is_no_point_is_refused(scene: Path) -> None:
     assert "'1,2' is no point" in refusal("segment", str(scene), "--click", "1,2", *RANDOM)
 

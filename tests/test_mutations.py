@@ -83,7 +83,10 @@ def test_a_mutated_request_is_understood_or_refused_with_a_reason(seed: int) -> 
         count = len(request.points)
         assert np.isfinite(clicks.points).all() and clicks.points.shape == (count, 3)
         assert len(clicks.labels) == len(clicks.object_ids) == count
-        assert set(clicks.labels.tolist()) <= {0, 1} and clicks.object_ids.min() >= 1
+        assert set(clicks.labels.tolist()) <= {0, 1} and (clicks.object_ids >= 1).all()
+        assert len(clicks.boxes) == len(request.boxes) and count + len(clicks.boxes) > 0
+        for object_id, box in clicks.boxes.items():
+            assert object_id >= 1 and (box.size > 0).all() and np.isfinite(box.orientation).all()
 
 
 def test_a_seed_gives_the_same_mutations_again() -> None:

@@ -224,7 +224,7 @@ def test_every_interface_field_is_commented(path: Path) -> None:
     for line in path.read_text().splitlines():
         if line.startswith("#"):
             commented = True
-        elif re.match(r"[\w/]+(\[\d*\])? \w+(=\d+)?$", line):
+        elif re.match(r"[\w/]+(\[\d*\])? \w+(=\d+| \d+)?$", line):  # a constant, a default
             fields += 1
             assert commented, f"{path.name}: '{line}' has no comment above it"
             commented = False
@@ -252,7 +252,7 @@ def test_built_interfaces_have_every_field() -> None:
             "action": [getattr(built, name, None) for name in ("Goal", "Result", "Feedback")],
         }[path.parent.name]
         for part, text in zip(parts, path.read_text().split("\n---\n"), strict=True):
-            fields = re.findall(r"^[\w/]+(?:\[\])? (\w+)$", text, re.MULTILINE)
+            fields = re.findall(r"^[\w/]+(?:\[\])? (\w+)(?: \d+)?$", text, re.MULTILINE)
             assert part is not None
             assert list(part.get_fields_and_field_types()) == fields, path.name
             for name, value in re.findall(r"^\w+ (\w+)=(\d+)$", text, re.MULTILINE):

@@ -19,6 +19,7 @@ from sensor_msgs.msg import PointCloud2, PointField
 from std_msgs.msg import Header
 
 from pointsam_interfaces.action import ProposeInstances
+from pointsam_interfaces.msg import ObjectBox
 from pointsam_interfaces.srv import SegmentPrompts
 from pointsam_model.errors import CloudError
 from pointsam_ros import cloud_msgs
@@ -244,7 +245,34 @@ def _wishes(request: SegmentPrompts.Request, rng: Random) -> None:
     request.multimask, request.return_points = rng.random() < 0.5, rng.random() < 0.5
 
 
-REQUEST_MUTATIONS = (_labels, _object_ids, _clicks, _count, _session, _request_header, _wishes)
+def _boxes(request: SegmentPrompts.Request, rng: Random) -> None:
+    """Boxes about the clicks, and some that are none."""
+    for point in [*request.points, Point()][: rng.choice((1, 1, 2, 300))]:
+        box = ObjectBox(object_id=rng.choice((0, 1, 1, 2, 3, 2**32 - 1)))
+        box.pose.position = Point(x=point.x, y=point.y, z=point.z)
+        for axis in "xyz":
+            setattr(box.size, axis, rng.uniform(0.01, 2.0))
+        odd, axis = (
+            rng.choice((box.pose.position, box.pose.orientation, box.size)),
+            rng.choice("xyz"),
+        )
+        if rng.random() < 0.5:
+            setattr(odd, axis, float(rng.choice((*VALUES, 1e308, -1e308))))
+        if rng.random() < 0.2:
+            box.pose.orientation.w = 0.0
+        request.boxes.append(box)
+
+
+REQUEST_MUTATIONS = (
+    _labels,
+    _object_ids,
+    _clicks,
+    _count,
+    _session,
+    _request_header,
+    _wishes,
+    _boxes,
+)
 
 
 def _other(value: int, rng: Random) -> int:

@@ -26,19 +26,14 @@ TURN = 1  # the feature that says so
 WIDTH, STEPS = 32, 2_500
 
 
-def fit_cuts(scenes: int, told: Callable[[int], None] | None = None, first: int = 0) -> Estimator:
-    """Fits on so many generated scenes.
-
-    Args:
-        scenes: how many.
-        told: called with the number of scenes done.
-        first: number of the first one.
-    """
-    features, between = cut_examples(range(first, first + scenes), told)
-    about = {"fitted": f"cuts of {scenes} generated scenes", "edges": str(len(features))}
-    return fit_estimator(
-        features, between[:, None].astype(np.float32), width=WIDTH, steps=STEPS, about=about
-    )
+def fit_cuts(
+    examples: Sequence[tuple[NDArray[np.float32], NDArray[np.bool_]]],
+) -> Estimator:
+    """The estimator of edges between objects that fits examples best (`cut_examples`)."""
+    features = np.concatenate([of_edges for of_edges, _ in examples])
+    between = np.concatenate([truth for _, truth in examples]).astype(np.float32)
+    about = {"fitted": "cuts of surfaces of generated scenes", "edges": str(len(features))}
+    return fit_estimator(features, between[:, None], width=WIDTH, steps=STEPS, about=about)
 
 
 def cut_examples(

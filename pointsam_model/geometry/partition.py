@@ -16,7 +16,7 @@ from pointsam_model.geometry.surface_graph import FEATURES, SurfaceGraph, surfac
 from pointsam_model.geometry.walker import Walker
 
 CUTS = Path(__file__).parents[1] / "weights" / "cuts.safetensors"
-SAMPLE = 60_000  # source points that normals are taken from
+SAMPLE = 30_000  # source points that normals are taken from
 
 
 @dataclass(frozen=True, eq=False)

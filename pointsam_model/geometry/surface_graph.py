@@ -12,10 +12,9 @@ from pointsam_model.geometry.normals import facing, principal_axes
 
 NEIGHBOURS = 12  # of each point, joined to it
 LOCAL = 6  # nearest points whose mean distance is the spacing at a point
-FINE, COARSE = 30, 24  # source points, and kept points, around a place that give its normals
-EDGES_AT_ONCE = 16_384  # of which shared neighbours are counted
+FINE, COARSE = 16, 24  # source points, and kept points, around a place that give its normals
 LEAST = 1e-9
-FEATURES = 18  # of each edge
+FEATURES = 17  # of each edge
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,7 +27,7 @@ class SurfaceGraph:
         start, end: (e,) int64 rows of the edges' ends, start < end, each edge once.
         length: (e,) float32 [m].
         spacing: median length of the edges [m].
-        features: (e,18) float32, what tells an edge between two objects from one within an object;
+        features: (e,17) float32, what tells an edge between two objects from one within an object;
             none of them depends on the unit of length or on the pose of the cloud.
     """
 
@@ -56,7 +55,7 @@ def surface_graph(points: Tensor, source: Tensor, sensor: Tensor | None) -> Surf
     near = around[:, 1 : NEIGHBOURS + 1]
     distance = (points[near] - points[:, None]).square().sum(2).sqrt()
     local = distance[:, :LOCAL].mean(1)
-    start, end, shared = _edges(near)
+    start, end = _edges(near)
     step = points[start] - points[end]
     length = step.square().sum(1).sqrt()
     spacing = float(length.median())
@@ -84,7 +83,6 @@ def surface_graph(points: Tensor, source: Tensor, sensor: Tensor | None) -> Surf
         slant = (first * views).sum(1).abs()
         columns += [(toward * views[start]).sum(1).abs(), slant[start], slant[end]]
         columns += [torch.ones_like(length)]
-    columns.append(shared / near.shape[1])
     features = torch.stack(columns, 1).float()
     return SurfaceGraph(points, near, start, end, length, spacing, features)
 
@@ -109,18 +107,11 @@ def _bends(
     return [concave, turn, off, torch.minimum(*ends), torch.maximum(*ends)]
 
 
-def _edges(near: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Edges to neighbours (m,k), each once: lower rows (e,), higher rows (e,), and how many
-    neighbours the two have in common (e,)."""
+def _edges(near: Tensor) -> tuple[Tensor, Tensor]:
+    """Edges to neighbours (m,k), each once: lower rows (e,) and higher rows (e,)."""
     m, k = near.shape
     rows = torch.arange(m, device=near.device)[:, None].expand(m, k)
     key = torch.unique(torch.minimum(near, rows) * m + torch.maximum(near, rows))
     low, high = key // m, key % m
     off = low != high  # points that coincide may come before themselves among their neighbours
-    low, high = low[off], high[off]
-    small = near.int()
-    shared = [
-        (small[a][:, :, None] == small[b][:, None]).sum((1, 2))
-        for a, b in zip(low.split(EDGES_AT_ONCE), high.split(EDGES_AT_ONCE), strict=True)
-    ]
-    return low, high, torch.cat(shared).float() if shared else low.float()
+    return low[off], high[off]

@@ -20,7 +20,7 @@ SHARPNESS = 3  # power of the probability that an edge is within an object
 REACH = 8.0  # squared lengths over this many squared spacings weigh 1/e
 LEAST = 1e-4  # weight of an edge that is surely cut
 NEAREST = 6  # neighbours of each point that a walker goes to
-ROUNDS, CLOSE = 30, 1e-2  # of conjugate gradients, and the residual that ends them
+ROUNDS, CLOSE = 20, 1e-2  # of conjugate gradients, and the residual that ends them
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,103 @@
+"""`pointsam fit`: fits anew what tells objects apart on a surface, and good masks from bad."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import Enum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from pointsam_model.cli_options import Checkpoint, Model, console, progress, refusals
+
+
+class What(str, Enum):
+    """What is fitted."""
+
+    cuts = "cuts"
+    quality = "quality"
+
+
+def fit(
+    what: Annotated[
+        What,
+        typer.Argument(
+            help="cuts: where on a surface two objects meet; quality: which candidate mask is the "
+            "best, fitted for a checkpoint"
+        ),
+    ],
+    out: Annotated[Path, typer.Option(help="where to (.safetensors)")],
+    scenes: Annotated[int, typer.Option(min=1, help="generated scenes to fit on")] = 400,
+    jobs: Annotated[int, typer.Option(min=1, help="processes that make scenes")] = 1,
+    model: Model = "tiny",
+    checkpoint: Checkpoint = None,
+    choose: Annotated[
+        bool,
+        typer.Option(
+            help="quality: later clicks correct what the present quality chooses; else what is "
+            "nearly the best"
+        ),
+    ] = True,
+) -> None:
+    """Fits one of the two small estimators that geometry rests on, on generated scenes alone.
+
+    They are shipped in pointsam_model/weights. After new weights of the network the quality is
+    fitted anew; after new cuts too.
+    """
+    import multiprocessing
+
+    work: Callable[[Any], tuple[range, Any]]
+    extra: tuple[Any, ...]
+    with refusals(), progress() as bar:
+        task = bar.add_task("scenes", total=scenes)
+        parts = [range(first, min(first + SHARE, scenes)) for first in range(0, scenes, SHARE)]
+        if what is What.cuts:
+            work, extra = _cut_examples, ()
+        else:
+            work, extra = _quality_examples, (model, checkpoint, choose)
+        made = []
+        with multiprocessing.get_context("spawn").Pool(jobs) as workers:
+            for part, examples in workers.imap(work, [(numbers, *extra) for numbers in parts]):
+                made.append(examples)
+                bar.advance(task, len(part))
+        estimator = _fit_cuts(made) if what is What.cuts else _fit_quality(made)
+        estimator.write(out)
+    console.print(f"fitted: {out}")
+
+
+SHARE = 20  # scenes that a process makes at a time
+
+
+def _cut_examples(work: tuple[range]) -> tuple[range, Any]:
+    import torch
+
+    from pointsam_model.fitting.cuts import cut_examples
+
+    torch.set_num_threads(1)
+    return work[0], cut_examples(work[0])
+
+
+def _quality_examples(work: tuple[range, str, Path | None, bool]) -> tuple[range, Any]:
+    import torch
+
+    from pointsam_model.cli_options import load_predictor
+    from pointsam_model.fitting.quality import quality_examples
+    from pointsam_model.quality import shipped_quality
+
+    torch.set_num_threads(1)
+    numbers, model, checkpoint, choose = work
+    predictor = load_predictor(model, checkpoint, "cpu", "float32")
+    return numbers, quality_examples(predictor, numbers, shipped_quality() if choose else None)
+
+
+def _fit_cuts(made: list[Any]) -> Any:
+    from pointsam_model.fitting.cuts import fit_cuts
+
+    return fit_cuts(made)
+
+
+def _fit_quality(made: list[Any]) -> Any:
+    from pointsam_model.fitting.quality import fit_quality
+
+    return fit_quality(made)
