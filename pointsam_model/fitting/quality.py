@@ -62,8 +62,13 @@ def fit_quality(examples: Sequence[Examples]) -> Estimator:
     """The estimator of candidates' IoUs that fits examples best."""
     features = np.concatenate([it.features for it in examples])
     truth = np.concatenate([it.truth for it in examples])
+    first = np.concatenate([it.first for it in examples])
+    # First clicks have small pools, and count as much as all later ones.
+    weights = np.where(first, 1 / max(first.sum(), 1), 1 / max((~first).sum(), 1))
     about = {"fitted": "quality of masks on generated scenes", "masks": str(len(features))}
-    return fit_estimator(features, truth, width=WIDTH, steps=STEPS, about=about, squared=True)
+    return fit_estimator(
+        features, truth, width=WIDTH, steps=STEPS, about=about, squared=True, weights=weights
+    )
 
 
 def quality_examples(
