@@ -182,8 +182,9 @@ def _clicks(view: Embedding, cell: Cell | None) -> NDArray[np.int64]:
     return rows[:MOST_CLICKS]
 
 
-def _middles(partition: Partition) -> NDArray[np.int64]:
-    """The point nearest to the middle of each smallest part, those of the largest parts first."""
+def middles_of_parts(partition: Partition) -> NDArray[np.int64]:
+    """The point nearest to the middle of each smallest part, those of the largest parts first: (p,)
+    rows of the partition's points."""
     leaf = partition.tree.leaf
     sizes = np.bincount(leaf)
     middle = np.stack([np.bincount(leaf, axis) for axis in partition.points.T], 1) / sizes[:, None]
