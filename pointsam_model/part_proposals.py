@@ -176,7 +176,7 @@ class PartProposals:
 
 def _clicks(view: Embedding, cell: Cell | None) -> NDArray[np.int64]:
     """The kept points of a look that are clicked: those of its cell."""
-    rows = _middles(view.partition)
+    rows = middles_of_parts(view.partition)
     if cell is not None:
         rows = rows[cell.holds(view.partition.points[rows] + view.kept.origin)]
     return rows[:MOST_CLICKS]
