@@ -1,14 +1,15 @@
-"""Several clicks at once without a mask: the first click's mask as prompt, or a single pass?
+"""Several clicks at once without a mask: as good as one by one?
 
     python -m benchmarks.several_clicks FOLDER
 
 Clicks are the evaluation's: each corrects the mask that the clicks before it gave. They are then
-given all at once to a predictor that decodes the first alone (`first_click_mask`, the default) and
-to one that does not.
+given all at once to the default predictor, and to the network alone: decoding the first click by
+itself (`first_click_mask`) and not.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -31,9 +32,11 @@ def main(
 ) -> None:
     """Prints the mean IoU of 2 to `clicks` clicks given at once, both ways."""
     model = load_model("tiny", checkpoint)
+    alone = PredictorConfig(geometry=False, looks="whole")
     ways = {
-        "first click's mask as prompt": Predictor(model),
-        "single pass": Predictor(model, PredictorConfig(first_click_mask=False)),
+        "with geometry": Predictor(model),
+        "network, first click's mask as prompt": Predictor(model, alone),
+        "network, single pass": Predictor(model, replace(alone, first_click_mask=False)),
     }
     predictor = Predictor(model)
     ious: dict[str, list[list[float]]] = {name: [] for name in ways}

@@ -57,6 +57,10 @@ def pool(
     folder: Annotated[Path, typer.Argument(help="where the scenes are kept")],
     kind: KindName = Kind.tabletop,
     shards: Annotated[int, typer.Option(min=1, help="how many shards of 128 scenes")] = 160,
+    looks: Annotated[
+        int, typer.Option(min=0, help="clouds cut from each scene about objects, beside its whole")
+    ] = 0,
+    first: Annotated[int, typer.Option(min=0, help="number of the first shard")] = 0,
     jobs: Annotated[int, typer.Option(min=1, help="processes that make scenes")] = 1,
     device: Annotated[str, typer.Option(help="cpu or cuda, where scenes are made")] = "cpu",
 ) -> None:
@@ -67,24 +71,26 @@ def pool(
 
     with refusals(), progress() as bar:
         task = bar.add_task("shards of scenes", total=shards)
+        wanted = range(first, first + shards)
         if jobs == 1:
-            for _ in make_pool(folder, range(shards), kind=kind.value, device=device):
+            for _ in make_pool(folder, wanted, kind=kind.value, looks=looks, device=device):
                 bar.advance(task)
             return
         with multiprocessing.get_context("spawn").Pool(jobs) as workers:
             for _ in workers.imap_unordered(
-                _make_shard, [(folder, shard, kind.value, device) for shard in range(shards)]
+                _make_shard, [(folder, shard, kind.value, looks, device) for shard in wanted]
             ):
                 bar.advance(task)
 
 
-def _make_shard(work: tuple[Path, int, str, str]) -> None:
+def _make_shard(work: tuple[Path, int, str, int, str]) -> None:
     """One shard, in a process of its own that leaves the other cores to the others."""
     import torch
 
     from pointsam_model.training.pool import make_pool
 
     torch.set_num_threads(1)
-    folder, shard, kind, device = work
-    for _ in make_pool(folder, range(shard, shard + 1), kind=kind, device=device):
+    folder, shard, kind, looks, device = work
+    wanted = range(shard, shard + 1)
+    for _ in make_pool(folder, wanted, kind=kind, looks=looks, device=device):
         pass

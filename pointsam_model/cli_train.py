@@ -33,7 +33,9 @@ def train(
 
     from pointsam_model.training import TrainingConfig
     from pointsam_model.training import train as run
+    from pointsam_model.training.memory import keep_freed_memory
 
+    keep_freed_memory()
     if threads:
         torch.set_num_threads(threads)
     given = {"data": data, "model": model, "start": start, "output": output}

@@ -43,6 +43,8 @@ class Cloud:
         CloudError: another shape or type, no points, no valid point, or a viewpoint that is none.
     """
 
+    _viewpoint: NDArray[np.float64] | None = None
+
     def __init__(
         self,
         xyz: ArrayLike,
@@ -63,7 +65,8 @@ class Cloud:
         if colors is not None and colors.dtype != np.uint8:
             raise CloudError(f"rgb is {colors.dtype}; it must be uint8, 0 to 255")
         self._points: _HostPoints | _DevicePoints = _HostPoints(points, colors)
-        self._viewpoint = None if viewpoint is None else _place(viewpoint)
+        if viewpoint is not None:
+            self._viewpoint = _place(viewpoint)
 
     @classmethod
     def from_buffer(
@@ -90,7 +93,8 @@ class Cloud:
             OutOfMemory: the GPU has too little memory for it.
         """
         cloud = cls.__new__(cls)
-        cloud._viewpoint = None if viewpoint is None else _place(viewpoint)
+        if viewpoint is not None:
+            cloud._viewpoint = _place(viewpoint)
         where = torch.device(device)
         if where.type == "cpu":
             xyz, rgb = ops.decode(data, layout)

@@ -98,8 +98,11 @@ class Embedding:
     @cached_property
     def surroundings(self) -> Surroundings:
         """What the quality of all masks on it is judged by, on the host."""
-        counts = self.source_counts.cpu().numpy()
-        return Surroundings.of(self.partition, counts.astype(np.float32))
+        return Surroundings.of(self.partition, self._counts_on_host)
+
+    @cached_property
+    def _counts_on_host(self) -> np.ndarray:
+        return self.source_counts.cpu().numpy().astype(np.float32)
 
     @cached_property
     def reach_m(self) -> float:
@@ -110,7 +113,7 @@ class Embedding:
     def points_within(self, ball: Ball) -> int:
         """Source points in a ball, counted by the kept ones."""
         inside = ball.holds(self.kept.points + self.kept.origin)
-        return int(self.surroundings.weight[inside].sum())
+        return int(self._counts_on_host[inside].sum())
 
     def kept_around(self, point: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray | None]:
         """The kept points nearest to a point (3,) [m], the nearest first: (c,3) float64 [m], and

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from pointsam_model import ops
+from pointsam_model import looks, ops
 from pointsam_model.asking import Asking, Question
 from pointsam_model.batches import in_one
 from pointsam_model.box_prompts import Box
@@ -112,6 +112,8 @@ class Predictor:
             region,
             self._make_look(cloud) if region is None else None,
         )
+        if self.config.geometry and (region or looks.radius_of(embedding.reach_m) is None):
+            _ = embedding.surroundings  # now, and not at a click; a large cloud is seen by looks
         if reached is not None:
             reached("encode")
         return embedding
@@ -186,6 +188,15 @@ class Predictor:
             clicks: (q, 3) [m], the first on the object.
         """
         return self._resolver.look_for(embedding, clicks)
+
+    @torch.inference_mode()
+    def resolved(self, embedding: Embedding, prompt: Prompt) -> Resolved:
+        """A prompt as it is answered: its clicks, its look, and mask and claim on that look.
+
+        Raises:
+            PromptError: see `segment`.
+        """
+        return self._resolver.resolve(embedding, 0, prompt)
 
     def choosing(self) -> Choosing:
         """What answers from network and geometry together."""

@@ -247,6 +247,18 @@ def test_a_cloud_on_the_device_is_reduced_as_on_the_host(
 
 
 @WHERE
+def test_a_cloud_on_the_device_was_seen_from_where_it_was_on_the_host(device: torch.device) -> None:
+    around = np.random.default_rng(0).normal(size=(3000, 3))
+    around[:, 2] = np.abs(around[:, 2]) + 2
+    wall = around / around[:, 2:] * 2  # a plane before the sensor
+    for xyz, known in ((wall, True), (wall - [0, 0, 2.0], False)):
+        fields = tuple(PointField(name, 4 * i, 7) for i, name in enumerate("xyz"))
+        layout = CloudLayout(fields, 1, len(xyz), 12, 12 * len(xyz))
+        here, there = both(xyz.astype("<f4").tobytes(), layout, device)
+        assert (here.sensor is not None) == (there.sensor is not None) == known
+
+
+@WHERE
 def test_a_cloud_on_the_device_knows_its_nearest_points_and_their_places(
     device: torch.device,
 ) -> None:
@@ -256,6 +268,8 @@ def test_a_cloud_on_the_device_knows_its_nearest_points_and_their_places(
         np.testing.assert_allclose(found, right, rtol=1e-14)
     for found, right in zip(there.snap(queries), here.snap(queries), strict=True):
         np.testing.assert_allclose(found, right, rtol=1e-14)
+    places, _ = here.snap(queries)
+    np.testing.assert_allclose(there.spacing(places), here.spacing(places), rtol=1e-12)
     rows = np.flatnonzero(here.valid)[::7].astype(np.int32)
     gathered = there.points_at(torch.from_numpy(rows).to(device))
     assert np.array_equal(gathered.cpu().numpy(), here.xyz[rows])

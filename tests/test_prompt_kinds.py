@@ -97,13 +97,13 @@ def test_a_box_alone_is_enough_and_says_more_than_a_click(predictor: Predictor) 
     assert np.mean(turned) > np.mean(clicked) + 0.03, (clicked, turned)
 
 
-def test_a_box_gives_one_mask_and_may_give_three(
+def test_a_box_gives_one_mask_and_up_to_three_where_they_are_asked_for(
     predictor: Predictor, standing: tuple[Embedding, Mask]
 ) -> None:
     embedding, truth = standing
     box = around(embedding.cloud.xyz[truth])
-    one, three = predictor.segment(embedding, [Prompt(box=box), Prompt(box=box, multimask=True)])
-    assert (len(one), len(three)) == (1, 3)
+    one, more = predictor.segment(embedding, [Prompt(box=box), Prompt(box=box, multimask=True)])
+    assert len(one) == 1 and 1 <= len(more) <= 3
     assert iou(one.masks[0], truth) > 0.9
 
 
@@ -127,7 +127,7 @@ def test_the_sugar_takes_a_box_as_sam_does(predictor: Predictor) -> None:
     assert masks.shape == (1, len(xyz)) and scores.shape == (1,) and len(logits) == 1
     assert iou(masks[0], truth) > 0.9
     clicked, _, _ = predictor.predict([[0, 0, 0.92]], box=around(xyz[truth]))
-    assert clicked.shape == (3, len(xyz))
+    assert 1 <= len(clicked) <= 3 and clicked.shape[1] == len(xyz)
 
 
 def test_boxes_and_clicks_of_one_request_are_answered_as_one_by_one(

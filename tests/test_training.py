@@ -16,7 +16,7 @@ from pointsam_model.nn.patch_embed import _SharedMaximum
 from pointsam_model.scenes import SceneConfig
 from pointsam_model.training import TrainingConfig, train
 from pointsam_model.training.batches import draw_batch
-from pointsam_model.training.clicks import first_clicks, next_clicks
+from pointsam_model.training.clicks import Choice, first_clicks, next_clicks
 from pointsam_model.training.config import Stage
 from pointsam_model.training.losses import dice_loss, focal_loss, mask_iou
 from pointsam_model.training.pool import Pool, make_pool
@@ -82,7 +82,7 @@ def test_a_centred_click_is_the_point_farthest_from_the_complement() -> None:
     xyz = rng.normal(size=(300, 3))
     truth = np.stack([xyz[:, 0] > 0.3, np.linalg.norm(xyz, axis=1) < 1])
     for row, mask in zip(
-        first_clicks(xyz, truth, np.ones(300, bool), rng, 1.0), truth, strict=True
+        first_clicks(xyz, truth, np.ones(300, bool), Choice(rng, 1.0)), truth, strict=True
     ):
         depth = cdist(xyz[mask], xyz[~mask]).min(1)
         assert row == np.flatnonzero(mask)[depth.argmax()]
@@ -94,9 +94,9 @@ def test_the_next_click_mends_the_deeper_mistake() -> None:
     counted = np.ones(500, bool)
     truth = (xyz[:, 0] > 0)[None]
     missing, leaking = (xyz[:, 0] > 0.8)[None], (xyz[:, 0] > -0.8)[None]
-    rows, labels = next_clicks(xyz, truth, missing, counted, rng, 1.0)
+    rows, labels = next_clicks(xyz, truth, missing, counted, Choice(rng, 1.0))
     assert labels[0] == 1 and truth[0, rows[0]] and not missing[0, rows[0]]
-    rows, labels = next_clicks(xyz, truth, leaking, counted, rng, 1.0)
+    rows, labels = next_clicks(xyz, truth, leaking, counted, Choice(rng, 1.0))
     assert labels[0] == 0 and leaking[0, rows[0]] and not truth[0, rows[0]]
 
 
@@ -104,7 +104,7 @@ def test_a_perfect_mask_is_confirmed_by_a_click_on_the_object() -> None:
     rng = np.random.default_rng(2)
     xyz = rng.normal(size=(100, 3))
     truth = (xyz[:, 0] > 0)[None]
-    rows, labels = next_clicks(xyz, truth, truth, np.ones(100, bool), rng, 1.0)
+    rows, labels = next_clicks(xyz, truth, truth, np.ones(100, bool), Choice(rng, 1.0))
     assert labels[0] == 1 and truth[0, rows[0]]
 
 

@@ -24,6 +24,7 @@ from pointsam_model.training.config import Stage
 from pointsam_model.training.device_clicks import DeviceClicks
 from pointsam_model.training.initialise import initialise
 from pointsam_model.training.losses import dice_loss, focal_loss, iteration_loss
+from pointsam_model.training.masks import Masks
 from pointsam_model.training.pool import Pool, PooledScene, make_pool
 from pointsam_model.training.rollout import chosen_mask, rollout
 from pointsam_model.training.state import TrainingState
@@ -88,10 +89,10 @@ def losses(config: TrainingConfig) -> Iterator[tuple[torch.Tensor, ...]]:
     """Of a first click and of a later one: loss, mask losses, predicted and true IoUs."""
     torch.manual_seed(3)
     truth = torch.rand(2, 2, 1, 60) > 0.5
-    for masks in (3, 1):
-        logits, predicted = torch.randn(2, 2, masks, 60), torch.rand(2, 2, masks)
-        counted = torch.ones(2, 1, 1, 60, dtype=torch.bool)
-        loss, ious = iteration_loss(logits, predicted, truth, counted, config)
+    for count in (3, 1):
+        logits, predicted = torch.randn(2, 2, count, 60), torch.rand(2, 2, count)
+        masks = Masks(logits, predicted, truth, torch.ones(2, 1, 1, 60))
+        loss, ious = iteration_loss(masks, config)
         mask_loss = config.focal * focal_loss(logits, truth) + config.dice * dice_loss(
             logits, truth
         )
@@ -118,19 +119,18 @@ def clicks_seen(network: PointSAM, batch: Batch, config: TrainingConfig, **optio
     """(clicks, mask prompt) of each decoding of a rollout, and the chosen masks."""
     seen: list[tuple[int, torch.Tensor | None]] = []
     chosen: list[torch.Tensor] = []
-    decode = network.decode
+    answer = network.answer
 
     def watched(encoding: Any, clicks: torch.Tensor, *rest: Any, **more: Any) -> Any:
         seen.append((clicks.shape[2], more["mask_logits"]))
-        return decode(encoding, clicks, *rest, **more)
+        return answer(encoding, clicks, *rest, **more)
 
-    network.decode = watched  # type: ignore[method-assign]
+    network.answer = watched  # type: ignore[method-assign]
+    choices = with_choices(config, center_clicks=1.0, **options)
     with torch.no_grad():
         encoding = encode(network, batch, STAGE, config)
-        for logits, predicted in rollout(
-            network, encoding, batch, 7, np.random.default_rng(1), centered=1.0, **options
-        ):
-            chosen.append(chosen_mask(logits, predicted))
+        for masks in rollout(network, encoding, batch, 7, np.random.default_rng(1), choices):
+            chosen.append(chosen_mask(masks.logits, masks.predicted))
     return [(*one, mask) for one, mask in zip(seen, chosen, strict=True)]
 
 
@@ -151,13 +151,25 @@ def test_published_one_iteration_and_the_last_bring_no_new_click(
     assert counts[-1] == counts[-2] and len(set(counts[:-1])) == 5 and counts[0] == 1
 
 
+def objects_decoded(network: PointSAM) -> list[int]:
+    """Grows by the number of a cloud's objects at every decoding."""
+    counts: list[int] = []
+    answer = network.answer
+
+    def watched(encoding: Any, clicks: torch.Tensor, *rest: Any, **more: Any) -> Any:
+        counts.append(clicks.shape[1])
+        return answer(encoding, clicks, *rest, **more)
+
+    network.answer = watched  # type: ignore[method-assign]
+    return counts
+
+
 @pytest.mark.parametrize("drawn", [True, False])
 def test_refinements_are_drawn_or_fixed(
     network: PointSAM, batch: Batch, config: TrainingConfig, drawn: bool
 ) -> None:
     stage = dataclasses.replace(STAGE, draw_refinements=drawn)
-    decodings: list[int] = []
-    network.mask_decoder.register_forward_hook(lambda *_: decodings.append(1))
+    decodings = objects_decoded(network)
     counts = set()
     for seed in range(14):
         decodings.clear()
@@ -169,8 +181,7 @@ def test_refinements_are_drawn_or_fixed(
 def test_few_batches_and_objects_go_on_after_the_first_click(
     network: PointSAM, batch: Batch, config: TrainingConfig
 ) -> None:
-    objects: list[int] = []
-    network.mask_decoder.register_forward_hook(lambda *seen: objects.append(seen[2][0].shape[1]))
+    objects = objects_decoded(network)
     choices = with_choices(config, refine_share=0.5, refine_masks=1)
     kinds = []
     for seed in range(12):

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from pointsam_model.estimator import FARTHEST, Estimator
 
 BATCH = 2048
-DROPPED = 0.05  # of the hidden numbers of the first layer, in each step
-MOST_RATE, DECAY = 4e-3, 0.02
+DROPPED = 0.3  # of the hidden numbers of the first layer, in each step
+MOST_RATE, DECAY = 4e-3, 0.1
 LEAST_DEVIATION = 1e-6
 
 

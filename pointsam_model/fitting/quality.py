@@ -13,15 +13,18 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.spatial import cKDTree  # type: ignore[import-untyped]
 
 from pointsam_model.asking import Asking
 from pointsam_model.choosing import Choosing, Target
 from pointsam_model.embedding import Embedding
+from pointsam_model.errors import PromptError
 from pointsam_model.estimator import Estimator
 from pointsam_model.evaluation.clicks import first_click, next_click
 from pointsam_model.fitting.estimating import fit_estimator
 from pointsam_model.fitting.scenes import fitting_scenes, shown
 from pointsam_model.predictor import Predictor
+from pointsam_model.prompt import Prompt
 from pointsam_model.quality import Pool, Quality, shipped_quality
 from pointsam_model.quality.features import features_of
 from pointsam_model.scenes import Scene
@@ -30,10 +33,13 @@ from pointsam_model.transfer import sent
 OBJECTS, BACKGROUND = 3, 1  # clicked in each scene, at most
 FEWEST_POINTS = 15  # of an object
 CLICKS = 8
+CLAIMED = 0.5  # share of objects that a box or a mask tells of, too
+LOOSE = 0.25  # most by which a side of such a box may be off, of the box's
+MASK_OFF = 0.3  # most by which such a mask may be off, of the object's width
 DEEPEST = 0.6  # share of first clicks at the deepest point; the others anywhere on the object
 ANYWHERE = 0.3  # share of later clicks anywhere where the mask is wrong
 NOISE = 0.12  # of the truth by which candidates are chosen while there is no quality yet
-WIDTH, STEPS = 64, 6_000
+WIDTH, STEPS = 64, 2_500
 
 
 @dataclass(frozen=True)
@@ -84,6 +90,8 @@ def quality_examples(
         objects = labels[(labels > 0) & (counts >= FEWEST_POINTS)]
         for label in rng.permutation(objects)[:OBJECTS].tolist():
             rows += clicked.object(label)
+            if rng.random() < CLAIMED:
+                rows += clicked.claimed(label)
         for _ in range(BACKGROUND if len(objects) else OBJECTS):
             rows += clicked.background()
         if told:
@@ -147,6 +155,37 @@ class _Clicked:
             if next_one and look.kept.nearest[next_one[0]] in target.rows:
                 break  # finer than the kept points: no mask of this look can obey
         return examples
+
+    def claimed(self, label: int) -> list[Examples]:
+        """An object told by a loose box, or by a mask that is somewhat beside it."""
+        xyz, truth = self.scene.xyz, (self.scene.instance == label) & self.counted
+        points = xyz[truth].astype(np.float64)
+        low, high = points.min(0), points.max(0)
+        side = np.maximum(high - low, 1e-3)
+        if self.rng.random() < 0.5:
+            off = self.rng.uniform(-0.3, 1, (2, 3)) * LOOSE * side
+            prompt = Prompt(box=np.stack([low - off[0], high + off[1]]))
+        else:
+            shift = self.rng.uniform(-MASK_OFF, MASK_OFF, 3) * side
+            grown = self.rng.uniform(0, MASK_OFF) * float(side.mean())
+            valid = self.whole.cloud.valid
+            near = cKDTree(points + shift).query(xyz[valid], distance_upper_bound=grown + 1e-3)[0]
+            mask = np.zeros(len(xyz), np.bool_)
+            mask[valid] = np.isfinite(near)
+            prompt = Prompt(mask=mask)
+        try:
+            resolved = self.predictor.resolved(self.whole, prompt)
+        except PromptError:
+            return []  # off by so much that it claims nothing
+        look = resolved.look
+        target = Target(
+            resolved.points, resolved.labels, resolved.mask, resolved.claimed_kept, False
+        )
+        target.rows = look.kept_rows(resolved.points)
+        (pool,) = self.choosing.pools(look, [target])
+        iou = _Counts(look, self.scene.instance, self.counted).iou(pool, label)
+        features = features_of(pool, look.partition, look.surroundings)
+        return [_examples(features, iou, np.full(len(iou), np.nan), False)]
 
     def background(self) -> list[Examples]:
         """One click on what is no object."""

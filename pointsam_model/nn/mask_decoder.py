@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -11,6 +13,20 @@ from pointsam_model.config import DecoderConfig
 from pointsam_model.nn.chunks import chunked, map_chunks
 from pointsam_model.nn.drawing import learned
 from pointsam_model.nn.two_way import CloudView, TwoWayTransformer
+
+
+class Answer(NamedTuple):
+    """What is decided of b · m masks before it is known where they are wanted.
+
+    Attributes:
+        points: (b, m, l, d), the cloud embedding after the transformer.
+        heads: (b, m, c, u), the classifier of each mask.
+        ious: (b, m, c) float32, as predicted.
+    """
+
+    points: Tensor
+    heads: Tensor
+    ious: Tensor
 
 
 class MaskDecoder(nn.Module):
@@ -35,30 +51,24 @@ class MaskDecoder(nn.Module):
         )
         self.iou_prediction_head = TokenMLP(dim, config.iou_hidden, masks)
 
-    def forward(
+    def answer(
         self,
         points: Tensor,
         position: Tensor,
         clicks: Tensor,
         visible: Tensor | None,
-        table: tuple[Tensor, Tensor] | None,
         multimask: bool,
         first_view: CloudView | None = None,
-    ) -> tuple[Tensor, Tensor]:
-        """Decodes the masks of b · m objects, m of each of b clouds.
+    ) -> Answer:
+        """Decides on the masks of b · m objects, m of each of b clouds; `masks` tells where.
 
         Args:
             points: (b, m or 1, l, d), cloud embedding with the mask prompts added.
             position: (b, l, d), positional encoding of the patch centres.
             clicks: (b, m, q, d), embedded clicks.
             visible: (b, m, q) bool, False for padding; None: no padding.
-            table: index and weight (b, n, 3), the interpolation table of the clouds; None: masks
-                at the l patch centres, in the place of the n points.
             multimask: all masks of mask tokens 1.., else the mask of token 0.
             first_view: the transformer's first view of `points`, if it was kept.
-
-        Returns:
-            logits (b, m, c, n) float32 and predicted IoUs (b, m, c) float32.
         """
         b, m = clicks.shape[:2]
         tokens, points = self.attend(points, position, clicks, visible, first_view)
@@ -72,8 +82,11 @@ class MaskDecoder(nn.Module):
             1,
         )
         ious = self.iou_prediction_head(tokens[:, 0])[:, chosen]
-        logits = self.masks(points.unflatten(0, (b, m)), heads.unflatten(0, (b, m)), table)
-        return logits, ious.unflatten(0, (b, m)).float()
+        return Answer(
+            points.unflatten(0, (b, m)),
+            heads.unflatten(0, (b, m)),
+            ious.unflatten(0, (b, m)).float(),
+        )
 
     def attend(
         self,
@@ -90,6 +103,8 @@ class MaskDecoder(nn.Module):
         if visible is not None:
             always = visible.new_ones(b * m, len(output))
             visible = torch.cat([always, visible.flatten(0, 1)], 1)
+        if torch.is_grad_enabled():
+            return self.transformer.learn(points.flatten(0, 1), position, tokens, visible)
         if b > 1 or points.shape[1] == m:
             points = points.expand(-1, m, -1, -1)
         points = points.flatten(0, 1)
@@ -98,11 +113,15 @@ class MaskDecoder(nn.Module):
         return self.transformer(points, position.to(points.dtype), tokens, visible, first_view)
 
     def masks(self, points: Tensor, heads: Tensor, table: tuple[Tensor, Tensor] | None) -> Tensor:
-        """Logits over points: heads (b, m, c, u) times upscaled points (b, m, l, d).
+        """Logits (b, m, c, n) float32: heads (b, m, c, u) times upscaled points (b, m, l, d).
 
         The first linear layer of the upscaling commutes with the interpolation, whose weights sum
         to 1, so it runs on l patches and not on n points; they are weighted in float32. At a patch
         centre the interpolation gives the patch itself.
+
+        Args:
+            table: index and weight (b, n, 3), the interpolation table of the clouds; None: masks
+                at the l patch centres, in the place of the n points.
         """
         patches = self.output_upscaling[0](points).transpose(1, 2).flatten(2)  # (b, l, m · u)
 
@@ -118,6 +137,24 @@ class MaskDecoder(nn.Module):
         count = patches.shape[1] if table is None else table[0].shape[1]
         width = len(patches) * patches.shape[-1]
         return map_chunks(classify, count, width, patches.dtype, dim=-1)
+
+    def masks_at(self, points: Tensor, heads: Tensor, table: tuple[Tensor, Tensor]) -> Tensor:
+        """`masks` at points of each mask's own, for less work where gradients are wanted.
+
+        Args:
+            table: index and weight (b, m, p, 3).
+
+        Returns:
+            (b, m, c, p) float32.
+        """
+        first, *rest = self.output_upscaling
+        patches = first(points).flatten(0, 1)
+        index, weight = (values.flatten(0, 1) for values in table)
+        features = ops.interpolate(patches, index, weight)
+        for layer in rest:
+            features = layer(features)
+        logits = (features @ heads.flatten(0, 1).transpose(1, 2)).float().transpose(1, 2)
+        return logits.unflatten(0, heads.shape[:2])
 
     def _classify(self, features: Tensor, heads: Tensor) -> Tensor:
         """features (b, n, m · u) and heads (b, m, c, u) to logits (b, m, c, n)."""

@@ -43,7 +43,8 @@ class PatchEncoder(nn.Module):
                 patches.dtype,
             )
         else:
-            features = self._encode(patches)
+            learning = torch.is_grad_enabled()
+            features = self._learn(patches) if learning else self._encode(patches)
         return features.unflatten(0, points.shape[:-2])
 
     def _encode(self, points: Tensor) -> Tensor:
@@ -58,7 +59,27 @@ class PatchEncoder(nn.Module):
         mixed += F.linear(whole, for_whole)[..., None, :]
         for layer in rest:
             mixed = layer(mixed)
-        return _SharedMaximum.apply(mixed) if mixed.requires_grad else mixed.amax(-2)
+        return mixed.amax(-2)
+
+    def _learn(self, points: Tensor) -> Tensor:
+        """`_encode` where gradients are wanted: each bias is added once a patch and not once a
+        point, which a layer does by a copy of its own; after a maximum it is the same."""
+        (first, second), (third, last) = (
+            [layer for layer in stage if isinstance(layer, nn.Linear)]
+            for stage in (self.conv1, self.conv2)
+        )
+        _, norm1, gelu, _ = self.conv1
+        _, norm2, _, _ = self.conv2
+        weight = torch.cat([first.weight, first.bias[:, None]], 1)
+        points = torch.cat([points, points.new_ones(*points.shape[:-1], 1)], -1)
+        local = F.linear(gelu(norm1(F.linear(points, weight))), second.weight)
+        whole = _SharedMaximum.apply(local) + second.bias
+        for_whole, for_local = third.weight.split(local.shape[-1], 1)
+        once = F.linear(whole, for_whole) + (third.bias + F.linear(second.bias, for_local))
+        mixed = F.linear(local, for_local)
+        mixed = mixed + once.to(mixed.dtype)[..., None, :]
+        features = F.linear(gelu(norm2(mixed)), last.weight)
+        return _SharedMaximum.apply(features) + last.bias
 
     def _linears(self) -> list[nn.Linear]:
         return [layer for layer in self.modules() if isinstance(layer, nn.Linear)]
@@ -67,8 +88,6 @@ class PatchEncoder(nn.Module):
 def _maximum(local: Tensor) -> Tensor:
     """(l, k, c) to (l, c). Several points of a patch are taken as one wide row first: PyTorch's
     maximum is several times slower over rows that do not fill its vectors."""
-    if local.requires_grad:
-        return _SharedMaximum.apply(local)
     together = math.gcd(local.shape[-2], 8)
     wide = local.unflatten(-2, (-1, together)).flatten(-2)
     return wide.amax(-2).unflatten(-1, (together, -1)).amax(-2)

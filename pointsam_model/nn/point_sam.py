@@ -11,10 +11,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from pointsam_model import ops
 from pointsam_model.config import ModelConfig
 from pointsam_model.nn.cloud_encoder import CloudEncoder
 from pointsam_model.nn.graphs import Graphs
-from pointsam_model.nn.mask_decoder import MaskDecoder
+from pointsam_model.nn.mask_decoder import Answer, MaskDecoder
 from pointsam_model.nn.patches import Patches
 from pointsam_model.nn.prompt_encoder import ClickEncoder, MaskEncoder
 from pointsam_model.nn.two_way import CloudView
@@ -53,7 +54,7 @@ class PointSAM(nn.Module):
         super().__init__()
         self.config = config
         self.pc_encoder = CloudEncoder(config)
-        self.point_encoder = ClickEncoder(config.decoder.dim)
+        self.point_encoder = ClickEncoder(config.decoder.dim, config.click_features)
         self.mask_encoder = MaskEncoder(
             config.patch_hidden, config.decoder.dim, config.mask_patch_size
         )
@@ -109,7 +110,7 @@ class PointSAM(nn.Module):
             predicted IoUs (b, m, c) float32, as the head gives them.
         """
         patches, view = encoding.patches, encoding.first_view
-        asked = _Asked(encoding.embedding, encoding.position, clicks, labels, visible)
+        asked = self._asked(encoding, clicks, labels, visible)
         if not at_centers:
             asked = asked._replace(index=patches.index, weight=patches.weight)
         if mask_logits is not None:
@@ -124,6 +125,41 @@ class PointSAM(nn.Module):
         decode = partial(self._decode, multimask=multimask)
         logits, ious = self._run(f"decode, multimask={multimask}", decode, *asked)
         return logits[..., : n if not at_centers else None], ious
+
+    def answer(
+        self,
+        encoding: CloudEncoding,
+        clicks: Tensor,
+        labels: Tensor,
+        *,
+        mask_logits: Tensor | None = None,
+        multimask: bool = False,
+    ) -> Answer:
+        """`decode` but for its last part: where the masks are wanted is said to `masks_of`."""
+        asked = self._asked(encoding, clicks, labels, None)
+        if mask_logits is not None:
+            groups, offsets = self.mask_encoder.nearest(encoding.patches)
+            asked = asked._replace(groups=groups, offsets=offsets, mask_logits=mask_logits)
+        return self._answer(asked, multimask)
+
+    def _asked(
+        self, encoding: CloudEncoding, clicks: Tensor, labels: Tensor, visible: Tensor | None
+    ) -> _Asked:
+        asked = _Asked(encoding.embedding, encoding.position, clicks, labels, visible)
+        if not self.config.click_features:
+            return asked
+        table = ops.interpolation_table(clicks.flatten(1, 2), encoding.patches.centers)
+        seen = ops.interpolate(encoding.embedding, *table)
+        return asked._replace(seen=seen.view(*clicks.shape[:3], -1))
+
+    def masks_of(self, answer: Answer, patches: Patches, rows: Tensor | None = None) -> Tensor:
+        """Logits (b, m, c, n) float32 of all points, or (b, m, c, p) of rows (b, m, p) alone."""
+        if rows is None:
+            table = patches.index, patches.weight
+            return self.mask_decoder.masks(answer.points, answer.heads, table)
+        cloud = torch.arange(len(rows), device=rows.device)[:, None, None]
+        table = patches.index[cloud, rows], patches.weight[cloud, rows]
+        return self.mask_decoder.masks_at(answer.points, answer.heads, table)
 
     def _graphed(self, tensor: Tensor) -> bool:
         """Whether functions of this run as graphs."""
@@ -151,6 +187,11 @@ class PointSAM(nn.Module):
 
     def _decode(self, *inputs: Any, multimask: bool) -> tuple[Tensor, Tensor]:
         asked = _Asked(*inputs)
+        answer = self._answer(asked, multimask)
+        table = None if asked.index is None else (asked.index, asked.weight)
+        return self.mask_decoder.masks(answer.points, answer.heads, table), answer.ious
+
+    def _answer(self, asked: _Asked, multimask: bool) -> Answer:
         points = asked.embedding[:, None]
         if asked.mask_logits is None:
             points = points + self.mask_encoder.no_mask_embed.weight
@@ -159,24 +200,23 @@ class PointSAM(nn.Module):
                 asked.groups, asked.offsets, asked.mask_logits
             )
         b, m = asked.clicks.shape[:2]
-        clicks = self.point_encoder(asked.clicks.flatten(0, 1), asked.labels.flatten(0, 1))
-        logits, ious = self.mask_decoder(
+        seen = None if asked.seen is None else asked.seen.flatten(0, 1)
+        clicks = self.point_encoder(asked.clicks.flatten(0, 1), asked.labels.flatten(0, 1), seen)
+        return self.mask_decoder.answer(
             points,
             asked.position,
             clicks.unflatten(0, (b, m)),
             asked.visible,
-            None if asked.index is None else (asked.index, asked.weight),
             multimask,
             None if asked.keys is None else CloudView(asked.keys, asked.values, asked.queries),
         )
-        return logits, ious
 
 
 class _Asked(NamedTuple):
     """What is decoded: tensors of `CloudEncoding` and of `PointSAM.decode`.
 
-    All of `keys` to `queries`, of `groups` to `mask_logits`, and of `index` and `weight` are there,
-    or none of them.
+    `seen` is there where clicks carry features. All of `keys` to `queries`, of `groups` to
+    `mask_logits`, and of `index` and `weight` are there, or none of them.
     """
 
     embedding: Tensor
@@ -184,6 +224,7 @@ class _Asked(NamedTuple):
     clicks: Tensor
     labels: Tensor
     visible: Tensor | None
+    seen: Any = None
     keys: Any = None
     values: Any = None
     queries: Any = None

@@ -28,15 +28,30 @@ class FourierFeatures(nn.Module):
 
 
 class ClickEncoder(nn.Module):
-    """Clicks as their position and the learned embedding of their label."""
+    """Clicks as their position and the learned embedding of their label.
 
-    def __init__(self, dim: int) -> None:
+    Args:
+        dim: d, the decoder's width.
+        features: what the cloud embedding holds at a click is part of it too, through a small
+            network that begins with nothing.
+    """
+
+    def __init__(self, dim: int, features: bool = False) -> None:
         super().__init__()
         self.pe_layer = FourierFeatures(dim)
         self.point_embeddings = nn.ModuleList(learned(1, dim) for _ in range(2))
+        self.seen: nn.Sequential | None = None
+        if features:
+            last = nn.Linear(dim, dim)
+            nn.init.zeros_(last.weight)
+            nn.init.zeros_(last.bias)
+            self.seen = nn.Sequential(nn.LayerNorm(dim), nn.Linear(dim, dim), nn.GELU(), last)
 
-    def forward(self, coords: Tensor, labels: Tensor) -> Tensor:
+    def forward(self, coords: Tensor, labels: Tensor, seen: Tensor | None = None) -> Tensor:
         """coords (m, q, 3), labels (m, q): 1 on, 0 off the object, any other: position alone.
+
+        Args:
+            seen: (m, q, dim), the cloud embedding at the clicks, where it is asked for.
 
         Returns:
             (m, q, dim).
@@ -45,7 +60,8 @@ class ClickEncoder(nn.Module):
         label = labels[..., None]
         nothing = torch.zeros_like(on)
         kind = torch.where(label == 1, on, torch.where(label == 0, off, nothing))
-        return self.pe_layer(coords).to(kind.dtype) + kind
+        clicks = self.pe_layer(coords).to(kind.dtype) + kind
+        return clicks if self.seen is None or seen is None else clicks + self.seen(seen)
 
 
 class MaskEncoder(nn.Module):

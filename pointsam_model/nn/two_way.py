@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pointsam_model.config import DecoderConfig
+from pointsam_model.nn import absorbed
 from pointsam_model.nn.attention import attention, join_heads, split_heads
 
 
@@ -48,6 +50,27 @@ class TwoWayTransformer(nn.Module):
             tokens, points = layer(tokens, points, prompt, position, visible, view)
             view = None
         update = self.final_attn_token_to_image(tokens + prompt, points + position, points)
+        return self.norm_final_attn(tokens + update), points
+
+    def learn(
+        self, points: Tensor, position: Tensor, tokens: Tensor, visible: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """As `forward`, in the order that gradients are cheapest in: see `absorbed`.
+
+        Args:
+            points: (b · m, l, d), or (b, l, d) where all objects of a cloud share them.
+            position: (b, l, d); tokens: (b · m, t, d); visible: (b · m, t) bool.
+        """
+        kind = points.device.type
+        if torch.is_autocast_enabled(kind):
+            points = points.to(torch.get_autocast_dtype(kind))
+        prompt = tokens
+        for layer in self.layers:
+            assert isinstance(layer, TwoWayLayer)
+            tokens, points = layer.learn(tokens, points, prompt, position, visible)
+        update = absorbed.look_at_points(
+            self.final_attn_token_to_image, tokens + prompt, points, position
+        )
         return self.norm_final_attn(tokens + update), points
 
     def view(self, points: Tensor, position: Tensor) -> CloudView:
@@ -95,11 +118,7 @@ class TwoWayLayer(nn.Module):
         visible: Tensor | None,
         view: CloudView | None = None,
     ) -> tuple[Tensor, Tensor]:
-        if self.first:
-            tokens = self.norm1(self.self_attn(tokens, tokens, tokens, visible))
-        else:
-            query = tokens + prompt
-            tokens = self.norm1(tokens + self.self_attn(query, query, tokens, visible))
+        tokens = self._among_tokens(tokens, prompt, visible)
         to_cloud, to_tokens = self.cross_attn_token_to_image, self.cross_attn_image_to_token
         view = view or self.view(points, position)
         update = to_cloud.attend(to_cloud.queries(tokens + prompt), view.keys, view.values)
@@ -108,6 +127,32 @@ class TwoWayLayer(nn.Module):
         keys, values = to_tokens.keys(tokens + prompt), to_tokens.values(tokens)
         update = to_tokens.attend(view.queries, keys, values, visible)
         return tokens, self.norm4(points + update)
+
+    def learn(
+        self,
+        tokens: Tensor,
+        points: Tensor,
+        prompt: Tensor,
+        position: Tensor,
+        visible: Tensor | None,
+    ) -> tuple[Tensor, Tensor]:
+        """As `forward`; shapes as in `TwoWayTransformer.learn`."""
+        tokens = self._among_tokens(tokens, prompt, visible)
+        update = absorbed.look_at_points(
+            self.cross_attn_token_to_image, tokens + prompt, points, position
+        )
+        tokens = self.norm2(tokens + update)
+        tokens = self.norm3(tokens + self.mlp(tokens))
+        points = absorbed.tell_points(
+            self.cross_attn_image_to_token, tokens + prompt, tokens, points, position, visible
+        )
+        return tokens, self.norm4(points)
+
+    def _among_tokens(self, tokens: Tensor, prompt: Tensor, visible: Tensor | None) -> Tensor:
+        if self.first:
+            return self.norm1(self.self_attn(tokens, tokens, tokens, visible))
+        query = tokens + prompt
+        return self.norm1(tokens + self.self_attn(query, query, tokens, visible))
 
     def view(self, points: Tensor, position: Tensor) -> CloudView:
         """The cloud as this layer sees it: points and position (m or 1, l, d)."""

@@ -16,6 +16,7 @@ from pointsam_model.errors import ConfigError
 DECAYS = ((0.9, 0.01), (0.6, 0.1))  # from this part of a stage on, the rate times this (paper, A)
 SHARES = (
     "refine_share",
+    "prompt_share",
     "center_clicks",
     "no_colour",
     "upright",
@@ -88,7 +89,13 @@ class TrainingConfig:
         repeats: one iteration drawn at random and the last show the mask again without a new click.
         refine_share: share of batches that go on after the first click, which is what costs most.
         refine_masks: objects of each cloud that do; 0: all.
+        prompt_share: share of batches whose refined objects are learned once more from a mask
+            prompt that is not the network's: the truth, damaged (`mask_prompts`).
+        loss_points: points of each mask that its loss is computed at, half of them on the object;
+            0: all.
         center_clicks: share of clicks put in the middle of their region, the rest anywhere in it.
+        click_candidates: points among which that middle is looked for, drawn anew for each click;
+            0: all. Only on a CPU; a GPU always looks at all.
         no_colour: share of clouds that are shown without colour.
         upright: share of clouds turned to stand upright and about the up axis by any angle; the
             rest, and clouds whose `up` is not known, stay as the sensor saw them, turned a little.
@@ -98,8 +105,9 @@ class TrainingConfig:
         validate_every: steps between validations; 0: never.
         validation: folder of labelled clouds to validate on; empty: generated scenes that no pool
             holds, of the kind
-        validation_kind: as of `pointsam pool`.
-        validation_scenes: clouds looked at in a validation.
+        validation_kind: as of `pointsam pool`, or `each`: every kind on its own.
+        validation_looks: as `looks` of `pointsam pool`.
+        validation_scenes: clouds looked at in a validation, of each kind.
         save_every_s: seconds between states a run can go on from.
     """
 
@@ -125,7 +133,10 @@ class TrainingConfig:
     repeats: bool = False
     refine_share: float = 1.0
     refine_masks: int = 0
+    prompt_share: float = 0.0
+    loss_points: int = 0
     center_clicks: float = 0.7
+    click_candidates: int = 0
     no_colour: float = 0.15
     upright: float = 0.35
     y_up: float = 0.4
@@ -134,6 +145,7 @@ class TrainingConfig:
     validate_every: int = 0
     validation: str = ""
     validation_kind: str = "tabletop"
+    validation_looks: int = 0
     validation_scenes: int = 64
     save_every_s: float = 120.0
 

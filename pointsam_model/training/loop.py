@@ -19,6 +19,7 @@ from pointsam_model.errors import ConfigError
 from pointsam_model.nn import PointSAM
 from pointsam_model.training.batches import Batch, Scenes, draw_batch, drawn_ahead
 from pointsam_model.training.config import TrainingConfig
+from pointsam_model.training.growing import grown
 from pointsam_model.training.initialise import initialise
 from pointsam_model.training.labelled import LabelledClouds
 from pointsam_model.training.log import CsvLog
@@ -26,7 +27,7 @@ from pointsam_model.training.pool import Pool
 from pointsam_model.training.state import TrainingState
 from pointsam_model.training.step import StepReport, learn
 from pointsam_model.training.validation import Validation
-from pointsam_model.weights.loading import find_device, read_weights
+from pointsam_model.weights.loading import find_device
 from pointsam_model.weights.saving import save_checkpoint
 
 REFRESH_EVERY = 100  # steps between looks for new scenes in the pool
@@ -61,7 +62,7 @@ def train(
     state = TrainingState.resume(network, config, output / "state.safetensors")
     validation = Validation(config, where) if config.validate_every else None
     log = CsvLog(output / "log.csv", ["step", "seconds", "learning_rate", *MEASURES], state.step)
-    validation_log = CsvLog(output / "validation.csv", ["steps", *MEASURES], state.step + 1)
+    validation_log = CsvLog(output / "validation.csv", ["steps", *MEASURES, "kind"], state.step + 1)
     saved = time.monotonic()
 
     def draw(step: int) -> tuple[list[Batch], np.random.Generator]:
@@ -81,8 +82,10 @@ def train(
         log.write(step, [f"{state.seconds:.1f}", f"{rate:.2e}", *_row(seen)])
         if validation and (state.step % config.validate_every == 0 or state.step == config.steps):
             held_out = validation.measure(state.averaged(), stage)
-            state.validation = {"steps": state.step, **vars(held_out)}
-            validation_log.write(state.step, _row(held_out))
+            mean = StepReport.mean(list(held_out.values()))
+            state.validation = {"steps": state.step, **vars(mean)}
+            for kind, one in held_out.items():
+                validation_log.write(state.step, [*_row(one), kind])
         if report:
             report(step, seen)
         if time.monotonic() - saved > config.save_every_s:
@@ -100,10 +103,10 @@ def _scenes(config: TrainingConfig) -> Scenes:
     if config.data:
         return LabelledClouds(config.data, most_points, config.up)
     pool = Pool(config.pool)
-    if most_points > len(pool[0].xyz):
+    if most_points > pool.points:
         raise ConfigError(
             f"a stage shows {most_points} points of a cloud, the scenes in {config.pool} have "
-            f"{len(pool[0].xyz)}"
+            f"{pool.points}"
         )
     return pool
 
@@ -115,10 +118,7 @@ def _network(config: TrainingConfig, device: torch.device) -> PointSAM:
         initialise(network, config.seed)
         return network.to(device).train()
     path = WEIGHTS / "tiny.safetensors" if config.start == "tiny" else Path(config.start)
-    with torch.device("meta"):
-        network = PointSAM(model)
-    read_weights(network, path, device, torch.float32)
-    return network.train()
+    return grown(model, path, config.seed).to(device).train()
 
 
 def _row(report: StepReport) -> list[str]:

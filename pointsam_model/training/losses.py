@@ -1,6 +1,7 @@
 """The losses of masks and predicted IoUs (paper, section 3, "Training").
 
-Point-wise terms are means over the counted points: a point whose label is unknown counts in none.
+Point-wise terms are means over the counted points: a point whose label is unknown counts in none,
+and one that stands for others counts as often.
 """
 
 from __future__ import annotations
@@ -10,30 +11,25 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pointsam_model.training.config import TrainingConfig
+from pointsam_model.training.masks import Masks
 
 FOCAL_GAMMA = 2.0
 DICE_SMOOTHING = 1e-3
 
 
-def iteration_loss(
-    logits: Tensor, predicted: Tensor, truth: Tensor, counted: Tensor, config: TrainingConfig
-) -> tuple[Tensor, Tensor]:
+def iteration_loss(masks: Masks, config: TrainingConfig) -> tuple[Tensor, Tensor]:
     """The loss of one iteration and the true IoUs (b, m, c).
 
     Of several masks the best one learns (hindsight), and so does the one that users would get, of
     the highest predicted IoU; the others learn a little, so that none dies. The IoU head learns
     from all of them: told only of the best, it cannot choose. Published is the best one alone, for
     mask and IoU: weights 0 and `all_ious` False.
-
-    Args:
-        logits: (b, m, c, n); predicted: (b, m, c).
-        truth: (b, m, 1, n) bool; counted: (b, 1, 1, n) bool.
-        config: the weights.
     """
-    mask_loss = config.focal * focal_loss(logits, truth, counted)
-    mask_loss = mask_loss + config.dice * dice_loss(logits, truth, counted)
+    logits, predicted = masks.logits, masks.predicted
+    mask_loss = config.focal * focal_loss(logits, masks.truth, masks.weight)
+    mask_loss = mask_loss + config.dice * dice_loss(logits, masks.truth, masks.weight)
     with torch.no_grad():
-        ious = mask_iou(logits, truth, counted)
+        ious = mask_iou(logits, masks.truth, masks.weight)
     error = (predicted - ious) ** 2
     if not config.all_ious:
         error = error.take_along_dim(mask_loss.argmin(-1, keepdim=True), -1)
@@ -56,20 +52,18 @@ def focal_loss(logits: Tensor, truth: Tensor, counted: Tensor | None = None) -> 
 def dice_loss(logits: Tensor, truth: Tensor, counted: Tensor | None = None) -> Tensor:
     """1 - 2 Σpt / (Σp² + Σt), smoothed. logits (..., n), truth (..., n) bool to (...)."""
     probability, target = logits.sigmoid(), truth.to(logits.dtype)
-    if counted is not None:
-        probability, target = probability * counted, target * counted
-    overlap = (probability * target).sum(-1)
-    total = (probability**2).sum(-1) + target.sum(-1)
+    counts = 1.0 if counted is None else counted
+    overlap = (probability * target * counts).sum(-1)
+    total = (probability**2 * counts).sum(-1) + (target * counts).sum(-1)
     return 1 - (2 * overlap + DICE_SMOOTHING) / (total + DICE_SMOOTHING)
 
 
 def mask_iou(logits: Tensor, truth: Tensor, counted: Tensor | None = None) -> Tensor:
     """IoU of the masks at threshold 0 with the truth; two empty masks agree fully."""
     mask = logits > 0
-    if counted is not None:
-        mask, truth = mask & counted, truth & counted
-    union = (mask | truth).sum(-1)
-    overlap = (mask & truth).sum(-1)
+    counts = 1 if counted is None else counted
+    union = ((mask | truth) * counts).sum(-1)
+    overlap = ((mask & truth) * counts).sum(-1)
     return torch.where(union > 0, overlap / union.clamp(min=1), 1.0)
 
 

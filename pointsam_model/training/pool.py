@@ -15,10 +15,13 @@ from safetensors.numpy import load_file, save_file
 from pointsam_model import ops
 from pointsam_model.errors import ConfigError
 from pointsam_model.scenes import MixtureConfig, Scene, SceneConfig, generate
+from pointsam_model.training.cutting import cut
 
-POINTS = 4_096  # kept of each scene, more than any training step sees
+POINTS = 4_096  # kept of each cloud at most, more than most training steps see
 SCENES_AT_ONCE = 8
 FIRST_SPARE_SEED = 2**40
+FINE = SceneConfig(width=320, height=240)  # of the tabletops that looks are cut from
+LOOKS = 7_205  # the streams that looks are drawn from
 MOST_SPARE = 8  # other scenes tried for each that a shard lacks
 
 
@@ -28,6 +31,7 @@ def make_pool(
     *,
     kind: str = "tabletop",
     scenes: int = 128,
+    looks: int = 0,
     config: SceneConfig | MixtureConfig | None = None,
     device: str = "cpu",
 ) -> Iterator[Path]:
@@ -37,7 +41,9 @@ def make_pool(
         folder: where; made if absent.
         shards: numbers of the shards to make.
         kind: of `scenes.KINDS`, or "mixture" for all of them.
-        scenes: in each shard.
+        scenes: clouds in each shard.
+        looks: clouds that are cut from each scene about its objects, at its full resolution, beside
+            the whole of it: 1 makes half of the shard looks. Cameras see twice as finely then.
         config: how scenes look; a SceneConfig says it of tabletops alone.
 
     Yields:
@@ -47,57 +53,72 @@ def make_pool(
         ConfigError: no such kind, or scenes that hardly ever have POINTS points.
     """
     if config is None or isinstance(config, SceneConfig):
-        config = MixtureConfig(tabletop=config or SceneConfig())
+        config = MixtureConfig(tabletop=config or (FINE if looks else SceneConfig()))
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     for shard in shards:
         path = folder / f"shard_{shard:05d}.safetensors"
         if not path.exists():
             partial = path.with_suffix(f".partial{os.getpid()}")
-            shown = _make_shard(shard, scenes, kind, config, device)
+            shown = _make_shard(shard, scenes, kind, looks, config, device)
             save_file(shown, partial)
             partial.replace(path)
         yield path
 
 
 def _make_shard(
-    shard: int, count: int, kind: str, config: MixtureConfig, device: str
+    shard: int, count: int, kind: str, looks: int, config: MixtureConfig, device: str
 ) -> dict[str, np.ndarray]:
     # Scenes with too few points are made up for by others, from seeds that no shard begins with.
     first, spare = shard * count, FIRST_SPARE_SEED + shard * count * MOST_SPARE
     seeds = chain(range(first, first + count), range(spare, spare + count * MOST_SPARE))
     kept: list[dict[str, np.ndarray]] = []
     while len(kept) < count:
-        chosen = list(islice(seeds, min(SCENES_AT_ONCE, max(count - len(kept), 2))))
+        lacking = -(-(count - len(kept)) // (1 + looks))
+        chosen = list(islice(seeds, min(SCENES_AT_ONCE, max(lacking, 2))))
         if not chosen:
             raise ConfigError(
                 f"only {len(kept)} of {count * (1 + MOST_SPARE)} {kind} scenes have {POINTS} "
                 "points: make them larger"
             )
-        shown = [_keep(scene) for scene in generate(kind, chosen, config, device)]
-        kept += [points for points in shown if points]
-    return {name: np.stack([scene[name] for scene in kept[:count]]) for name in kept[0]}
+        for scene in generate(kind, chosen, config, device):
+            kept += _clouds(scene, looks)
+    # Without looks all clouds are of one size, and need not say it.
+    names = [name for name in kept[0] if looks or name != "count"]
+    return {name: np.stack([cloud[name] for cloud in kept[:count]]) for name in names}
 
 
-def _keep(scene: Scene) -> dict[str, np.ndarray]:
-    """The points a user's pipeline would show the network; empty where there are too few."""
+def _clouds(scene: Scene, looks: int) -> Iterator[dict[str, np.ndarray]]:
+    """What users' pipelines would show the network of a scene; nothing where it is too small."""
     valid = np.flatnonzero(np.isfinite(scene.xyz).all(1))
     if len(valid) < POINTS:
-        return {}
-    rows = valid[ops.downsample(torch.from_numpy(scene.xyz[valid]), POINTS).numpy()]
+        return
+    yield _kept(scene, valid)
+    rng = np.random.default_rng([LOOKS, scene.seed])
+    for _ in range(looks):
+        yield _kept(scene, valid[cut(scene.xyz[valid], scene.instance[valid], rng)])
+
+
+def _kept(scene: Scene, valid: np.ndarray) -> dict[str, np.ndarray]:
+    """At most POINTS of the scene's points `valid`, as a row of a shard."""
+    rows = valid
+    if len(valid) > POINTS:
+        rows = valid[ops.downsample(torch.from_numpy(scene.xyz[valid]), POINTS).numpy()]
+    filled = np.resize(rows, POINTS)
     return {
-        "xyz": scene.xyz[rows].astype(np.float32),
-        "rgb": scene.rgb[rows],
-        "instance": scene.instance[rows].astype(np.int16),
-        "part": scene.part[rows].astype(np.int16),
+        "xyz": scene.xyz[filled].astype(np.float32),
+        "rgb": scene.rgb[filled],
+        "instance": scene.instance[filled].astype(np.int16),
+        "part": scene.part[filled].astype(np.int16),
         "up": np.asarray(scene.up, np.float32),
-        "colored": np.bool_(scene.colored),
+        "colored": np.asarray(scene.colored, bool),
+        "count": np.asarray(len(rows), np.int32),
     }
 
 
 @dataclass(frozen=True)
 class PooledScene:
-    """One scene of the pool, POINTS points of it: see `scenes.Scene`."""
+    """One cloud of the pool, at most POINTS points of a scene: see `scenes.Scene`."""
 
     xyz: np.ndarray
     rgb: np.ndarray
@@ -129,6 +150,11 @@ class Pool:
         self._paths = sorted(self.shards)
         self._ends = np.cumsum([len(self.shards[path]["xyz"]) for path in self._paths])
 
+    @property
+    def points(self) -> int:
+        """Of the clouds that were not too small for it."""
+        return max(shard["xyz"].shape[1] for shard in self.shards.values())
+
     def __len__(self) -> int:
         return int(self._ends[-1]) if len(self._ends) else 0
 
@@ -136,4 +162,8 @@ class Pool:
         shard = int(np.searchsorted(self._ends, row, side="right"))
         arrays = self.shards[self._paths[shard]]
         inside = row - (int(self._ends[shard - 1]) if shard else 0)
-        return PooledScene(**{name: values[inside] for name, values in arrays.items()})
+        scene = {name: values[inside] for name, values in arrays.items()}
+        count = scene.pop("count", None)  # shards from before have clouds of one size
+        if count is not None:
+            scene |= {name: scene[name][:count] for name in ("xyz", "rgb", "instance", "part")}
+        return PooledScene(**scene)

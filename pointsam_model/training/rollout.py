@@ -9,9 +9,14 @@ import torch
 from torch import Tensor
 
 from pointsam_model.nn import CloudEncoding, PointSAM
+from pointsam_model.nn.mask_decoder import Answer
 from pointsam_model.training.batches import Batch
 from pointsam_model.training.clicks import Clicks
+from pointsam_model.training.config import TrainingConfig
 from pointsam_model.training.device_clicks import DeviceClicks
+from pointsam_model.training.mask_prompts import MaskPrompts
+from pointsam_model.training.masks import Masks
+from pointsam_model.training.sampling import Judged, judged_points
 
 
 def rollout(
@@ -20,12 +25,9 @@ def rollout(
     batch: Batch,
     iterations: int,
     rng: np.random.Generator,
-    *,
-    centered: float,
-    repeats: bool = False,
-    refine_masks: int = 0,
-    bfloat16: bool = False,
-) -> Iterator[tuple[Tensor, Tensor]]:
+    config: TrainingConfig,
+    prompt: MaskPrompts | None = None,
+) -> Iterator[Masks]:
     """Masks of the batch's objects after each iteration.
 
     The first click gives several masks; the one of highest predicted IoU is the mask prompt of
@@ -33,42 +35,85 @@ def rollout(
     and let go before the next iteration: none flows from one to another.
 
     Args:
-        iterations: how many, the first click's among them.
-        centered: share of clicks in the middle of their region.
-        repeats: one iteration at random and the last show the mask again without a new click.
-        refine_masks: how many objects of each cloud go on after the first click, the first ones; 0:
-            all.
-        bfloat16: matrix products in bfloat16.
-
-    Yields:
-        logits (b, m, c, n) float32 and predicted IoUs (b, m, c); c is 3 for the first
-        click, then 1.
+        iterations: how many, the first one among them.
+        config: says where clicks go (`center_clicks`, `click_candidates`), whether iterations
+            repeat (`repeats`), how many objects go on (`refine_masks`) and at how many points masks
+            are judged where gradients are wanted (`loss_points`).
+        prompt: masks and clicks to begin with; None: a click on each object.
     """
-    without_click = _without_click(iterations, rng) if repeats else ()
+    without_click = _without_click(iterations, rng) if config.repeats else ()
     device = network.device
     coords = torch.from_numpy(batch.coords).to(device)
-    clicker = _clicker(batch, coords, rng, centered)
-    rows = clicker.first()[..., None]
-    labels = torch.ones_like(rows)
-    mask_logits: Tensor | None = None
+    clicker = _clicker(batch, coords, rng, config)
+    if prompt is None:
+        rows = clicker.first()[..., None]
+        labels, mask_logits = torch.ones_like(rows), None
+    else:
+        rows, labels, mask_logits = (
+            torch.from_numpy(values).to(device)
+            for values in (prompt.rows, prompt.labels, prompt.logits)
+        )
     for iteration in range(iterations):
-        if mask_logits is not None and iteration not in without_click:
+        if iteration and mask_logits is not None and iteration not in without_click:
             new, kinds = clicker.next(mask_logits > 0)
             rows = torch.cat([rows, new[..., None]], -1)
             labels = torch.cat([labels, kinds[..., None]], -1)
         clicks = coords[torch.arange(len(rows), device=device)[:, None, None], rows]
-        with torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
-            logits, predicted = network.decode(
+        with torch.autocast(device.type, torch.bfloat16, enabled=config.bfloat16):
+            answer = network.answer(
                 encoding,
                 clicks,
                 labels,
                 mask_logits=mask_logits,
                 multimask=mask_logits is None,
             )
-        yield logits, predicted
-        few = slice(refine_masks or None)
+            judged = _judged(batch, rows.shape[1], rng, config)
+            at = None if judged is None else torch.from_numpy(judged.rows).to(device)
+            logits = network.masks_of(answer, encoding.patches, at)
+        yield _masks(logits, answer.ious, batch, judged)
+        if iteration + 1 == iterations:
+            return
+        few = slice(config.refine_masks or None)
         rows, labels = rows[:, few], labels[:, few]
-        mask_logits = chosen_mask(logits.detach(), predicted)[:, few]
+        mask_logits = _next_prompt(network, encoding, answer, logits, few, config)
+
+
+def _judged(
+    batch: Batch, objects: int, rng: np.random.Generator, config: TrainingConfig
+) -> Judged | None:
+    points = batch.truth.shape[-1]
+    if not torch.is_grad_enabled() or not 0 < config.loss_points < points:
+        return None
+    return judged_points(batch.truth[:, :objects], batch.counted, config.loss_points, rng)
+
+
+def _masks(logits: Tensor, predicted: Tensor, batch: Batch, judged: Judged | None) -> Masks:
+    truth, counted = batch.truth[:, : logits.shape[1]], batch.counted[:, None]
+    if judged is not None:
+        truth, counted = np.take_along_axis(truth, judged.rows, -1), judged.weight
+    on_device = (
+        torch.from_numpy(values).to(logits.device)[:, :, None] for values in (truth, counted)
+    )
+    return Masks(logits, predicted, *on_device)
+
+
+@torch.no_grad()
+def _next_prompt(
+    network: PointSAM,
+    encoding: CloudEncoding,
+    answer: Answer,
+    logits: Tensor,
+    few: slice,
+    config: TrainingConfig,
+) -> Tensor:
+    """Logits (b, f, n) of the first objects' masks of highest predicted IoU."""
+    if logits.shape[-1] == encoding.patches.index.shape[1]:
+        return chosen_mask(logits, answer.ious)[:, few]
+    best = answer.ious[:, few].argmax(-1)[..., None, None]
+    heads = answer.heads[:, few].take_along_dim(best, 2)
+    with torch.autocast(heads.device.type, torch.bfloat16, enabled=config.bfloat16):
+        chosen = network.masks_of(Answer(answer.points[:, few], heads, best), encoding.patches)
+    return chosen[:, :, 0]
 
 
 def chosen_mask(logits: Tensor, predicted: Tensor) -> Tensor:
@@ -78,14 +123,21 @@ def chosen_mask(logits: Tensor, predicted: Tensor) -> Tensor:
 
 
 def _clicker(
-    batch: Batch, coords: Tensor, rng: np.random.Generator, centered: float
+    batch: Batch, coords: Tensor, rng: np.random.Generator, config: TrainingConfig
 ) -> Clicks | DeviceClicks:
     if coords.device.type == "cpu":
-        return Clicks(batch.coords, batch.truth, batch.counted, rng, centered)
+        return Clicks(
+            batch.coords,
+            batch.truth,
+            batch.counted,
+            rng,
+            config.center_clicks,
+            config.click_candidates,
+        )
     truth, counted = (
         torch.from_numpy(values).to(coords.device) for values in (batch.truth, batch.counted)
     )
-    return DeviceClicks(coords, truth, counted, rng, centered)
+    return DeviceClicks(coords, truth, counted, rng, config.center_clicks)
 
 
 def _without_click(iterations: int, rng: np.random.Generator) -> tuple[int, ...]:

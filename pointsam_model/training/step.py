@@ -11,8 +11,11 @@ from torch import Tensor
 
 from pointsam_model.nn import CloudEncoding, PointSAM, make_patches
 from pointsam_model.training.batches import Batch
+from pointsam_model.training.clicks import Choice
 from pointsam_model.training.config import Stage, TrainingConfig
 from pointsam_model.training.losses import iteration_loss
+from pointsam_model.training.mask_prompts import MaskPrompts, mask_prompts
+from pointsam_model.training.masks import Masks
 from pointsam_model.training.rollout import rollout
 
 
@@ -87,29 +90,36 @@ def look(
 
     Where gradients are on, they are added for `weight` times the mean loss of the iterations.
     """
-    truth = torch.from_numpy(batch.truth).to(network.device)[:, :, None]
-    counted = torch.from_numpy(batch.counted).to(network.device)[:, None, None]
+    prompt = _prompt(batch, config, rng)
     total = 0.0
     first: dict[str, float] = {}
-    for logits, predicted in rollout(
-        network,
-        encoding,
-        batch,
-        iterations,
-        rng,
-        centered=config.center_clicks,
-        repeats=config.repeats,
-        refine_masks=config.refine_masks,
-        bfloat16=config.bfloat16,
-    ):
-        objects = truth[:, : logits.shape[1]]
-        loss, ious = iteration_loss(logits, predicted, objects, counted, config)
-        if loss.requires_grad:
-            (loss * (weight / iterations)).backward()
-        total += float(loss.detach()) / iterations
-        chosen = float(ious.take_along_dim(predicted.argmax(-1, keepdim=True), -1).mean())
-        first = first or {"chosen": chosen, **_all_masks(predicted.detach(), ious)}
+    count = iterations + (0 if prompt is None else 1)
+    of_clicks = rollout(network, encoding, batch, iterations, rng, config)
+    of_prompts = () if prompt is None else rollout(network, encoding, batch, 1, rng, config, prompt)
+    for masks in of_clicks:
+        loss, ious = _learned(masks, config, weight / count)
+        total += loss / count
+        chosen = float(ious.take_along_dim(masks.predicted.argmax(-1, keepdim=True), -1).mean())
+        first = first or {"chosen": chosen, **_all_masks(masks.predicted.detach(), ious)}
+    for masks in of_prompts:
+        total += _learned(masks, config, weight / count)[0] / count
     return StepReport(loss=total, last=chosen, **first)
+
+
+def _learned(masks: Masks, config: TrainingConfig, weight: float) -> tuple[float, Tensor]:
+    """The loss of an iteration and its masks' IoUs (b, m, c); gradients are added where on."""
+    loss, ious = iteration_loss(masks, config)
+    if loss.requires_grad:
+        (loss * weight).backward()
+    return float(loss.detach()), ious
+
+
+def _prompt(batch: Batch, config: TrainingConfig, rng: np.random.Generator) -> MaskPrompts | None:
+    if not config.prompt_share or rng.random() >= config.prompt_share:
+        return None
+    choice = Choice(rng, config.center_clicks, config.click_candidates)
+    objects = min(config.refine_masks or batch.truth.shape[1], batch.truth.shape[1])
+    return mask_prompts(batch, objects, rng, choice)
 
 
 def _iterations(stage: Stage, config: TrainingConfig, rng: np.random.Generator) -> int:

@@ -1,0 +1,113 @@
+"""How many masks a second of one CPU core learns from, by the present recipe and by another.
+
+    python -m benchmarks.training                            # both with this checkout's code
+    python -m benchmarks.training --before CHECKOUT          # the other with that checkout's
+
+The two take turns step by step, each in a process of its own, so that whatever else the machine
+does meets both. A mask learned from is one decoding of one object that gradients go through.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import datetime, timezone
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.machine import machine
+
+HERE = Path(__file__).resolve().parents[1]
+RESULTS = HERE / "benchmarks" / "results"
+OLD, NEW = "tiny_cpu_mixture.yaml", "tiny_campaign.yaml"
+
+
+def main(
+    before: Annotated[Path, typer.Option(help="checkout whose code runs the old recipe")] = HERE,
+    steps: Annotated[int, typer.Option(min=2, help="of each recipe")] = 24,
+    scenes: Annotated[int, typer.Option(min=2, help="generated scenes to draw from")] = 32,
+    output: Annotated[Path, typer.Option(help="folder of the numbers")] = RESULTS,
+) -> None:
+    """Measures the training of `tiny` on one core."""
+    from pointsam_model.training.pool import make_pool
+
+    started = datetime.now(timezone.utc)
+    with TemporaryDirectory() as folder, ExitStack() as stack:
+        pool = Path(folder) / "pool"
+        list(make_pool(pool, range(1), kind="mixture", scenes=scenes))
+        recipes = {
+            OLD: stack.enter_context(_worker(before.resolve(), OLD, pool, before == HERE)),
+            NEW: stack.enter_context(_worker(HERE, NEW, pool, True)),
+        }
+        seconds, masks = dict.fromkeys(recipes, 0.0), dict.fromkeys(recipes, 0)
+        for step in range(-2, steps):  # the first ones of each are not counted
+            for name, worker in recipes.items():
+                took, learned = _step(worker, step + 2)
+                if step >= 0:
+                    seconds[name] += took
+                    masks[name] += learned
+    rate = {name: masks[name] / seconds[name] for name in recipes}
+    table = Table("recipe", "code", "CPU s a step", "masks a step", "masks a CPU s", "ratio")
+    for name in recipes:
+        table.add_row(
+            name,
+            "that checkout's" if name == OLD and before != HERE else "this checkout's",
+            f"{seconds[name] / steps:.2f}",
+            f"{masks[name] / steps:.0f}",
+            f"{rate[name]:.1f}",
+            f"{rate[name] / rate[OLD]:.2f}",
+        )
+    Console().print(table)
+    report = {
+        "date": started.isoformat(timespec="seconds"),
+        **machine(),
+        "threads": 1,
+        "recipes": {
+            name: {"cpu_s": seconds[name], "masks": masks[name], "steps": steps} for name in recipes
+        },
+        "ratio": rate[NEW] / rate[OLD],
+    }
+    output.mkdir(parents=True, exist_ok=True)
+    file = output / f"{started:%Y-%m-%dT%H%M%S}-training.json"
+    file.write_text(json.dumps(report, indent=1) + "\n")
+    print(f"numbers: {file}")
+
+
+@contextmanager
+def _worker(
+    checkout: Path, recipe: str, pool: Path, keep_freed_memory: bool
+) -> Iterator[subprocess.Popen[str]]:
+    """A process that takes steps with a checkout's package."""
+    script = str(HERE / "benchmarks" / "training_worker.py")
+    config = str(HERE / "config" / "training" / recipe)
+    command = [sys.executable, script, config, str(pool), str(keep_freed_memory).lower()]
+    environment: dict[str, Any] = {**os.environ, "PYTHONPATH": str(checkout)}
+    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, env=environment, cwd=checkout, **pipes) as worker:
+        assert worker.stdout is not None and worker.stdin is not None
+        if worker.stdout.readline() != "ready\n":
+            raise SystemExit(f"{recipe}: the process did not start")
+        yield worker
+        worker.stdin.close()
+
+
+def _step(worker: subprocess.Popen[str], number: int) -> tuple[float, int]:
+    """CPU seconds and masks of a step."""
+    assert worker.stdout is not None and worker.stdin is not None
+    worker.stdin.write(f"{number}\n")
+    worker.stdin.flush()
+    took, learned = worker.stdout.readline().split()
+    return float(took), int(learned)
+
+
+if __name__ == "__main__":
+    typer.run(main)
