@@ -125,7 +125,7 @@ def _source(data: Path | None, generated: Kind | None, count: int, seed: int, li
     if (data is None) == (generated is None):
         raise ConfigError("give either labelled clouds (a file or a folder) or --generated KIND")
     if generated is not None:
-        return sources.generated(generated.value, count, seed)
+        return sources.generated(generated.value, min(count, limit or count), seed)
     assert data is not None
     return sources.from_files(data, limit)
 

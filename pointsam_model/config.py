@@ -95,6 +95,7 @@ class ModelConfig:
     num_multimask: int = 3
     mask_patch_size: int = 0  # most points of a patch that a mask prompt looks at; 0: all of them
     color_gain: float = 1.0  # colours times this enter the network: below 1 they count less
+    click_features: bool = False  # a click's token also carries the cloud's feature at the click
     prompt_iterations: int = 7
     large_clouds: tuple[PatchRule, ...] = ()  # for more points than `num_patches` serves well
     max_points: int = 10_000  # kept points on a CPU
@@ -438,6 +439,8 @@ def _value(hint: Any, value: Any, where: str) -> Any:
             raise ConfigError(f"{where} is {value!r}; it takes two whole numbers")
         first, second = (_value(int, item, where) for item in value)
         return first, second
+    if hint is bool and isinstance(value, bool):
+        return value
     if hint is float and isinstance(value, (int, float)) and not isinstance(value, bool):
         return float(value)
     if hint is int and isinstance(value, int) and not isinstance(value, bool):

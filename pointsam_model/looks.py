@@ -28,10 +28,6 @@ OUTDOOR_LOOK_M = 8.0
 FEWEST_POINTS = 400  # source points of a look: with fewer, it becomes twice as wide
 WIDER = 2.0
 ROUNDED = 16  # steps of a look's radius that its middle is rounded to, so that near clicks share it
-DETAIL_NEAR, DETAIL_AROUND = 9, 240  # source points at a click, and about it
-DETAIL_SIGNS = 5.0  # deviations of the points about it that the click's own stand out by
-DETAIL_COLOUR = 24.0  # of 255, at least
-DETAIL_SPACINGS = 9.0  # radius of a look at a detail, in spacings of the kept points there
 TINY_POINTS = 60  # kept points of a mask below which it is worth a look of its own
 TINY_WIDTH = 3.0  # radius of that look, in radii of the mask
 
@@ -65,8 +61,8 @@ class Looks(Generic[Look]):
         return look
 
 
-class LookedAt(Protocol):
-    """What the choice of a look needs to know of an embedded cloud."""
+class View(Protocol):
+    """What the choice of a look needs to know of an embedded cloud, or of a part of one."""
 
     @property
     def center(self) -> NDArray[np.float64]: ...  # (3,) its middle [m]
@@ -74,18 +70,10 @@ class LookedAt(Protocol):
     @property
     def reach_m(self) -> float: ...  # how far the view reaches about its middle, but for outliers
 
-    def around(
-        self, point: NDArray[np.float64], count: int
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]: ...
-
-    def kept_around(
-        self, point: NDArray[np.float64], count: int
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]: ...
-
     def points_within(self, ball: Ball) -> int: ...
 
 
-def look_for(view: LookedAt, clicks: Sequence[NDArray[np.float64]]) -> Ball | None:
+def look_for(view: View, clicks: Sequence[NDArray[np.float64]]) -> Ball | None:
     """The look that clicks on one object are answered from.
 
     Args:
@@ -95,9 +83,8 @@ def look_for(view: LookedAt, clicks: Sequence[NDArray[np.float64]]) -> Ball | No
     Returns:
         A ball that holds them all; None: all of the cloud.
     """
-    first = clicks[0]
-    radius = detail_at(view, first) or radius_of(view.reach_m)
-    return None if radius is None else wide_enough(view, rounded(view, first, radius), clicks)
+    radius = radius_of(view.reach_m)
+    return None if radius is None else wide_enough(view, rounded(view, clicks[0], radius), clicks)
 
 
 def radius_of(reach_m: float) -> float | None:
@@ -107,14 +94,14 @@ def radius_of(reach_m: float) -> float | None:
     return ROOM_LOOK_M if reach_m <= ROOM_M else OUTDOOR_LOOK_M
 
 
-def rounded(view: LookedAt, point: NDArray[np.float64], radius: float) -> Ball:
+def rounded(view: View, point: NDArray[np.float64], radius: float) -> Ball:
     """A ball about nearly a point: clicks beside each other share it, wherever the view lies."""
     step = radius / ROUNDED
     x, y, z = (np.round((np.asarray(point) - view.center) / step) * step + view.center).tolist()
     return Ball((x, y, z), radius)
 
 
-def wide_enough(view: LookedAt, ball: Ball, clicks: Sequence[NDArray[np.float64]]) -> Ball | None:
+def wide_enough(view: View, ball: Ball, clicks: Sequence[NDArray[np.float64]]) -> Ball | None:
     """The ball, widened until it holds all clicks and enough points; None: that is all there is."""
     while True:
         if ball.radius >= view.reach_m:
@@ -123,37 +110,3 @@ def wide_enough(view: LookedAt, ball: Ball, clicks: Sequence[NDArray[np.float64]
         if inner.holds(np.array(clicks)).all() and view.points_within(ball) >= FEWEST_POINTS:
             return ball
         ball = Ball(ball.center, WIDER * ball.radius)
-
-
-def detail_at(view: LookedAt, click: NDArray[np.float64]) -> float | None:
-    """Radius [m] of a look at something too small for the kept points; None: there is nothing.
-
-    The points nearest to the click then lie off the plane through the kept points about it, or have
-    another colour, by several times what other points there do.
-    """
-    near, colours = view.around(click, DETAIL_AROUND)
-    kept, kept_colours = view.kept_around(click, DETAIL_NEAR)
-    if len(near) < 4 * DETAIL_NEAR or len(kept) < DETAIL_NEAR:
-        return None
-    spacing = float(np.median(np.linalg.norm(kept - click, axis=1)))
-    if np.linalg.norm(near[DETAIL_NEAR - 1] - click) > spacing / 2:
-        return None  # the source is hardly finer than what is kept of it
-    radius = DETAIL_SPACINGS * spacing
-    middle = kept.mean(0)
-    normal = np.linalg.svd(kept - middle)[2][2]
-    height = (near - middle) @ normal
-    around = height[DETAIL_NEAR:]
-    spread = 1.4826 * float(np.median(np.abs(around - np.median(around))))
-    stands = abs(float(np.median(height[:DETAIL_NEAR]) - np.median(around)))
-    noise = spread / np.sqrt(DETAIL_NEAR) + 1e-4 * spacing
-    if stands > DETAIL_SIGNS * noise and stands > 0.05 * spacing:
-        return radius
-    if colours is None or kept_colours is None:
-        return None
-    usual = np.median(colours[DETAIL_NEAR:], 0)
-    off = np.abs(np.median(colours[:DETAIL_NEAR], 0) - usual).max()
-    spread = 1.4826 * np.median(np.abs(colours[DETAIL_NEAR:] - usual), 0).max()
-    seen = np.abs(np.median(kept_colours, 0) - usual).max()
-    if off > max(DETAIL_SIGNS * spread, DETAIL_COLOUR) and seen < off / 2:
-        return radius
-    return None

@@ -151,6 +151,11 @@ class Predictor:
                 asked[row] = self._resolver.widened(embedding, asked[row], region)
             if not waiting:
                 break
+        for row, it in enumerate(asked):
+            if it.detail is not None and it.detail is not it.look:
+                (finer,) = self._answers(it.detail, [it.on(it.detail)])
+                if finer.scores[0] > answers[row].scores[0]:
+                    answers[row] = finer
         return [answers[row] for row in range(len(asked))]
 
     def _answers(self, look: Embedding, asked: list[Resolved]) -> list[Prediction]:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from pointsam_model import looks
 from pointsam_model.claims import innermost_click, prior_logits
+from pointsam_model.details import detail_at
 from pointsam_model.embedding import Embedding
 from pointsam_model.errors import PromptError
 from pointsam_model.prompt import MaskPrompt, Prediction, Prompt, mask_of_source
@@ -18,6 +19,7 @@ from pointsam_model.reduction import Ball
 from pointsam_model.transfer import fetched, sent
 
 BEYOND_LOGIT = -6.0  # of points that the look of an earlier mask did not see
+LEAST_LOOK = 0.01  # radius of a look, in the reach of the cloud
 CLAIM_WIDTH = 1.6  # radius of a look at what is claimed, in that of the claim
 
 
@@ -31,6 +33,7 @@ class Resolved:
         mask: (m,) mask prompt on those, or None.
         claimed: (n,) what a box or a mask of the source claims, or None.
         multimask: up to three masks.
+        detail: a look at something small under the first click; the better of both answers counts.
     """
 
     points: NDArray[np.float64]
@@ -39,6 +42,7 @@ class Resolved:
     mask: Tensor | None
     claimed: NDArray[np.bool_] | None
     multimask: bool
+    detail: Embedding | None = None
 
     def on(self, look: Embedding) -> Resolved:
         """The same on another look of the same cloud."""
@@ -48,7 +52,7 @@ class Resolved:
             mask: Tensor | None = prior_logits(self.claimed, look)
         else:
             mask = None if self.mask is None else carried(self.mask, self.look, look)
-        return replace(self, look=look, mask=mask)
+        return replace(self, look=look, mask=mask, detail=None)
 
     @property
     def claimed_kept(self) -> NDArray[np.bool_] | None:
@@ -100,8 +104,24 @@ class Resolver:
         if earlier is not None:  # what was said by a box counts no more once there is a mask
             so_far = carried(earlier[1], earlier[0], look)
             return Resolved(points, labels, look, so_far, None, multimask)
-        mask = None if claimed is None else prior_logits(claimed, look)
-        return Resolved(points, labels, look, mask, claimed, multimask)
+        if claimed is not None:
+            mask = prior_logits(claimed, look)
+            return Resolved(points, labels, look, mask, claimed, multimask)
+        detail = self._detail(embedding, points, labels)
+        return Resolved(points, labels, look, None, None, multimask, detail)
+
+    def _detail(
+        self, whole: Embedding, points: NDArray[np.float64], labels: NDArray[np.int64]
+    ) -> Embedding | None:
+        """A look at what is too small for the look that is answered from."""
+        if not self.auto:
+            return None
+        first = points[int(np.flatnonzero(labels)[0])]
+        radius = detail_at(whole, first)
+        if radius is None:
+            return None
+        ball = looks.wide_enough(whole, looks.rounded(whole, first, radius), list(points))
+        return None if ball is None else whole.look_at(ball)
 
     def look_for(self, embedding: Embedding, points: NDArray[np.float64]) -> Embedding:
         """The look that first clicks (q, 3) are answered from, the first on the object."""
@@ -147,9 +167,8 @@ class Resolver:
         few = (fetched(prior_logits(claimed, whole) > 0)[0]).sum() < looks.TINY_POINTS
         if usual is None and not few:
             return whole
-        ball = looks.rounded(
-            whole, middle, max(radius, 0.0 if few and usual is None else usual or 0.0)
-        )
+        least = usual if usual is not None and not few else LEAST_LOOK * whole.reach_m
+        ball = looks.rounded(whole, middle, max(radius, least))
         return whole.look_at(looks.wide_enough(whole, ball, list(points)))
 
     def _earlier_mask(

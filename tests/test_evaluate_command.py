@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from pointsam_model.cli import app
 from pointsam_model.evaluation.report import commit
-from pointsam_model.evaluation.sources import generated
+from pointsam_model.evaluation.sources import FIRST_SEED, generated
 
 TINY = Path(__file__).parent / "fixtures" / "tiny"
 RANDOM = ["--model", str(TINY / "config.json"), "--checkpoint", str(TINY / "weights.safetensors")]
@@ -121,7 +121,7 @@ def test_the_report_says_how_long_each_method_took(report: dict[str, Any]) -> No
         assert method["seconds"]["embedding"] > 0 and method["seconds"]["first"] > 0
         assert method["summary"]["recall"]["seconds"] > 0
     assert report["methods"]["classical"]["seconds"]["refining"] is None, "it has one click"
-    assert report["methods"]["config"]["seconds"]["refining"] > 0
+    assert report["methods"]["config, network alone"]["seconds"]["refining"] > 0
 
 
 def test_the_report_says_what_was_measured(report: dict[str, Any]) -> None:
@@ -187,11 +187,11 @@ def test_random_first_clicks_are_three_an_object_and_their_spread_is_printed(
 def test_generated_scenes_are_measured_without_any_file(tmp_path: Path) -> None:
     path = tmp_path / "report.json"
     options = ["--way", "geometry", "--clicks", "1", "--no-proposals", "--no-classical"]
-    scenes = ["--generated", "street", "--count", "2", "--seed", "7"]
+    scenes = ["--generated", "street", "--count", "2", "--seed", "9"]
     output = ran(*scenes, *options, "--json", str(path))
-    assert "generated: street, seeds 7 to 8" in output
+    assert "generated: street, seeds 9 to 10" in output
     (method,) = json.loads(path.read_text())["methods"].values()
-    assert {item["cloud"] for item in method["objects"]} == {"street 7", "street 8"}
+    assert {item["cloud"] for item in method["objects"]} == {"street 9", "street 10"}
 
 
 def test_on_scenes_without_objects_proposals_are_counted_and_nothing_breaks(
@@ -213,6 +213,17 @@ def test_clouds_come_either_from_files_or_are_generated(given: list[str]) -> Non
     result = CliRunner().invoke(app, ["evaluate", *given])
     assert result.exit_code == 1
     assert "either labelled clouds" in result.output + result.stderr
+
+
+def test_generated_scenes_are_none_that_was_trained_or_fitted_on() -> None:
+    from pointsam_model.fitting import scenes
+    from pointsam_model.scenes import generate
+    from pointsam_model.training import pool
+
+    assert FIRST_SEED >= scenes.FIRST_SEED + 10**9 and FIRST_SEED > pool.FIRST_SPARE_SEED
+    cloud = generated("street", 1, 7).read("street 7")
+    (same,) = generate("street", [FIRST_SEED + 7])
+    assert np.array_equal(cloud.xyz, same.xyz, equal_nan=True)
 
 
 @pytest.mark.parametrize("kind", ["tabletop", "parts", "bin", "room", "empty"])

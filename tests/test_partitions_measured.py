@@ -156,7 +156,7 @@ def test_geometry_alone_obeys_clicks_on_generated_clutter() -> None:
 
 
 def test_partitions_find_most_of_a_generated_tabletop() -> None:
-    cloud = sources.generated("tabletop", 1, 5).read("tabletop 5")
+    cloud = sources.generated("tabletop", 1, 3).read("tabletop 3")
     for pipeline in (ConcaveParts(), GeometryAlone()):
         method = Method("parts", pipeline, pipeline, clicks=1, color=False)
         method.measure(cloud)

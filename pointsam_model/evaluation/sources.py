@@ -17,6 +17,7 @@ from pointsam_model.scenes import (
 )
 
 WIDTH, HEIGHT = 640, 480  # of a depth camera's image
+FIRST_SEED = 2**42  # beyond those that anything is trained or fitted on
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,8 @@ def from_files(data: Path, limit: int = 0) -> Source:
 
 
 def generated(kind: str, count: int, seed: int) -> Source:
-    """Scenes as their sensors see them, depth images of 640 x 480 pixels, from consecutive seeds.
+    """Scenes as their sensors see them, depth images of 640 x 480 pixels, from consecutive seeds:
+    seed 0 here is FIRST_SEED, so that nothing was trained on one of them.
 
     Raises:
         ConfigError: at the first that is read: no such kind.
@@ -64,7 +66,7 @@ def generated(kind: str, count: int, seed: int) -> Source:
 
 
 def _scene(name: str, kind: str, seed: int) -> LabelledCloud:
-    scene = generate(kind, [seed], _full_resolution())[0]
+    scene = generate(kind, [FIRST_SEED + seed], _full_resolution())[0]
     colors = scene.rgb if scene.colored else None
     return LabelledCloud(scene.xyz, colors, scene.instance, name, scene.height, scene.width)
 
