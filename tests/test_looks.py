@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-
 from published import PUBLISHED
 
 from pointsam_model import Cloud, Follower, Predictor, PredictorConfig, Prompt, load_model
@@ -150,8 +149,8 @@ def test_a_ball_grows_until_it_holds_the_clicks_and_enough_points(street):
 
 def test_balls_about_near_points_are_the_same(street):
     _, embedding = street
-    near = embedding.center + [1.001, 2, 3], embedding.center + [1.1, 2.05, 3]
-    assert rounded(embedding, near[0], 8.0) == rounded(embedding, near[1], 8.0)
+    one, other = embedding.center + np.array([[1.001, 2, 3], [1.1, 2.05, 3]])
+    assert rounded(embedding, one, 8.0) == rounded(embedding, other, 8.0)
 
 
 def clicks_on(scene, count):
