@@ -219,7 +219,9 @@ class _Contest:
         """Everything in the cloud: ours, and every mask of every prompt decoded at all points."""
         case = self._case
         self._say(f"{case.model}, {case.size}: proposals")
-        predictor = PredictorConfig(case.size.num_patches, case.size.patch_size)
+        predictor = PredictorConfig(
+            case.size.num_patches, case.size.patch_size, geometry=False, looks="whole"
+        )
         # Random weights give masks no score to be chosen by; all are to be worked on.
         every = ProposalConfig(
             points=effort.prompts,
@@ -323,8 +325,9 @@ def _message_to_embedding(
     message: tuple[bytes, CloudLayout],
 ) -> NetworkTiming:
     data, layout = message
-    predictor = Predictor(load_model("tiny", device=str(device), dtype="bfloat16"))
-    exact = Predictor(load_model("tiny", device=str(device), cuda_graphs=False))
+    alone = PredictorConfig(geometry=False, looks="whole")
+    predictor = Predictor(load_model("tiny", device=str(device), dtype="bfloat16"), alone)
+    exact = Predictor(load_model("tiny", device=str(device), cuda_graphs=False), alone)
 
     def embed(way: Predictor) -> Any:
         return way.embed(Cloud.from_buffer(data, layout, way.device))

@@ -237,7 +237,7 @@ class Predictor:
             point_labels: (q,), 1 on the object, 0 off it; None: all on it.
             mask_input: (m,) or (1, m), logits of an earlier call; or a mask of the source, as
                 `Prompt.mask` takes it.
-            multimask_output: three masks for an ambiguous click, else one.
+            multimask_output: up to three masks for an ambiguous click, else one.
             box: where the object is, as `Prompt.box` takes it.
 
         Returns:

@@ -42,8 +42,8 @@ class Prompt:
             detector in the camera's image gives one: bool or float, (n,), or (h, w) of an organised
             cloud, n = h * w; a float above 0 is in the mask where some are negative (logits), else
             one above 0.5 (probabilities). None: no mask prompt.
-        multimask: True: up to three masks, for an ambiguous click; False: one; None: three for a
-            single click without a mask or a box, else one.
+        multimask: True: up to three masks, for an ambiguous click; False: one; None: up to three
+            for a single click without a mask or a box, else one.
         box: a `Box`, an instance's `OrientedBox`, or two opposite corners ((x, y, z), (x, y, z))
             [m] along the axes; None: none.
     """

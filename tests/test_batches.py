@@ -5,11 +5,13 @@ from __future__ import annotations
 import gc
 import weakref
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from published import PUBLISHED
 
 from pointsam_model import (
     Cloud,
@@ -132,11 +134,15 @@ def room(model: PointSAM, monkeypatch: pytest.MonkeyPatch) -> Callable[[int], Fu
     return make
 
 
-@pytest.mark.parametrize("votes", [0, 4])
+@pytest.mark.parametrize(
+    "config",
+    [PredictorConfig(), PUBLISHED, replace(PUBLISHED, first_click_votes=4)],
+    ids=["as users run it", "the network alone", "with votes"],
+)
 def test_many_prompts_are_answered_in_batches_that_fit(
-    model: PointSAM, cloud: Cloud, room: Callable[[int], Full], votes: int
+    model: PointSAM, cloud: Cloud, room: Callable[[int], Full], config: PredictorConfig
 ) -> None:
-    predictor = Predictor(model, PredictorConfig(first_click_votes=votes))
+    predictor = Predictor(model, config)
     embedding = predictor.embed(cloud)
     prompts = [Prompt(cloud.xyz[[row]]) for row in range(0, 3000, 250)]
     expected = predictor.segment(embedding, prompts)
@@ -150,15 +156,24 @@ def test_many_prompts_are_answered_in_batches_that_fit(
         predictor.segment(embedding, prompts)
 
 
+@pytest.mark.parametrize(
+    ("config", "fits"),
+    [(PredictorConfig(), 10), (PUBLISHED, 30)],
+    ids=["as users run it", "the network alone"],
+)
 def test_proposals_are_made_in_batches_that_fit(
-    model: PointSAM, cloud: Cloud, room: Callable[[int], Full]
+    model: PointSAM,
+    cloud: Cloud,
+    room: Callable[[int], Full],
+    config: PredictorConfig,
+    fits: int,
 ) -> None:
-    generator = ProposalGenerator(model, ProposalConfig(points=256))
+    generator = ProposalGenerator(model, ProposalConfig(points=256), config)
     expected = generator.generate(cloud)
     assert expected
-    memory = room(30)
+    memory = room(fits)
     found = generator.generate(cloud)
-    assert max(memory.batches) > 30
+    assert max(memory.batches) > fits
     assert len(found) == len(expected)
     room(0)
     with pytest.raises(OutOfMemory):

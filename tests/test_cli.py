@@ -70,7 +70,8 @@ def test_segment_shows_up_to_three_masks_of_one_click_and_writes_them(
     click = f"{x},{y},{z}"
     ran("segment", str(scene), "--click", click, *RANDOM, "--png", str(png), "--npz", str(npz))
     masks, scores = np.load(npz)["masks"], np.load(npz)["scores"]
-    assert masks.shape == (3, len(cloud["xyz"])) and (np.diff(scores) <= 0).all()
+    assert len(masks) in (1, 2, 3) and masks.shape[1] == len(cloud["xyz"])
+    assert len(scores) == len(masks) and (np.diff(scores) <= 0).all()
     assert not masks[:, ~np.isfinite(cloud["xyz"]).all(axis=1)].any()
     assert matplotlib.image.imread(png).shape[1] > 1000
 

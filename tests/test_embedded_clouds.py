@@ -89,7 +89,7 @@ def test_an_embedding_knows_its_memory(predictor: Predictor) -> None:
     assert embedding.nbytes < 2**24
 
 
-def segmenter(predictor: Any, mib: int) -> Segmenter:
+def segmenter(predictor: Any, mib: Any) -> Segmenter:
     config = NodeConfig(embed=EmbedSettings(max_memory_mib=mib))
     store, tally, nowhere = CloudStore("/points"), Tally(), cast("Lookup", None)
     tracks = Tracks(predictor, store, lambda: config, nowhere, tally, lambda _: None)
@@ -151,6 +151,49 @@ def test_memory_that_never_suffices_is_a_refusal_that_says_what_to_lower(
     refusal = refusal_of(caught.value)
     assert refusal.code == Code.OVERLOADED
     assert "keep fewer points" in refusal.message
+
+
+def test_looks_at_a_large_cloud_count_as_its_memory_and_other_clouds_make_room(
+    predictor: Predictor,
+) -> None:
+    spread = XYZ * np.float32(30)  # tens of metres: clicks are answered from looks
+    large, other = predictor.embed(Cloud(spread, RGB)), predictor.embed(Cloud(XYZ, RGB))
+    assert not len(large.looks)
+    room = large.nbytes + other.nbytes
+    predictor.segment(large, [Prompt(spread[[100]])])
+    assert len(large.looks) == 1
+    assert large.nbytes + other.nbytes > room
+    request = SegmentPrompts.Request(labels=[1])
+    request.points.append(_point(spread[100]))
+    request.cloud = cloud_msgs.write(Header(frame_id="camera"), spread, RGB)
+    for bound, stays in ((room, False), (large.nbytes + other.nbytes, True)):
+        works, first = segmenter(predictor, bound / 2**20), stored()
+        works.embedding_of(first)
+        works.answer(works.prepare(request))
+        assert (first.embedding is not None) == stays
+
+
+class Crowded:
+    """A predictor that can look at parts of a cloud only while no other is embedded."""
+
+    def __init__(self, predictor: Predictor, other: StoredCloud) -> None:
+        self._predictor, self._other = predictor, other
+        self.model, self.device, self.embed = predictor.model, "cpu", predictor.embed
+
+    def segment(self, embedding: Any, prompts: Any) -> Any:
+        if self._other.embedding is not None:
+            raise OutOfMemory("the device's memory does not suffice: keep fewer points")
+        return self._predictor.segment(embedding, prompts)
+
+
+def test_where_memory_runs_out_for_a_look_other_clouds_embeddings_go(predictor: Predictor) -> None:
+    other = stored(0.5)
+    works = segmenter(Crowded(predictor, other), 1000)
+    works.embedding_of(other)
+    attached = cloud_msgs.write(Header(frame_id="camera"), XYZ, RGB)
+    answer = works.answer(question(works, 0, 1, attached))
+    assert answer.found and other.embedding is None
+    assert answer.cloud.embedding is not None
 
 
 def refined_directly(predictor: Predictor) -> np.ndarray:

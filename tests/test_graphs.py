@@ -10,17 +10,19 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from published import PUBLISHED
 from test_ops import ON_A_GPU
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from pointsam_model import Cloud, Embedding, Predictor, PredictorConfig, Prompt, load_model
+from pointsam_model import Cloud, Embedding, Predictor, Prompt, load_model
 from pointsam_model.nn import PointSAM, mask_decoder, patch_embed
 from pointsam_model.nn.graphs import CudaBackend, Function, Graphs, Inputs, Outputs
 from pointsam_model.nn.point_sam import GRAPHED_OBJECTS, padded_size
@@ -234,7 +236,7 @@ def conversation(predictor: Predictor, embedding: Embedding, cloud: Cloud) -> li
 def test_a_predictor_with_graphs_answers_as_without(
     cloud: Cloud, dtype: str, as_on_a_gpu: None
 ) -> None:
-    plain, graphed = Predictor(model(dtype=dtype)), Predictor(model(dtype=dtype))
+    plain, graphed = (Predictor(model(dtype=dtype), PUBLISHED) for _ in range(2))
     backend = StrictBackend()
     graphed.model.graphs = Graphs(backend)
     expected = conversation(plain, plain.embed(cloud), cloud)
@@ -249,7 +251,7 @@ def test_a_predictor_with_graphs_answers_as_without(
 
 
 def test_clouds_of_nearly_the_same_size_share_a_graph(cloud: Cloud, as_on_a_gpu: None) -> None:
-    plain, graphed = Predictor(model()), Predictor(model())
+    plain, graphed = Predictor(model(), PUBLISHED), Predictor(model(), PUBLISHED)
     backend = StrictBackend()
     graphed.model.graphs = Graphs(backend)
     for size in (1700, 1650, 1790):
@@ -270,7 +272,7 @@ def test_sizes_are_padded_to_four_for_each_power_of_two() -> None:
 
 
 def test_many_objects_at_once_and_gradients_use_no_graph(cloud: Cloud) -> None:
-    predictor, backend = Predictor(model()), StrictBackend()
+    predictor, backend = Predictor(model(), PUBLISHED), StrictBackend()
     embedding = predictor.embed(cloud)
     predictor.model.graphs = Graphs(backend)
     clicks = [Prompt(cloud.xyz[[row]].astype(np.float64)) for row in range(GRAPHED_OBJECTS + 1)]
@@ -287,7 +289,7 @@ def test_many_objects_at_once_and_gradients_use_no_graph(cloud: Cloud) -> None:
 def test_a_click_is_asked_and_decoded_without_waiting(
     cloud: Cloud, as_on_a_gpu: None, votes: int
 ) -> None:
-    predictor = Predictor(model(), PredictorConfig(first_click_votes=votes))
+    predictor = Predictor(model(), replace(PUBLISHED, first_click_votes=votes))
     embedding = predictor.embed(cloud)
     with NothingWaits("aten::lift_fresh"):  # clicks go up, by a copy that nobody waits for
         answers = conversation(predictor, embedding, cloud)
@@ -312,7 +314,8 @@ def test_the_check_sees_what_waits() -> None:
 def test_on_a_gpu_graphs_answer_as_layers_one_by_one(
     cloud: Cloud, dtype: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    plain, graphed = Predictor(model("cuda", dtype)), Predictor(model("cuda", dtype, True))
+    plain = Predictor(model("cuda", dtype), PUBLISHED)
+    graphed = Predictor(model("cuda", dtype, True), PUBLISHED)
     expected = conversation(plain, plain.embed(cloud), cloud)
     embedding = graphed.embed(cloud)
     with ThreadPoolExecutor(2) as pool:
@@ -327,7 +330,7 @@ def test_on_a_gpu_graphs_answer_as_layers_one_by_one(
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no NVIDIA GPU here")
 def test_on_a_gpu_nothing_waits_between_a_click_and_its_decoding(cloud: Cloud) -> None:
-    predictor = Predictor(model("cuda", "bfloat16", True))
+    predictor = Predictor(model("cuda", "bfloat16", True), PUBLISHED)
     embedding = predictor.embed(cloud)
     conversation(predictor, embedding, cloud)
     torch.cuda.set_sync_debug_mode("error")

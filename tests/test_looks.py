@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
+from published import PUBLISHED
 
-from pointsam_model import Cloud, Predictor, PredictorConfig, Prompt, load_model
+from pointsam_model import Cloud, Follower, Predictor, PredictorConfig, Prompt, load_model
 from pointsam_model.looks import MOST_LOOKS, OUTDOOR_LOOK_M, Looks, rounded, wide_enough
 from pointsam_model.reduction import Ball
 from pointsam_model.scenes import generate
@@ -128,7 +129,7 @@ def test_predict_takes_logits_of_a_look_as_mask_input(street):
 
 def test_whole_and_no_geometry_is_the_published_way(predictor, street):
     scene, _ = street
-    published = Predictor(predictor.model, PredictorConfig(geometry=False, looks="whole"))
+    published = Predictor(predictor.model, PUBLISHED)
     embedding = published.embed(Cloud(scene.xyz))
     row = int(np.flatnonzero(scene.instance == 1)[0])
     (prediction,) = published.segment(embedding, [Prompt(scene.xyz[row : row + 1])])
@@ -146,8 +147,68 @@ def test_a_ball_grows_until_it_holds_the_clicks_and_enough_points(street):
     assert wide is None or wide.holds(far[None])[0]
 
 
-def test_balls_about_near_points_are_the_same():
-    assert rounded(np.array([1.001, 2, 3]), 8.0) == rounded(np.array([1.1, 2.05, 3]), 8.0)
+def test_balls_about_near_points_are_the_same(street):
+    _, embedding = street
+    one, other = embedding.center + np.array([[1.001, 2, 3], [1.1, 2.05, 3]])
+    assert rounded(embedding, one, 8.0) == rounded(embedding, other, 8.0)
+
+
+def clicks_on(scene, count):
+    """(count,3), a point of each of the objects with the most points."""
+    sizes = np.bincount(scene.instance[scene.instance > 0])
+    largest = np.argsort(-sizes)[:count]
+    return np.stack([scene.xyz[np.flatnonzero(scene.instance == it)[20]] for it in largest])
+
+
+def test_objects_of_one_request_are_answered_from_looks_of_their_own(predictor, street):
+    scene, embedding = street
+    clicks = clicks_on(scene, 3).astype(np.float64)
+    prompts = [Prompt(click[None]) for click in clicks]
+    together = predictor.segment(embedding, prompts)
+    assert len({it.embedding.region for it in together}) > 1
+    for prompt, answer in zip(prompts, together, strict=True):
+        (alone,) = predictor.segment(embedding, [prompt])
+        assert alone.embedding is answer.embedding
+        assert np.array_equal(alone.masks, answer.masks)
+        np.testing.assert_allclose(alone.scores, answer.scores, atol=1e-4)
+
+
+def test_a_street_far_from_its_frames_origin_gives_the_masks_of_the_street_at_home(
+    predictor, street
+):
+    scene, embedding = street
+    away = np.array([5.5e5, 5.2e6, 300.0])
+    far = predictor.embed(Cloud(scene.xyz.astype(np.float64) + away, viewpoint=away))
+    for click in clicks_on(scene, 2).astype(np.float64):
+        (here,) = predictor.segment(embedding, [Prompt(click[None])])
+        (there,) = predictor.segment(far, [Prompt(click[None] + away)])
+        assert there.embedding.region.radius == here.embedding.region.radius
+        assert iou(here.masks[0], there.masks[0]) > 0.99
+        np.testing.assert_allclose(here.scores[0], there.scores[0], atol=0.01)
+
+
+def test_an_object_that_was_clicked_in_a_look_is_followed_in_looks(predictor, street):
+    scene, embedding = street
+    (click,) = clicks_on(scene, 1).astype(np.float64)
+    (prompted,) = predictor.segment(embedding, [Prompt(click[None])])
+    follower = Follower(prompted, 0.0)
+    moved = np.array([0.2, 0.1, 0.0], np.float32)  # the sensor's frame
+    pose = np.eye(4)
+    pose[:3, 3] = -moved
+    later = predictor.embed(Cloud(scene.xyz + moved))
+    prompt = follower.prompt(later, 0.1, pose)
+    assert prompt.mask.region.radius == prompted.embedding.region.radius
+    (answer,) = predictor.segment(later, [prompt])
+    assert answer.embedding.region == prompt.mask.region
+    found = follower.see(answer, 0.1, pose)
+    assert found is not None
+    again = np.zeros(len(scene.xyz), bool)
+    again[found.indices] = True
+    assert iou(again, prompted.masks[0]) > 0.7
+    whole = Predictor(predictor.model, PredictorConfig(looks="whole"))
+    (answer,) = whole.segment(embedding, [Prompt(click[None])])
+    prompt = Follower(answer, 0.0).prompt(later, 0.1, pose)
+    assert prompt is None or len(prompt.mask) == len(later.kept), "as it was prompted"
 
 
 def test_the_least_recently_used_looks_are_dropped():

@@ -39,6 +39,7 @@ ALL_PARAMETERS = {
 # Hundreds of small batches, for seconds: time to come between them.
 SLOW = {
     **ALL_PARAMETERS,
+    "predictor__geometry": False,
     "proposals__points": 400,
     "proposals__max_instances": 2,
     "proposals__batch_mib": 1,

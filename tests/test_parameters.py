@@ -57,6 +57,14 @@ def make(context: Context) -> Iterator[Make]:
         node.destroy_node()
 
 
+def test_how_clicks_are_answered_can_be_set() -> None:
+    known = {name: value for name, value, _ in settings(NodeConfig())}
+    assert known["predictor.geometry"] is True
+    assert known["predictor.looks"] == "auto"
+    text = SEGMENT_YAML.read_text()
+    assert "    geometry: true" in text and '    looks: "auto"' in text
+
+
 def test_the_parameter_file_is_the_settings() -> None:
     assert SEGMENT_YAML.read_text() == as_yaml(NodeConfig()), (
         "run: python -m pointsam_ros.config > config/segment.yaml"

@@ -11,13 +11,17 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from published import PUBLISHED
 
 from pointsam_model import (
     CancelledError,
     Cloud,
     Instance,
+    Predictor,
+    PredictorConfig,
     ProposalConfig,
     ProposalGenerator,
+    ReductionConfig,
     load_model,
 )
 from pointsam_model import proposals as proposals_module
@@ -28,6 +32,9 @@ from pointsam_model.scenes import SceneConfig, generate_scene
 from pointsam_model.suppression import overlaps, suppress
 
 SCENE = 5
+EITHER_WAY = pytest.mark.parametrize(
+    "predictor", [PredictorConfig(), PUBLISHED], ids=["as users run it", "the network alone"]
+)
 
 
 @pytest.fixture(scope="module")
@@ -86,10 +93,11 @@ def test_the_same_cloud_gives_the_same_proposals(
 
 
 def test_memory_for_a_batch_changes_its_size_and_not_the_proposals(
-    model: PointSAM, scene: tuple[Cloud, np.ndarray], proposals: Sequence[Instance]
+    model: PointSAM, scene: tuple[Cloud, np.ndarray]
 ) -> None:
+    proposals = ProposalGenerator(model, predictor=PUBLISHED).generate(scene[0])
     calls: list[tuple[int, int]] = []
-    small = ProposalGenerator(model, ProposalConfig(batch_mib=40))
+    small = ProposalGenerator(model, ProposalConfig(batch_mib=40), PUBLISHED)
     again = small.generate(scene[0], progress=lambda done, total: calls.append((done, total)))
     assert len(calls) > 4
     assert len(again) == len(proposals)
@@ -105,17 +113,42 @@ def _mask(instance: Instance, size: int) -> np.ndarray:
 
 def test_progress_ends_at_all_clicks(model: PointSAM, scene: tuple[Cloud, np.ndarray]) -> None:
     calls: list[tuple[int, int]] = []
-    few = ProposalGenerator(model, ProposalConfig(points=40))
+    few = ProposalGenerator(model, ProposalConfig(points=40), PUBLISHED)
     few.generate(scene[0], progress=lambda done, total: calls.append((done, total)))
     assert calls[-1] == (40, 40)
     assert [done for done, _ in calls] == sorted({done for done, _ in calls})
 
 
-def test_a_cancelled_call_ends_before_its_next_batch(
+def test_progress_ends_at_all_clicks_on_all_looks_at_a_large_cloud(model: PointSAM) -> None:
+    axes = np.linspace(0, 6, 150), np.linspace(0, 1.2, 30)
+    x, y = (axis.ravel() for axis in np.meshgrid(*axes))
+    row = np.stack([x, y, np.where((x % 1.5 < 0.4) & (y < 0.4), 1.7, 2.0)], 1)  # of boxes, 6 m long
+    calls: list[tuple[int, int]] = []
+    generator = ProposalGenerator(model)
+    embedding = generator.predictor.embed(Cloud(row.astype(np.float32)))
+    generator.generate(embedding, lambda done, total: calls.append((done, total)))
+    assert len(embedding.looks) > 1
+    assert calls[-1][0] == calls[-1][1]
+    assert [done for done, _ in calls] == sorted({done for done, _ in calls})
+    assert all(done <= total for done, total in calls)
+
+
+def test_a_predictor_that_is_given_proposes_with_its_own_settings(
     model: PointSAM, scene: tuple[Cloud, np.ndarray]
 ) -> None:
+    predictor = Predictor(model, PUBLISHED, ReductionConfig(max_points=500))
+    config = ProposalConfig(points=40, min_score=0.0)
+    shared = ProposalGenerator(model, config, predictor).generate(scene[0])
+    alike = ProposalGenerator(model, config, PUBLISHED, predictor.reduction).generate(scene[0])
+    assert [it.score for it in shared] == [it.score for it in alike]
+
+
+@EITHER_WAY
+def test_a_cancelled_call_ends_before_its_next_batch(
+    model: PointSAM, scene: tuple[Cloud, np.ndarray], predictor: PredictorConfig
+) -> None:
     done: list[int] = []
-    generator = ProposalGenerator(model, ProposalConfig(batch_mib=40))
+    generator = ProposalGenerator(model, ProposalConfig(batch_mib=40), predictor)
     with pytest.raises(CancelledError):
         generator.generate(
             scene[0], progress=lambda count, _: done.append(count), cancelled=lambda: len(done) >= 2
@@ -123,8 +156,12 @@ def test_a_cancelled_call_ends_before_its_next_batch(
     assert len(done) == 2
 
 
+@EITHER_WAY
 def test_a_prompt_never_waits_for_more_than_one_decoder_batch(
-    model: PointSAM, scene: tuple[Cloud, np.ndarray], monkeypatch: pytest.MonkeyPatch
+    model: PointSAM,
+    scene: tuple[Cloud, np.ndarray],
+    monkeypatch: pytest.MonkeyPatch,
+    predictor: PredictorConfig,
 ) -> None:
     stretches: list[list[str]] = [[]]
     for name in ("decode", "overlaps", "suppress", "instances_of"):
@@ -142,10 +179,10 @@ def test_a_prompt_never_waits_for_more_than_one_decoder_batch(
         return False
 
     config = ProposalConfig(points=120, batch_mib=40)
-    ProposalGenerator(model, config).generate(scene[0], cancelled=asked)
+    ProposalGenerator(model, config, predictor).generate(scene[0], cancelled=asked)
     longest = max(stretches, key=len)
     assert sum("decode" in it for it in stretches) > 4
-    assert sum("instances_of" in it for it in stretches) > 1
+    assert predictor.geometry or sum("instances_of" in it for it in stretches) > 1
     assert all(len(it) == 1 for it in stretches if "decode" in it)
     assert len(longest) <= 2, longest
 
@@ -162,16 +199,16 @@ def test_an_embedded_cloud_is_not_embedded_again(
 def test_masks_that_none_is_good_enough_give_no_proposal(
     model: PointSAM, scene: tuple[Cloud, np.ndarray]
 ) -> None:
-    assert (
-        ProposalGenerator(model, ProposalConfig(points=50, min_stability=1.0)).generate(scene[0])
-        == []
-    )
+    unstable = ProposalConfig(points=50, min_stability=1.0)
+    assert ProposalGenerator(model, unstable, PUBLISHED).generate(scene[0]) == []
+    improbable = ProposalConfig(min_score=1.0)
+    assert ProposalGenerator(model, improbable).generate(scene[0]) == []
 
 
 def test_a_small_cloud_gets_few_clicks(model: PointSAM) -> None:
     points = np.random.default_rng(0).normal(size=(40, 3)).astype(np.float32)
     calls: list[tuple[int, int]] = []
-    ProposalGenerator(model).generate(
+    ProposalGenerator(model, predictor=PUBLISHED).generate(
         Cloud(points), progress=lambda done, total: calls.append((done, total))
     )
     assert calls[-1] == (5, 5)
@@ -184,11 +221,11 @@ def test_the_table_is_no_proposal_unless_it_is_asked_for(model: PointSAM) -> Non
     keeping = ProposalConfig(points=64, max_share=1.0, min_score=0.0, min_stability=0.0)
     without = dataclasses.replace(keeping, max_flat_share=0.1)
     with_table = dataclasses.replace(keeping, max_flat_share=1.0)
-    sizes = [len(it.indices) for it in ProposalGenerator(model, without).generate(cloud)]
-    assert all(size <= 0.1 * len(table) for size in sizes)
-    assert max(
-        len(it.indices) for it in ProposalGenerator(model, with_table).generate(cloud)
-    ) > 0.1 * len(table)
+    for way, config in ((PUBLISHED, without), (PredictorConfig(), ProposalConfig())):
+        found = ProposalGenerator(model, config, way).generate(cloud)
+        assert all(len(it.indices) <= 0.1 * len(table) for it in found)
+    found = ProposalGenerator(model, with_table, PUBLISHED).generate(cloud)
+    assert max(len(it.indices) for it in found) > 0.1 * len(table)
 
 
 # --- Masks at the patch centres. ---

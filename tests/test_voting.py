@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
+from published import PUBLISHED
 
-from pointsam_model import Cloud, Embedding, Predictor, PredictorConfig, Prompt, load_model
+from pointsam_model import Cloud, Embedding, Predictor, Prompt, load_model
 from pointsam_model.nn import PointSAM
 from pointsam_model.scenes import SceneConfig, generate_scene
 from pointsam_model.voting import AGREE, OWN_VOTES, SURE, ask_around
@@ -103,7 +106,7 @@ def test_many_objects_at_once_are_answered_as_one_by_one(
 
 def test_more_votes_than_patches_ask_all_of_them(model: PointSAM) -> None:
     points = np.random.default_rng(0).normal(size=(20, 3)).astype(np.float32)
-    predictor = Predictor(model, PredictorConfig(first_click_votes=64))
+    predictor = Predictor(model, replace(PUBLISHED, first_click_votes=64))
     (prediction,) = predictor.segment(predictor.embed(Cloud(points)), [Prompt(points[:1])])
     assert np.isfinite(prediction.logits).all() and np.isfinite(prediction.scores).all()
 
@@ -112,7 +115,7 @@ def test_without_votes_the_networks_own_masks_and_scores_come_back(
     model: PointSAM, embedding: Embedding
 ) -> None:
     point = embedding.kept.points[:1]
-    (plain,) = Predictor(model).segment(embedding, [Prompt(point)])
+    (plain,) = Predictor(model, PUBLISHED).segment(embedding, [Prompt(point)])
     at = torch.from_numpy(embedding.normalise(point.astype(np.float64)))[None, None]
     with torch.inference_mode():
         logits, scores = model.decode(
