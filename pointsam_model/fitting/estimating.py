@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -26,6 +26,7 @@ def fit_estimator(
     about: Mapping[str, str],
     squared: bool = False,
     weights: NDArray[np.float64] | None = None,
+    standard: NDArray[np.float32] | None = None,
     seed: int = 0,
 ) -> Estimator:
     """An estimator whose outputs come near the targets.
@@ -39,12 +40,14 @@ def fit_estimator(
         squared: the squared error is minimised, and so outputs are means of what is uncertain;
             False: cross entropy.
         weights: (r,) how often each row is drawn, relative to others; None: all alike.
+        standard: (s,f) rows whose mean and deviation numbers are measured in; None: their own.
         seed: of everything that is drawn.
     """
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
     chance = None if weights is None else weights / weights.sum()
-    mean, deviation = numbers.mean(0), numbers.std(0) + LEAST_DEVIATION
+    usual = numbers if standard is None else standard
+    mean, deviation = usual.mean(0), usual.std(0) + LEAST_DEVIATION
     rows = torch.from_numpy(((numbers - mean) / deviation).astype(np.float32))
     rows = rows.clamp(-FARTHEST, FARTHEST)
     wanted = torch.from_numpy(targets)
@@ -69,6 +72,39 @@ def fit_estimator(
     for number, layer in enumerate(layers):
         tensors[f"weight.{number}"] = layer.weight.detach()
         tensors[f"bias.{number}"] = layer.bias.detach()
+    return Estimator(tensors, about)
+
+
+def side_by_side(one: Estimator, other: Estimator, about: Mapping[str, str]) -> Estimator:
+    """Both in one that gives the outputs of the first and then those of the second.
+
+    They must measure their numbers in the same mean and deviation.
+    """
+    a, b = one.tensors, other.tensors
+    if not (torch.equal(a["mean"], b["mean"]) and torch.equal(a["deviation"], b["deviation"])):
+        raise ValueError("the estimators were fitted on numbers of another standard")
+    tensors = {
+        "mean": a["mean"],
+        "deviation": a["deviation"],
+        "weight.0": torch.cat([a["weight.0"], b["weight.0"]]),
+        **{f"weight.{i}": torch.block_diag(a[f"weight.{i}"], b[f"weight.{i}"]) for i in (1, 2)},
+        **{f"bias.{i}": torch.cat([a[f"bias.{i}"], b[f"bias.{i}"]]) for i in range(3)},
+    }
+    return Estimator(tensors, about)
+
+
+def averaged(members: Sequence[Estimator], about: Mapping[str, str]) -> Estimator:
+    """One that gives the mean of several's logits, steadier than each.
+
+    They must measure their numbers in the same mean and deviation.
+    """
+    together = members[0]
+    for member in members[1:]:
+        together = side_by_side(together, member, about)
+    outputs = len(members[0].tensors["bias.2"])
+    tensors = dict(together.tensors)
+    for name in ("weight.2", "bias.2"):
+        tensors[name] = tensors[name].unflatten(0, (len(members), outputs)).mean(0)
     return Estimator(tensors, about)
 
 

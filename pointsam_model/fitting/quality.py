@@ -21,7 +21,7 @@ from pointsam_model.embedding import Embedding
 from pointsam_model.errors import PromptError
 from pointsam_model.estimator import Estimator
 from pointsam_model.evaluation.clicks import first_click, next_click
-from pointsam_model.fitting.estimating import fit_estimator
+from pointsam_model.fitting.estimating import averaged, fit_estimator, side_by_side
 from pointsam_model.fitting.scenes import fitting_scenes, shown
 from pointsam_model.part_proposals import middles_of_parts
 from pointsam_model.predictor import Predictor
@@ -42,6 +42,7 @@ DEEPEST = 0.6  # share of first clicks at the deepest point; the others anywhere
 ANYWHERE = 0.3  # share of later clicks anywhere where the mask is wrong
 NOISE = 0.12  # of the truth by which candidates are chosen while there is no quality yet
 WIDTH, STEPS = 64, 2_500
+MEMBERS = 4  # fitted alike but for what is drawn, and averaged: one alone is off by chance
 
 
 @dataclass(frozen=True)
@@ -61,16 +62,38 @@ class Examples:
 
 
 def fit_quality(examples: Sequence[Examples]) -> Estimator:
-    """The estimator of candidates' IoUs that fits examples best."""
+    """The estimator of candidates' IoUs that fits examples best.
+
+    The IoU with what was meant, and that with any object, are learned by halves that share nothing:
+    clicks that mean nothing are many and all alike.
+    """
     features = np.concatenate([it.features for it in examples])
     truth = np.concatenate([it.truth for it in examples])
     first = np.concatenate([it.first for it in examples])
-    # First clicks have small pools, and count as much as all later ones.
-    weights = np.where(first, 1 / max(first.sum(), 1), 1 / max((~first).sum(), 1))
     about = {"fitted": "quality of masks on generated scenes", "masks": str(len(features))}
-    return fit_estimator(
-        features, truth, width=WIDTH, steps=STEPS, about=about, squared=True, weights=weights
-    )
+
+    def fit(which: NDArray[np.bool_], column: int) -> Estimator:
+        early = first[which]
+        # First clicks have small pools, and count as much as all later ones.
+        weights = np.where(early, 1 / max(early.sum(), 1), 1 / max((~early).sum(), 1))
+        members = [
+            fit_estimator(
+                features[which],
+                truth[which, column : column + 1],
+                width=WIDTH,
+                steps=STEPS,
+                about=about,
+                squared=True,
+                weights=weights,
+                standard=features,
+                seed=seed,
+            )
+            for seed in range(MEMBERS)
+        ]
+        return averaged(members, about)
+
+    meant, told = ~np.isnan(truth[:, 0]), ~np.isnan(truth[:, 1])
+    return side_by_side(fit(meant, 0), fit(told, 1), about)
 
 
 def quality_examples(
