@@ -176,14 +176,15 @@ class PartProposals:
 
 def _clicks(view: Embedding, cell: Cell | None) -> NDArray[np.int64]:
     """The kept points of a look that are clicked: those of its cell."""
-    rows = _middles(view.partition)
+    rows = middles_of_parts(view.partition)
     if cell is not None:
         rows = rows[cell.holds(view.partition.points[rows] + view.kept.origin)]
     return rows[:MOST_CLICKS]
 
 
-def _middles(partition: Partition) -> NDArray[np.int64]:
-    """The point nearest to the middle of each smallest part, those of the largest parts first."""
+def middles_of_parts(partition: Partition) -> NDArray[np.int64]:
+    """The point nearest to the middle of each smallest part, those of the largest parts first: (p,)
+    rows of the partition's points."""
     leaf = partition.tree.leaf
     sizes = np.bincount(leaf)
     middle = np.stack([np.bincount(leaf, axis) for axis in partition.points.T], 1) / sizes[:, None]

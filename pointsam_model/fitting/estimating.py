@@ -25,6 +25,7 @@ def fit_estimator(
     steps: int,
     about: Mapping[str, str],
     squared: bool = False,
+    weights: NDArray[np.float64] | None = None,
     seed: int = 0,
 ) -> Estimator:
     """An estimator whose outputs come near the targets.
@@ -37,9 +38,12 @@ def fit_estimator(
         about: what is kept with the estimator, for people.
         squared: the squared error is minimised, and so outputs are means of what is uncertain;
             False: cross entropy.
+        weights: (r,) how often each row is drawn, relative to others; None: all alike.
         seed: of everything that is drawn.
     """
     torch.manual_seed(seed)
+    rng = np.random.default_rng(seed)
+    chance = None if weights is None else weights / weights.sum()
     mean, deviation = numbers.mean(0), numbers.std(0) + LEAST_DEVIATION
     rows = torch.from_numpy(((numbers - mean) / deviation).astype(np.float32))
     rows = rows.clamp(-FARTHEST, FARTHEST)
@@ -55,7 +59,7 @@ def fit_estimator(
     optimiser = torch.optim.AdamW(network.parameters(), MOST_RATE, weight_decay=DECAY)
     rate = torch.optim.lr_scheduler.OneCycleLR(optimiser, MOST_RATE, total_steps=steps + 1)
     for _ in range(steps):
-        drawn = torch.randint(0, len(rows), (BATCH,))
+        drawn = torch.from_numpy(rng.choice(len(rows), BATCH, p=chance))
         loss = _loss(network(rows[drawn]), wanted[drawn], squared)
         optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]

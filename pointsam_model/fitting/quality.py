@@ -23,6 +23,7 @@ from pointsam_model.estimator import Estimator
 from pointsam_model.evaluation.clicks import first_click, next_click
 from pointsam_model.fitting.estimating import fit_estimator
 from pointsam_model.fitting.scenes import fitting_scenes, shown
+from pointsam_model.part_proposals import middles_of_parts
 from pointsam_model.predictor import Predictor
 from pointsam_model.prompt import Prompt
 from pointsam_model.quality import Pool, Quality, shipped_quality
@@ -31,6 +32,7 @@ from pointsam_model.scenes import Scene
 from pointsam_model.transfer import sent
 
 OBJECTS, BACKGROUND = 3, 1  # clicked in each scene, at most
+PARTS = 10  # clicked in each scene, as proposals do
 FEWEST_POINTS = 15  # of an object
 CLICKS = 8
 CLAIMED = 0.5  # share of objects that a box or a mask tells of, too
@@ -62,8 +64,13 @@ def fit_quality(examples: Sequence[Examples]) -> Estimator:
     """The estimator of candidates' IoUs that fits examples best."""
     features = np.concatenate([it.features for it in examples])
     truth = np.concatenate([it.truth for it in examples])
+    first = np.concatenate([it.first for it in examples])
+    # First clicks have small pools, and count as much as all later ones.
+    weights = np.where(first, 1 / max(first.sum(), 1), 1 / max((~first).sum(), 1))
     about = {"fitted": "quality of masks on generated scenes", "masks": str(len(features))}
-    return fit_estimator(features, truth, width=WIDTH, steps=STEPS, about=about, squared=True)
+    return fit_estimator(
+        features, truth, width=WIDTH, steps=STEPS, about=about, squared=True, weights=weights
+    )
 
 
 def quality_examples(
@@ -94,6 +101,7 @@ def quality_examples(
                 rows += clicked.claimed(label)
         for _ in range(BACKGROUND if len(objects) else OBJECTS):
             rows += clicked.background()
+        rows += clicked.parts()
         if told:
             told(done + 1)
     return Examples(
@@ -193,13 +201,28 @@ class _Clicked:
         if len(nothing) == 0:
             return []
         row = int(self.rng.choice(nothing))
-        point = self.scene.xyz[row : row + 1].astype(np.float64)
+        look = self.predictor.look(self.whole, self.scene.xyz[row : row + 1].astype(np.float64))
+        counts = _Counts(look, self.scene.instance, self.counted)
+        return [self._unmeant(look, counts, row)]
+
+    def parts(self) -> list[Examples]:
+        """Clicks in the middle of some parts of a look, whatever they are of."""
+        anywhere = int(self.rng.choice(np.flatnonzero(self.counted)))
+        point = self.scene.xyz[anywhere : anywhere + 1].astype(np.float64)
         look = self.predictor.look(self.whole, point)
+        counts = _Counts(look, self.scene.instance, self.counted)
+        middles = look.kept.rows[middles_of_parts(look.partition)]
+        middles = middles[self.counted[middles]]
+        chosen = self.rng.permutation(middles)[:PARTS].tolist()
+        return [self._unmeant(look, counts, row) for row in chosen]
+
+    def _unmeant(self, look: Embedding, counts: _Counts, row: int) -> Examples:
+        """A click that means nothing of itself: what matters is whether it finds an object."""
         target = Target(np.empty((0, 3)), np.empty(0, np.int64), None, None, True)
         pool = self._pool(look, target, row, 1)
-        best = _Counts(look, self.scene.instance, self.counted).best(pool)
+        best = counts.best(pool)
         features = features_of(pool, look.partition, look.surroundings)
-        return [_examples(features, np.full(len(best), np.nan), best, True)]
+        return _examples(features, np.full(len(best), np.nan), best, True)
 
     def _pool(self, look: Embedding, target: Target, row: int, label: int) -> Pool:
         target.clicks = np.concatenate((target.clicks, self.scene.xyz[row : row + 1]))
