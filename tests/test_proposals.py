@@ -95,9 +95,10 @@ def test_the_same_cloud_gives_the_same_proposals(
 def test_memory_for_a_batch_changes_its_size_and_not_the_proposals(
     model: PointSAM, scene: tuple[Cloud, np.ndarray]
 ) -> None:
-    proposals = ProposalGenerator(model, predictor=PUBLISHED).generate(scene[0])
+    usual = ProposalGenerator(model, ProposalConfig(points=400), PUBLISHED)
+    proposals = usual.generate(scene[0])
     calls: list[tuple[int, int]] = []
-    small = ProposalGenerator(model, ProposalConfig(batch_mib=40), PUBLISHED)
+    small = ProposalGenerator(model, ProposalConfig(points=400, batch_mib=40), PUBLISHED)
     again = small.generate(scene[0], progress=lambda done, total: calls.append((done, total)))
     assert len(calls) > 4
     assert len(again) == len(proposals)
