@@ -219,7 +219,7 @@ class ProposalConfig:
         high=16_384,
     )
     min_score: float = setting(
-        0.2,
+        0.3,
         "masks that are less probably an object are dropped; without predictor.geometry, rough"
         " masks of lower predicted IoU: the others are decoded once more, and the score that is"
         " then told may be lower",

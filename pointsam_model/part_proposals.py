@@ -9,7 +9,7 @@ large cloud is covered with looks that overlap.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +29,8 @@ FEWEST_KEPT = 4  # points of a part that is clicked
 MOST_CLICKS = 256  # on a look, the largest parts first
 MOST_LOOKS = 32  # of a large cloud, those with the most points first
 CELL = 1.5  # side of the cells that share a large cloud out to looks, in their radii
+MOSTLY = 0.6  # of the smaller of two masks that both hold, for them to be in doubt together
+DOUBTED = 0.6  # of its score that a mask loses to one that is surely an object
 RIM, RIM_SHARE = 0.95, 0.03  # of a look's radius; of a mask beyond it: the mask is cut off
 
 
@@ -167,7 +169,12 @@ class PartProposals:
         masks = csr_matrix((np.ones(len(rows), np.float32), rows, starts), shape=(len(found), size))
         shared = (masks @ masks.T).toarray()
         union = counts[:, None] + counts[None] - shared
-        return [found[row] for row in _not_overlapping(shared / union, self.config.nms_iou)]
+        stay = _not_overlapping(shared / union, self.config.nms_iou)
+        within = shared[np.ix_(stay, stay)] / np.minimum(counts[stay][:, None], counts[stay])
+        scores = _explained([found[row].score for row in stay], within)
+        best = [replace(found[row], score=score) for row, score in zip(stay, scores, strict=True)]
+        best = [it for it in best if it.score >= self.config.min_score]
+        return sorted(best, key=lambda it: -it.score)
 
     def _instance(self, whole: Embedding, found: Found) -> Instance:
         points = whole.cloud.xyz[found.rows]
@@ -238,6 +245,23 @@ def _not_overlapping(overlap: NDArray[np.floating], most: float) -> list[int]:
             stay.append(row)
             gone |= overlap[row] > most
     return stay
+
+
+def _explained(scores: list[float], within: NDArray[np.floating]) -> list[float]:
+    """Scores of masks, best first, less where a better one holds most of them or lies in them.
+
+    A part of a thing and the thing itself are not both objects: the better the one, the less
+    probable the other.
+
+    Args:
+        within: (c,c) what two masks share, of the smaller one.
+    """
+    left: list[float] = []
+    for row, score in enumerate(scores):
+        inside = within[row, :row]
+        doubt = np.array(left) * np.where(inside > MOSTLY, inside, 0.0)
+        left.append(score * (1 - DOUBTED * float(doubt.max(initial=0.0))))
+    return left
 
 
 def _stability(logits: NDArray[np.float32], weight: NDArray[np.float32]) -> float:
