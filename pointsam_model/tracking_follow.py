@@ -27,7 +27,7 @@ from pointsam_model.errors import PromptError
 from pointsam_model.instances import Instance, instances_of
 from pointsam_model.prompt import MaskPrompt, Prediction, Prompt
 from pointsam_model.reduction import Ball
-from pointsam_model.tracking_shapes import Motion, Shape, extent, in_frame
+from pointsam_model.tracking_shapes import Motion, Shape, extent, in_frame, out_of_frame
 from pointsam_model.transfer import sent
 
 SURE = 8.0  # logits beyond it count as this: an old mask does not overrule a new cloud
@@ -168,8 +168,7 @@ class Follower:
         if self._look_m is None:
             return None
         way = self._motion.moves(stamp_s)[-1] / 2  # it may have stayed, or gone on
-        matrix = np.eye(4) if transform is None else np.asarray(transform, np.float64)
-        middle = (self._motion.shape.centroid + way - matrix[:3, 3]) @ matrix[:3, :3]
+        (middle,) = out_of_frame((self._motion.shape.centroid + way)[None], transform)
         ball = looks.rounded(embedding, middle, self._look_m + float(np.linalg.norm(way)))
         return looks.wide_enough(embedding, ball, [middle])
 

@@ -152,6 +152,24 @@ def in_frame(points: NDArray[np.floating], transform: ArrayLike | None) -> NDArr
     """
     if transform is None:
         return points.astype(np.float64)
+    turn, shift = _rigid(transform)
+    return points.astype(np.float64) @ turn.T + shift
+
+
+def out_of_frame(points: NDArray[np.floating], transform: ArrayLike | None) -> NDArray[np.float64]:
+    """The way back: points (n, 3) [m] of the tracking frame in the cloud's; see `in_frame`."""
+    if transform is None:
+        return points.astype(np.float64)
+    turn, shift = _rigid(transform)
+    return (points.astype(np.float64) - shift) @ turn
+
+
+def _rigid(transform: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Rotation (3, 3) and translation (3,) [m] of a transform.
+
+    Raises:
+        ValueError: no rigid transform.
+    """
     matrix = np.asarray(transform, np.float64)
     if matrix.shape != (4, 4):
         raise ValueError(f"the transform has the shape {matrix.shape}; it must be (4, 4)")
@@ -159,7 +177,7 @@ def in_frame(points: NDArray[np.floating], transform: ArrayLike | None) -> NDArr
     rigid = np.allclose(turn @ turn.T, np.eye(3), atol=1e-3) and np.linalg.det(turn) > 0
     if not (np.isfinite(matrix).all() and rigid and np.allclose(matrix[3], (0, 0, 0, 1))):
         raise ValueError(f"the transform {matrix.tolist()} is not a rotation and a translation")
-    return points.astype(np.float64) @ turn.T + matrix[:3, 3]
+    return turn, matrix[:3, 3]
 
 
 def extent(points: NDArray[np.floating], voxel_m: float) -> int:
