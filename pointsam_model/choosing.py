@@ -71,7 +71,8 @@ class Choosing:
             if target.mask is not None:
                 if target.claimed is None:
                     target.so_far = fetched(target.mask > 0)[0]
-                target.done = len(target.labels) - 1
+                else:
+                    target.done = len(target.labels) - 1
             else:
                 first = int(np.flatnonzero(target.labels)[0])  # a click on the object begins
                 order = [first, *(row for row in range(len(target.labels)) if row != first)]

@@ -23,7 +23,7 @@ COLOUR = 30.0  # of 255 that it stands out at least
 LIKE_IT, UNLIKE = 0.75, 0.04  # share of the points at the click, and around it, that are like it
 BEYOND = 0.15, 0.5  # in its radii, how far from its edge a detail has ended
 LOW, STEEP = 0.25, 0.75  # so much of its height is left there at most, at so many of the points
-WIDTH = 9.0  # radius of a look at a detail, in spacings of the kept points
+WIDTH = 4.0  # radius of a look at a detail, in spacings of the kept points
 
 Points = NDArray[np.float64]
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from boxed_table import SENSOR, box_on_a_table
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -10,7 +11,6 @@ from pointsam_model.quality import Asked, NetworkAnswer, Pool, pool_of, shipped_
 from pointsam_model.quality.candidates import UNKNOWN, Origin
 from pointsam_model.quality.features import FEATURES, Surroundings, features_of
 from pointsam_model.quality.quality import best_different
-from tests.test_geometry import SENSOR, box_on_a_table
 
 POINTS, BOX = box_on_a_table(0.02)
 PARTS = partition(POINTS, POINTS, SENSOR)

@@ -25,6 +25,8 @@ CERTAIN = 8.0  # logits beyond it count as this
 WALKED = 1e-4  # least probability that a walker's logit knows
 SURE = 6.0  # logit, of either sign, of masks that have no logits of their own
 ANY_HEIGHT = 9.0
+UNCHANGED = 0.7  # IoU with the mask so far, where it obeys already
+MOSTLY_WITHIN, LEAST_LEFT = 0.8, 0.05  # of a mask in the one so far, and of that one
 
 
 class Origin(IntEnum):
@@ -177,7 +179,24 @@ def pool_of(partition: Partition, asked: Asked, network: NetworkAnswer) -> Pool:
     some = np.array([bool(mask.any()) for mask in pool.masks])
     if some.any():
         pool.only(some & (wrong <= wrong[some].min()))
+    if asked.so_far is not None and not asked.on:
+        _only_less(pool, asked.so_far)
     return pool
+
+
+def _only_less(pool: Pool, so_far: Mask) -> None:
+    """Drops what is another object than the mask so far: clicks off an object alone do not say that
+    another one is meant. Where they already lie off it, hardly anything is to change."""
+    obeyed = not any(so_far[click] for click in pool.asked.off)
+    size = max(int(so_far.sum()), 1)
+    alike = []
+    for mask in pool.masks:
+        shared = int((mask & so_far).sum())
+        whole = shared / max(int((mask | so_far).sum()), 1) >= UNCHANGED
+        less = shared >= MOSTLY_WITHIN * int(mask.sum()) and shared >= LEAST_LEFT * size
+        alike.append(whole if obeyed else less)
+    if any(alike):
+        pool.only(np.array(alike))
 
 
 def _own_points(partition: Partition, asked: Asked) -> NDArray[np.int64]:
