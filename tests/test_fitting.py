@@ -6,6 +6,7 @@ import torch
 from safetensors import safe_open
 
 from pointsam_model import Predictor, load_model
+from pointsam_model.fitting import cuts, quality
 from pointsam_model.fitting.cuts import cut_examples, fit_cuts
 from pointsam_model.fitting.estimating import averaged, fit_estimator, side_by_side
 from pointsam_model.fitting.quality import fit_quality, quality_examples
@@ -64,7 +65,8 @@ def test_averaged_estimators_give_the_mean_of_their_logits():
     assert torch.allclose(averaged(members, {}).logits(numbers), mean, atol=1e-5)
 
 
-def test_examples_of_edges_hold_both_kinds_and_can_be_fitted(tmp_path):
+def test_examples_of_edges_hold_both_kinds_and_can_be_fitted(tmp_path, monkeypatch):
+    monkeypatch.setattr(cuts, "STEPS", 50)
     features, between = cut_examples(range(2))
     assert features.shape == (len(between), EDGE_FEATURES)
     assert 0 < between.sum() < len(between)
@@ -73,7 +75,8 @@ def test_examples_of_edges_hold_both_kinds_and_can_be_fitted(tmp_path):
         assert "generated scenes" in file.metadata()["fitted"]
 
 
-def test_examples_of_masks_tell_the_truth_about_them_and_can_be_fitted():
+def test_examples_of_masks_tell_the_truth_about_them_and_can_be_fitted(monkeypatch):
+    monkeypatch.setattr(quality, "STEPS", 50)
     predictor = Predictor(load_model("tiny", device="cpu"))
     examples = quality_examples(predictor, range(1))
     assert examples.features.shape == (len(examples.truth), FEATURES)
