@@ -14,7 +14,7 @@ from torch import Tensor
 from pointsam_model.cloud import Cloud, nearest_rows
 from pointsam_model.errors import PromptError
 from pointsam_model.geometry import Partition
-from pointsam_model.geometry.partition import partition
+from pointsam_model.geometry.partition import SAMPLE, partition
 from pointsam_model.looks import Looks
 from pointsam_model.nn import CloudEncoding
 from pointsam_model.quality.features import Surroundings
@@ -23,7 +23,6 @@ from pointsam_model.snapping import meters, snap
 
 ROUNDING = 1e-6  # how far over the sphere a coordinate may round
 NEARLY_ALL = 0.95  # of the points: some returns lie far behind all others
-MOST_SOURCE = 30_000  # source points that normals are taken from
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,8 +88,8 @@ class Embedding:
         """The parts of the kept points, on the host."""
         cloud, kept = self.cloud, self.kept
         rows = np.flatnonzero(kept.nearest >= 0)
-        if len(rows) > MOST_SOURCE:
-            rows = rows[np.random.default_rng(0).integers(0, len(rows), MOST_SOURCE)]
+        if len(rows) > SAMPLE:  # before they are copied
+            rows = rows[np.random.default_rng(0).integers(0, len(rows), SAMPLE)]
         source = (cloud.xyz[rows] - kept.origin).astype(np.float32)
         sensor = cloud.sensor
         return partition(kept.points, source, None if sensor is None else sensor - kept.origin)
@@ -98,10 +97,11 @@ class Embedding:
     @cached_property
     def surroundings(self) -> Surroundings:
         """What the quality of all masks on it is judged by, on the host."""
-        return Surroundings.of(self.partition, self._counts_on_host)
+        return Surroundings.of(self.partition, self.counts_on_host)
 
     @cached_property
-    def _counts_on_host(self) -> np.ndarray:
+    def counts_on_host(self) -> np.ndarray:
+        """`source_counts` as (m,) float32 on the host."""
         return self.source_counts.cpu().numpy().astype(np.float32)
 
     @cached_property
@@ -113,7 +113,7 @@ class Embedding:
     def points_within(self, ball: Ball) -> int:
         """Source points in a ball, counted by the kept ones."""
         inside = ball.holds(self.kept.points + self.kept.origin)
-        return int(self._counts_on_host[inside].sum())
+        return int(self.counts_on_host[inside].sum())
 
     def kept_around(self, point: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray | None]:
         """The kept points nearest to a point (3,) [m], the nearest first: (c,3) float64 [m], and

@@ -28,8 +28,7 @@ OUTDOOR_LOOK_M = 8.0
 FEWEST_POINTS = 400  # source points of a look: with fewer, it becomes twice as wide
 WIDER = 2.0
 ROUNDED = 16  # steps of a look's radius that its middle is rounded to, so that near clicks share it
-TINY_POINTS = 60  # kept points of a mask below which it is worth a look of its own
-TINY_WIDTH = 3.0  # radius of that look, in radii of the mask
+TINY_POINTS = 60  # kept points of a claim below which it is worth a look of its own
 
 
 class Looks(Generic[Look]):

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
@@ -21,8 +22,10 @@ from pointsam_model.config import ProposalConfig
 from pointsam_model.embedding import Embedding
 from pointsam_model.geometry import Partition
 from pointsam_model.instances import Instance
+from pointsam_model.prompt import stability_of
 from pointsam_model.reduction import Ball
 from pointsam_model.steps import Steps
+from pointsam_model.suppression import overlaps, suppress
 
 CLICKS_AT_ONCE = 16  # decoded and judged between two steps
 FEWEST_KEPT = 4  # points of a part that is clicked
@@ -122,6 +125,7 @@ class PartProposals:
     ) -> list[Found]:
         partition, around = view.partition, view.surroundings
         seen = float(around.weight.sum())
+        weight = torch.from_numpy(around.weight)
         masks: list[NDArray[np.bool_]] = []
         scores: list[float] = []
         stabilities: list[float] = []
@@ -148,9 +152,14 @@ class PartProposals:
                     if cell is None or cell.sees(partition.points[mask] + view.kept.origin):
                         masks.append(mask)
                         scores.append(float(judged.object[number]))
-                        stabilities.append(_stability(pool.logits_of(number), around.weight))
+                        logits = torch.from_numpy(pool.logits_of(number))
+                        stabilities.append(float(stability_of(logits, weight)))
             tell(first + len(rows))
-        chosen = _best_of(masks, scores, around.weight, self.config.nms_iou)
+        if not masks:
+            return []
+        stacked = torch.from_numpy(np.stack(masks))
+        overlap = overlaps(stacked, stacked, weight)
+        chosen = suppress(overlap, torch.tensor(scores), self.config.nms_iou).tolist()
         nearest = view.kept.nearest
         return [
             Found(np.flatnonzero(np.append(masks[it], False)[nearest]), scores[it], stabilities[it])
@@ -169,7 +178,8 @@ class PartProposals:
         masks = csr_matrix((np.ones(len(rows), np.float32), rows, starts), shape=(len(found), size))
         shared = (masks @ masks.T).toarray()
         union = counts[:, None] + counts[None] - shared
-        stay = _not_overlapping(shared / union, self.config.nms_iou)
+        rank = torch.tensor([it.score for it in found])
+        stay = suppress(torch.from_numpy(shared / union), rank, self.config.nms_iou).tolist()
         within = shared[np.ix_(stay, stay)] / np.minimum(counts[stay][:, None], counts[stay])
         scores = _explained([found[row].score for row in stay], within)
         best = [replace(found[row], score=score) for row, score in zip(stay, scores, strict=True)]
@@ -209,7 +219,7 @@ def _cells(whole: Embedding, radius: float) -> list[Cell]:
     grid = np.floor((points - whole.center) / side)  # the same wherever the frame's origin is
     places, place = np.unique(grid, axis=0, return_inverse=True)
     place = place.reshape(-1)
-    total = np.bincount(place, whole.surroundings.weight)
+    total = np.bincount(place, whole.counts_on_host)  # without a partition of it all
     sums = np.stack([np.bincount(place, axis) for axis in points.T], 1)
     middle = sums / np.bincount(place)[:, None]
     cells = []
@@ -219,32 +229,6 @@ def _cells(whole: Embedding, radius: float) -> list[Cell]:
         if whole.points_within(cell.look) >= looks.FEWEST_POINTS:
             cells.append(cell)
     return cells
-
-
-def _best_of(
-    masks: list[NDArray[np.bool_]], scores: list[float], weight: NDArray[np.float32], most: float
-) -> list[int]:
-    """Of masks (m,) that overlap more than `most` (IoU), the best; best first."""
-    if not masks:
-        return []
-    order = np.argsort(-np.array(scores), kind="stable")
-    ranked = np.stack(masks)[order]
-    weighted = ranked * weight
-    shared = weighted @ ranked.T.astype(np.float32)
-    sizes = weighted.sum(1)
-    union = np.maximum(sizes[:, None] + sizes - shared, 1e-9)
-    return [int(order[row]) for row in _not_overlapping(shared / union, most)]
-
-
-def _not_overlapping(overlap: NDArray[np.floating], most: float) -> list[int]:
-    """Rows that stay of IoUs (c,c), best first."""
-    gone = np.zeros(len(overlap), np.bool_)
-    stay = []
-    for row in range(len(overlap)):
-        if not gone[row]:
-            stay.append(row)
-            gone |= overlap[row] > most
-    return stay
 
 
 def _explained(scores: list[float], within: NDArray[np.floating]) -> list[float]:
@@ -262,8 +246,3 @@ def _explained(scores: list[float], within: NDArray[np.floating]) -> list[float]
         doubt = np.array(left) * np.where(inside > MOSTLY, inside, 0.0)
         left.append(score * (1 - DOUBTED * float(doubt.max(initial=0.0))))
     return left
-
-
-def _stability(logits: NDArray[np.float32], weight: NDArray[np.float32]) -> float:
-    """IoU of the mask at logit +1 and at logit -1."""
-    return float(weight[logits > 1].sum() / max(weight[logits > -1].sum(), 1e-9))
