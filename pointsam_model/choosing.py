@@ -90,19 +90,7 @@ class Choosing:
 
     def pools(self, embedding: Embedding, targets: Sequence[Target]) -> list[Pool]:
         """Candidates for the next click of each target."""
-        questions = [_question(embedding, target) for target in targets]
-        answers = self.asking.answers(embedding, questions)
-        counts = embedding.source_counts
-        pools = []
-        for target, (logits, scores) in zip(targets, answers, strict=True):
-            stability = stability_of(logits, counts)
-            network = NetworkAnswer(*fetched(logits, scores, stability))
-            upto = target.done + 1
-            asked = Asked(
-                target.rows[:upto], target.labels[:upto].tolist(), target.so_far, target.claimed
-            )
-            pools.append(pool_of(embedding.partition, asked, network))
-        return pools
+        return pools_of(self.asking, embedding, targets)
 
     def _skip_obeyed(self, target: Target) -> None:
         """Goes on to the first click that the mask does not obey, or to the last."""
@@ -120,12 +108,31 @@ class Choosing:
         target.done += 1
         several = target.multimask and not target.open
         most = MOST_MASKS if several else 1
-        best = best_different(np.stack(pool.masks), judged.iou, around.weight, most)
+        best = best_different(np.stack(pool.masks), judged.choice, around.weight, most)
         logits = np.stack([pool.logits_of(row) for row in best])
         device = embedding.device
-        there, scores = sent(logits, device), sent(judged.iou[best], device)
+        # Whoever takes the mask of the best score takes the one that was chosen.
+        scores = np.minimum.accumulate(judged.iou[best])
+        there, ious = sent(logits, device), sent(scores, device)
         target.so_far, target.mask = pool.masks[best[0]], there[0]
-        return there, scores
+        return there, ious
+
+
+def pools_of(asking: Asking, embedding: Embedding, targets: Sequence[Target]) -> list[Pool]:
+    """Candidates for the next click of each target, from a network and the embedding's geometry."""
+    questions = [_question(embedding, target) for target in targets]
+    answers = asking.answers(embedding, questions)
+    counts = embedding.source_counts
+    pools = []
+    for target, (logits, scores) in zip(targets, answers, strict=True):
+        stability = stability_of(logits, counts)
+        network = NetworkAnswer(*fetched(logits, scores, stability))
+        upto = target.done + 1
+        asked = Asked(
+            target.rows[:upto], target.labels[:upto].tolist(), target.so_far, target.claimed
+        )
+        pools.append(pool_of(embedding.partition, asked, network))
+    return pools
 
 
 def _question(embedding: Embedding, target: Target) -> Question:

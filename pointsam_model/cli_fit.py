@@ -32,6 +32,12 @@ def fit(
     jobs: Annotated[int, typer.Option(min=1, help="processes that make scenes")] = 1,
     model: Model = "tiny",
     checkpoint: Checkpoint = None,
+    any_network: Annotated[
+        bool,
+        typer.Option(
+            help="quality: without the network's own scores, for checkpoints it was not fitted for"
+        ),
+    ] = False,
     choose: Annotated[
         bool,
         typer.Option(
@@ -43,7 +49,8 @@ def fit(
     """Fits one of the two small estimators that geometry rests on, on generated scenes alone.
 
     They are shipped in pointsam_model/weights. After new weights of the network the quality is
-    fitted anew; after new cuts too.
+    fitted anew; after new cuts too. The quality of a checkpoint a.safetensors is looked for beside
+    it, in a.quality.safetensors.
     """
     import multiprocessing
 
@@ -61,7 +68,7 @@ def fit(
             for part, examples in workers.imap(work, [(numbers, *extra) for numbers in parts]):
                 made.append(examples)
                 bar.advance(task, len(part))
-        estimator = _fit_cuts(made) if what is What.cuts else _fit_quality(made)
+        estimator = _fit_cuts(made) if what is What.cuts else _fit_quality(made, any_network)
         estimator.write(out)
     console.print(f"fitted: {out}")
 
@@ -82,13 +89,12 @@ def _quality_examples(work: tuple[range, str, Path | None, bool]) -> tuple[range
     import torch
 
     from pointsam_model.cli_options import load_predictor
-    from pointsam_model.fitting.quality import quality_examples
-    from pointsam_model.quality import shipped_quality
+    from pointsam_model.fitting.examples import quality_examples
 
     torch.set_num_threads(1)
     numbers, model, checkpoint, choose = work
     predictor = load_predictor(model, checkpoint, "cpu", "float32")
-    return numbers, quality_examples(predictor, numbers, shipped_quality() if choose else None)
+    return numbers, quality_examples(predictor, numbers, predictor.quality if choose else None)
 
 
 def _fit_cuts(made: list[Any]) -> Any:
@@ -97,7 +103,7 @@ def _fit_cuts(made: list[Any]) -> Any:
     return fit_cuts(made)
 
 
-def _fit_quality(made: list[Any]) -> Any:
+def _fit_quality(made: list[Any], any_network: bool) -> Any:
     from pointsam_model.fitting.quality import fit_quality
 
-    return fit_quality(made)
+    return fit_quality(made, any_network=any_network)

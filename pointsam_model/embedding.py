@@ -97,7 +97,9 @@ class Embedding:
     @cached_property
     def surroundings(self) -> Surroundings:
         """What the quality of all masks on it is judged by, on the host."""
-        return Surroundings.of(self.partition, self.counts_on_host)
+        colors = self.kept.colors
+        shades = None if colors is None else colors / np.float32(255)
+        return Surroundings.of(self.partition, self.counts_on_host, shades)
 
     @cached_property
     def counts_on_host(self) -> np.ndarray:

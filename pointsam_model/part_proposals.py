@@ -34,7 +34,6 @@ MOST_LOOKS = 32  # of a large cloud, those with the most points first
 CELL = 1.5  # side of the cells that share a large cloud out to looks, in their radii
 MOSTLY = 0.6  # of the smaller of two masks that both hold, for them to be in doubt together
 DOUBTED = 0.6  # of its score that a mask loses to one that is surely an object
-RIM, RIM_SHARE = 0.95, 0.03  # of a look's radius; of a mask beyond it: the mask is cut off
 
 
 @dataclass(frozen=True)
@@ -63,11 +62,6 @@ class Cell:
         """Which of (q,3) points [m] lie in it."""
         inside = (points >= self.low) & (points < self.low + self.side)
         return np.asarray(inside.all(1))
-
-    def sees(self, points: NDArray[np.floating]) -> bool:
-        """Whether a mask of points (k,3) [m] is not cut off by the look's rim."""
-        inner = Ball(self.look.center, RIM * self.look.radius)
-        return bool((~inner.holds(points)).mean() < RIM_SHARE)
 
 
 class PartProposals:
@@ -149,7 +143,9 @@ class PartProposals:
                     if key in known or share > self.config.max_share:
                         continue
                     known.add(key)
-                    if cell is None or cell.sees(partition.points[mask] + view.kept.origin):
+                    if cell is None or not cell.look.cuts_off(
+                        partition.points[mask] + view.kept.origin
+                    ):
                         masks.append(mask)
                         scores.append(float(judged.object[number]))
                         logits = torch.from_numpy(pool.logits_of(number))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -21,14 +22,12 @@ from pointsam_model.embedding import Embedding
 from pointsam_model.errors import PromptError
 from pointsam_model.nn import PointSAM, make_patches
 from pointsam_model.prompt import Prediction, Prompt
-from pointsam_model.quality import Quality, shipped_quality
+from pointsam_model.quality import Quality, quality_of
 from pointsam_model.reduction import Ball
 from pointsam_model.resolving import Resolved, Resolver
 from pointsam_model.transfer import fetched
 
 MOST_WIDENED = 1  # times that a mask which reaches the rim of its look has it widened
-RIM = 0.93  # of a look's radius
-RIM_SHARE = 0.03  # of a mask's points beyond it, from which the mask is cut off
 TOLD = 8  # answers of `predict` whose logits may be a mask prompt
 
 
@@ -42,7 +41,8 @@ class Predictor:
         model: a network in evaluation mode (`load_model`).
         config: patches and prompts.
         reduction: which points of a cloud the network sees.
-        quality: judges masks where `config.geometry` is on; None: the shipped one.
+        quality: judges masks where `config.geometry` is on; None: the one for the model's
+            checkpoint, see `quality_of`.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class Predictor:
         self.model = model
         self.config = config or PredictorConfig()
         self.reduction = reduction or ReductionConfig()
-        self.quality = quality
+        self._quality = quality
         self._asking = Asking(model, self.config)
         self._resolver = Resolver(auto=self.config.looks == "auto")
         self._embedding: Embedding | None = None
@@ -180,9 +180,7 @@ class Predictor:
             return False
         (mask,) = fetched(answer.device_logits[0] > 0)
         kept = answer.embedding.kept
-        points = kept.points[mask] + kept.origin
-        rim = ~Ball(ball.center, RIM * ball.radius).holds(points)
-        return bool(rim.sum() > RIM_SHARE * len(points))
+        return ball.cuts_off(kept.points[mask] + kept.origin)
 
     @torch.inference_mode()
     def look(self, embedding: Embedding, clicks: np.ndarray) -> Embedding:
@@ -205,7 +203,16 @@ class Predictor:
 
     def choosing(self) -> Choosing:
         """What answers from network and geometry together."""
-        return Choosing(self._asking, self.quality or shipped_quality())
+        return Choosing(self._asking, self.quality)
+
+    @cached_property
+    def quality(self) -> Quality:
+        """Judges masks.
+
+        Raises:
+            CheckpointError: that of the model's checkpoint cannot be read.
+        """
+        return self._quality or quality_of(self.model.checkpoint)
 
     def set_cloud(self, xyz: npt.ArrayLike, rgb: npt.ArrayLike | None = None) -> None:
         """Embeds the cloud that the next calls of `predict` are about.

@@ -20,6 +20,7 @@ Vector = tuple[float, float, float]
 EXACT_WITHIN_M = 1000.0  # float32 resolves 0.06 mm there; farther out points need an origin
 FAR_ALONG = 1.5  # of the points' width: from there on all lie within a factor of two of the middle
 LEAST_POINTS = 3
+RIM, RIM_SHARE = 0.93, 0.03  # of a ball; of a mask beyond it: the mask is cut off
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,11 @@ class Ball:
     def holds(self, points: NDArray[np.floating]) -> NDArray[np.bool_]:
         """Which of (q,3) points [m] lie in it."""
         return np.square(points - np.array(self.center)).sum(1) <= self.radius**2
+
+    def cuts_off(self, points: NDArray[np.floating]) -> bool:
+        """Whether a mask of points (k,3) [m] reaches its rim, and probably goes on beyond it."""
+        inner = Ball(self.center, RIM * self.radius)
+        return bool((~inner.holds(points)).sum() > RIM_SHARE * len(points))
 
 
 @dataclass(frozen=True)

@@ -6,11 +6,25 @@ from boxed_table import SENSOR, box_on_a_table
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pointsam_model.errors import CheckpointError
+from pointsam_model.estimator import Estimator
 from pointsam_model.geometry.partition import partition
-from pointsam_model.quality import Asked, NetworkAnswer, Pool, pool_of, shipped_quality
+from pointsam_model.quality import (
+    Asked,
+    NetworkAnswer,
+    Pool,
+    pool_of,
+    quality_of,
+    shipped_quality,
+)
 from pointsam_model.quality.candidates import UNKNOWN, Origin
-from pointsam_model.quality.features import FEATURES, Surroundings, features_of
-from pointsam_model.quality.quality import best_different
+from pointsam_model.quality.features import (
+    FEATURES,
+    NETWORKS_OWN,
+    Surroundings,
+    features_of,
+)
+from pointsam_model.quality.quality import QUALITY, QUALITY_ANY, WEIGHTS, best_different
 
 POINTS, BOX = box_on_a_table(0.02)
 PARTS = partition(POINTS, POINTS, SENSOR)
@@ -62,6 +76,7 @@ def test_candidates_obey_as_many_clicks_as_any_does_and_are_never_empty(clicks, 
     judged = shipped_quality().judge(pool, PARTS, AROUND)
     for values in (judged.iou, judged.object):
         assert ((values >= 0) & (values <= 1)).all()
+    assert np.isfinite(judged.choice).all()
 
 
 def test_a_click_off_the_object_takes_its_part_away_and_not_the_object():
@@ -73,7 +88,7 @@ def test_a_click_off_the_object_takes_its_part_away_and_not_the_object():
 def test_a_mask_with_only_a_click_off_it_is_among_the_candidates_as_it_was():
     pool = pool_of(PARTS, Asked([OFF], [0], BOX), network(~BOX))
     assert any(np.array_equal(mask, BOX) for mask in pool.masks)
-    best = int(shipped_quality().judge(pool, PARTS, AROUND).iou.argmax())
+    best = int(shipped_quality().judge(pool, PARTS, AROUND).choice.argmax())
     assert iou(pool.masks[best], BOX) > 0.9
 
 
@@ -143,3 +158,73 @@ def test_a_pool_that_is_narrowed_keeps_what_belongs_together():
     assert len(pool) == 1
     assert pool.origin == [Origin.NETWORK]
     assert pool.score == pytest.approx([0.4])
+
+
+def test_what_a_network_says_of_itself_is_in_its_own_numbers_alone():
+    def answer(sure, scores):
+        told = network()
+        return NetworkAnswer(told.logits * np.float32(sure), scores, told.stability * scores)
+
+    one = answer(1.0, np.array([0.8, 0.4, 0.2], np.float32))
+    other = answer(0.5, np.array([0.3, 0.9, 0.6], np.float32))
+    pools = []
+    for told in (one, other):
+        pool = Pool(Asked([ON], [1]), told)
+        for number, logits in enumerate(told.logits):
+            pool.add(logits > 0, Origin.NETWORK, network=number, logits=logits)
+        pool.add(BOX, Origin.PART, height=0.2, above=0.5)
+        pools.append(features_of(pool, PARTS, AROUND))
+    changed = np.flatnonzero((pools[0] != pools[1]).any(0))
+    assert set(changed) <= set(NETWORKS_OWN)
+    assert len(changed) >= len(NETWORKS_OWN) - 1
+
+
+def test_colours_tell_borders_where_nothing_else_does():
+    colors = np.where(BOX[:, None], [0.9, 0.1, 0.1], [0.2, 0.2, 0.2]).astype(np.float32)
+    coloured = Surroundings.of(PARTS, np.ones(M, np.float32), colors)
+    pool = Pool(Asked([ON], [1]), network())
+    half = BOX & (POINTS[:, 0] > 0)
+    for mask in (BOX, half):
+        pool.add(mask, Origin.PART)
+    whole, part = features_of(pool, PARTS, coloured)
+    assert whole[8] > 2 * part[8]  # the change of colour along the border
+    assert whole[9] == pytest.approx(0, abs=1e-6)  # and within
+    assert (features_of(pool, PARTS, AROUND)[:, 8:11] == 0).all()
+
+
+def test_a_table_lies_in_its_plane_alone_and_a_piece_of_it_does_not():
+    pool = Pool(Asked([OFF], [1]), network())
+    table = ~BOX
+    piece = table & (np.linalg.norm(POINTS - POINTS[OFF], axis=1) < 0.15)
+    for mask in (table, piece):
+        pool.add(mask, Origin.PART)
+    whole, part = features_of(pool, PARTS, AROUND)
+    assert whole[26] < 0.1 < 0.5 < part[26]
+    assert whole[27] > 0.9  # the box is on one side of it
+
+
+def test_a_click_in_the_middle_of_a_mask_is_deep_in_it():
+    click = int(np.linalg.norm(POINTS - [-0.3, 0.3, 0], axis=1).argmin())
+    pool = Pool(Asked([click], [1]), network())
+    for shift in (0.0, 0.1):
+        off = np.linalg.norm(POINTS - POINTS[click] - [shift, 0, 0], axis=1)
+        pool.add(off < 0.12, Origin.PART)
+    middle, rim = features_of(pool, PARTS, AROUND)[:, 34:36]
+    assert middle[0] < 0.3 < rim[0]
+    assert middle[1] > 2 * rim[1]
+
+
+def test_a_checkpoint_has_the_quality_beside_it_or_one_for_any(tmp_path):
+    other = tmp_path / "other.safetensors"
+    assert quality_of(WEIGHTS / "tiny.safetensors") is shipped_quality()
+    about_any = Estimator.read(QUALITY_ANY, FEATURES).tensors["weight.0"]
+    for checkpoint in (None, other):
+        assert quality_of(checkpoint).estimator.tensors["weight.0"].equal(about_any)
+    assert (about_any[:, list(NETWORKS_OWN)] == 0).all()
+    beside = tmp_path / "other.quality.safetensors"
+    beside.write_bytes(QUALITY.read_bytes())
+    own = shipped_quality().estimator.tensors["weight.0"]
+    assert quality_of(other).estimator.tensors["weight.0"].equal(own)
+    beside.write_bytes(b"no estimator")
+    with pytest.raises(CheckpointError, match=r"other\.quality\.safetensors"):
+        quality_of(other)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
@@ -60,6 +61,7 @@ class PointSAM(nn.Module):
         )
         self.mask_decoder = MaskDecoder(config.decoder, config.num_multimask)
         self.graphs: Graphs | None = None
+        self.checkpoint: Path | None = None  # the file that its weights were read from
 
     @property
     def device(self) -> torch.device:

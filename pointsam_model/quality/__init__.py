@@ -7,6 +7,6 @@ cheap to know, and the best is returned with that prediction as its score.
 """
 
 from pointsam_model.quality.candidates import Asked, NetworkAnswer, Pool, pool_of
-from pointsam_model.quality.quality import Quality, shipped_quality
+from pointsam_model.quality.quality import Quality, quality_of, shipped_quality
 
-__all__ = ["Asked", "NetworkAnswer", "Pool", "Quality", "pool_of", "shipped_quality"]
+__all__ = ["Asked", "NetworkAnswer", "Pool", "Quality", "pool_of", "quality_of", "shipped_quality"]

@@ -15,7 +15,8 @@ Float = NDArray[np.float32]
 RIM = 0.9  # of the distances from the middle: points beyond it are the rim of what is seen
 PARTED = 0.5  # cut probability from which an edge is one between objects
 ONE_HOT = tuple(origin for origin in Origin if origin not in (Origin.PART, Origin.NETWORK))
-FEATURES = 35 + len(ONE_HOT)
+FEATURES = 42 + len(ONE_HOT)
+NETWORKS_OWN = (*range(13, 18), 24, 25)  # numbers that rest on the logits or scores of a checkpoint
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,7 +28,8 @@ class Surroundings:
         moments: (m,10) 1, x, y, z and their products about the middle.
         rim: (m,) bool.
         diagonal: of all points [m].
-        edge: (3,e) 1, cut probability, and whether it is likely.
+        edge: (5,e) 1, cut probability, whether it is likely, change of colour (0 to 1; 0 without
+            colours), and the same of edges that are not cut.
     """
 
     weight: Float
@@ -37,19 +39,24 @@ class Surroundings:
     edge: Float
 
     @classmethod
-    def of(cls, partition: Partition, weight: Float) -> Surroundings:
-        """Of a partition, and (m,) source points for each of its points."""
+    def of(cls, partition: Partition, weight: Float, colors: Float | None = None) -> Surroundings:
+        """Of a partition, (m,) source points for each of its points, and (m,3) colours, 0 to 1."""
         points = partition.points - partition.points.mean(0)
         x, y, z = points.T
         moments = np.stack([np.ones_like(x), x, y, z, x * x, y * y, z * z, x * y, x * z, y * z], 1)
         distance = np.sqrt(np.square(points).sum(1))
         cut = partition.cut
+        step = np.zeros_like(cut)
+        if colors is not None:
+            step = np.abs(colors[partition.start] - colors[partition.end]).mean(1)
         return cls(
             np.asarray(weight, np.float32),
             moments.astype(np.float32),
             distance > np.quantile(distance, RIM),
             float(np.linalg.norm(points.max(0) - points.min(0))),
-            np.stack([np.ones_like(cut), cut, cut > PARTED]).astype(np.float32),
+            np.stack([np.ones_like(cut), cut, cut > PARTED, step, step * (1 - cut)]).astype(
+                np.float32
+            ),
         )
 
 
@@ -62,6 +69,7 @@ def features_of(pool: Pool, partition: Partition, around: Surroundings) -> Float
         *_pool_agreement(masks, pool, around),
         *_own(pool),
         *_shape(masks, partition, around),
+        *_about_click(masks, pool, around),
         *_request(masks, pool, around),
     ]
     return np.stack(columns, 1).astype(np.float32)
@@ -72,8 +80,12 @@ def _sizes_and_borders(
 ) -> list[Float]:
     by_point = np.ascontiguousarray(masks.T.view(np.uint8))
     one, other = by_point[partition.start], by_point[partition.end]
-    crossing, cut_crossing, _ = around.edge @ (one ^ other).astype(np.float32)
-    within, cut_within, parted_within = around.edge @ (one & other).astype(np.float32)
+    crossing, cut_crossing, _, step_crossing, firm_step = around.edge @ (one ^ other).astype(
+        np.float32
+    )
+    within, cut_within, parted_within, step_within, _ = around.edge @ (one & other).astype(
+        np.float32
+    )
     firm_crossing = crossing - cut_crossing
     count = masks.sum(1).astype(np.float32)
     share = masks @ around.weight / around.weight.sum()
@@ -87,6 +99,9 @@ def _sizes_and_borders(
         cut_within / (within + 1),
         parted_within / root,
         parted_within / (within + 1),
+        step_crossing / (crossing + 1),
+        step_within / (within + 1),
+        firm_step / (firm_crossing + 1),
     ]
 
 
@@ -136,9 +151,13 @@ def _shape(masks: NDArray[np.bool_], partition: Partition, around: Surroundings)
         ((0, 0), (1, 1), (2, 2), (0, 1), (0, 2), (1, 2)), rest[3:], strict=True
     ):
         covariance[:, a, b] = covariance[:, b, a] = value / count - mean[:, a] * mean[:, b]
-    axes = np.sqrt(np.linalg.eigvalsh(covariance).clip(0))[:, ::-1]
+    variances, directions = np.linalg.eigh(covariance)
+    axes = np.sqrt(variances.clip(0))[:, ::-1]
     long = np.maximum(axes[:, 0], 1e-9)
+    coplanar, one_sided = _about_plane(masks, mean, directions[:, :, 0], partition, around)
     return [
+        coplanar,
+        one_sided,
         np.log(4 * axes[:, 0] / max(around.diagonal, 1e-9) + 1e-3),
         axes[:, 1] / long,
         axes[:, 2] / long,
@@ -146,6 +165,47 @@ def _shape(masks: NDArray[np.bool_], partition: Partition, around: Surroundings)
         (masks & around.rim).sum(1) / count,
         count / count.max(),
     ]
+
+
+def _about_plane(
+    masks: NDArray[np.bool_],
+    mean: NDArray[np.floating],
+    normal: NDArray[np.floating],
+    partition: Partition,
+    around: Surroundings,
+) -> tuple[Float, Float]:
+    """What else lies in the plane that fits a mask best (c,), and how much of the rest lies on one
+    side of it (c,): a floor, a wall or a table top has little else in it, and all on one side."""
+    points = around.moments[:, 1:4]
+    off = points @ normal.T.astype(np.float32) - (mean * normal).sum(1).astype(np.float32)
+    rest = ~masks * around.weight
+    within = np.abs(off.T) < partition.spacing
+    beside = (rest * within).sum(1)
+    one, other = ((rest * (~within & side)).sum(1) for side in (off.T > 0, off.T < 0))
+    own = np.maximum(masks @ around.weight, 1)
+    return (
+        np.asarray(beside / (own + beside), np.float32),
+        np.asarray(np.maximum(one, other) / (one + other + 1), np.float32),
+    )
+
+
+def _about_click(masks: NDArray[np.bool_], pool: Pool, around: Surroundings) -> tuple[Float, Float]:
+    """How far off the middle of a mask (c,), and how deep inside it (c,), the first click on the
+    object is, in its extents: people click well inside of what they mean. 0 without a click."""
+    nothing = np.zeros(len(masks), np.float32)
+    if not pool.asked.on:
+        return nothing, nothing
+    points = around.moments[:, 1:4]
+    count = np.maximum(masks.sum(1), 1).astype(np.float32)
+    middle = masks @ points / count[:, None]
+    extent = np.sqrt(
+        np.maximum(masks @ np.square(points).sum(1) / count - np.square(middle).sum(1), 1e-12)
+    )
+    away = np.sqrt(np.square(points - points[pool.asked.on[0]]).sum(1))
+    depth = np.where(masks, np.float32(np.inf), away).min(1)
+    depth = np.where(np.isfinite(depth), depth, around.diagonal)
+    off = np.sqrt(np.square(middle - points[pool.asked.on[0]]).sum(1))
+    return np.asarray(off / extent, np.float32), np.asarray(depth / extent, np.float32)
 
 
 def _request(masks: NDArray[np.bool_], pool: Pool, around: Surroundings) -> list[Float]:

@@ -15,7 +15,10 @@ from pointsam_model.geometry import Partition
 from pointsam_model.quality.candidates import Pool
 from pointsam_model.quality.features import FEATURES, Surroundings, features_of
 
-QUALITY = Path(__file__).parents[1] / "weights" / "quality.safetensors"
+WEIGHTS = Path(__file__).parents[1] / "weights"
+QUALITY = WEIGHTS / "quality.safetensors"  # of the weights that come with this package
+QUALITY_ANY = WEIGHTS / "quality_any.safetensors"  # knows nothing of a checkpoint's scores
+BESIDE = ".quality.safetensors"  # in the place of .safetensors: the one of a checkpoint
 DIFFERENT = 0.8  # IoU of two masks below which both are worth showing
 
 
@@ -24,11 +27,13 @@ class Judged:
     """What is thought of the candidates of a pool.
 
     Attributes:
-        iou: (c,) float32, the IoU with what was meant.
+        choice: (c,) float32, the greater, the better in this pool; of no meaning beyond it.
+        iou: (c,) float32, the IoU with what was meant: as probably more as less (the median).
         object: (c,) float32, probability that it is an object, and not a part of one or of what
             objects stand on.
     """
 
+    choice: NDArray[np.float32]
     iou: NDArray[np.float32]
     object: NDArray[np.float32]
 
@@ -47,16 +52,18 @@ class Quality:
         """What is thought of each candidate."""
         features = torch.from_numpy(features_of(pool, partition, around))
         with torch.inference_mode():
-            iou, thing = self.estimator(features).numpy().T
-        return Judged(iou, thing)
+            logits = self.estimator.logits(features)
+            choice, (iou, thing) = logits[:, 0].numpy(), logits[:, 1:].sigmoid().numpy().T
+        return Judged(choice, iou, thing)
 
 
 def best_different(
-    masks: NDArray[np.bool_], iou: NDArray[np.float32], weight: NDArray[np.float32], most: int
+    masks: NDArray[np.bool_], choice: NDArray[np.float32], weight: NDArray[np.float32], most: int
 ) -> list[int]:
-    """The best masks (c,m) that differ from each other, at most so many, best first."""
+    """The masks (c,m) of greatest choice that differ from each other, at most so many, best
+    first."""
     chosen: list[int] = []
-    for row in np.argsort(-iou, kind="stable").tolist():
+    for row in np.argsort(-choice, kind="stable").tolist():
         own = masks[row]
         if all(_iou(own, masks[other], weight) < DIFFERENT for other in chosen):
             chosen.append(row)
@@ -71,5 +78,23 @@ def _iou(a: NDArray[np.bool_], b: NDArray[np.bool_], weight: NDArray[np.float32]
 
 @cache
 def shipped_quality() -> Quality:
-    """The one that comes with this package."""
+    """The one that was fitted for the weights that come with this package."""
     return Quality(Estimator.read(QUALITY, FEATURES))
+
+
+def quality_of(checkpoint: Path | None) -> Quality:
+    """The one for a network whose weights come from a file; None: from nowhere.
+
+    The shipped weights have theirs. Others have the one that lies beside them, as `pointsam fit
+    quality` makes it: `a.quality.safetensors` beside `a.safetensors`. Without it they get one that
+    goes by the masks alone, and not by how sure the network says it is of them.
+
+    Raises:
+        CheckpointError: the file beside the checkpoint is none, or was made for other numbers.
+    """
+    if checkpoint is None:
+        return Quality(Estimator.read(QUALITY_ANY, FEATURES))
+    if checkpoint.resolve().parent == WEIGHTS.resolve():
+        return shipped_quality()
+    beside = checkpoint.with_name(checkpoint.name.removesuffix(".safetensors") + BESIDE)
+    return Quality(Estimator.read(beside if beside.exists() else QUALITY_ANY, FEATURES))

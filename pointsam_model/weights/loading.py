@@ -52,6 +52,7 @@ def load_model(
     with torch.device("meta"):
         network = PointSAM(config)
     read_weights(network, path, where, kept_in)
+    network.checkpoint = path
     if cuda_graphs and where.type == "cuda":
         network.graphs = Graphs(CudaBackend(network.device))
     return network.eval().requires_grad_(False)
