@@ -98,7 +98,7 @@ class Embedding:
     def surroundings(self) -> Surroundings:
         """What the quality of all masks on it is judged by, on the host."""
         colors = self.kept.colors
-        shades = None if colors is None else colors / np.float32(255)
+        shades = None if colors is None else colors.astype(np.float32) / np.float32(255)
         return Surroundings.of(self.partition, self.counts_on_host, shades)
 
     @cached_property
