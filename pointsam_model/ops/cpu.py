@@ -5,7 +5,7 @@ Contracts are in `pointsam_model.ops`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import fpsample
@@ -17,12 +17,14 @@ from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree  # type: ignore[import-untyped]
 from torch import Tensor
 
+from pointsam_model.ops.axes import principal_axes
 from pointsam_model.ops.decoding import decode, decode_valid
 from pointsam_model.ops.interpolation import interpolate
 from pointsam_model.ops.normalising import normalise
 
 __all__ = [
     "cleaned_masks",
+    "connected_parts",
     "decode",
     "decode_valid",
     "downsample",
@@ -33,6 +35,7 @@ __all__ = [
     "nearest_neighbours",
     "nearest_point",
     "normalise",
+    "principal_axes",
     "voxel_rows",
 ]
 
@@ -138,6 +141,23 @@ def cleaned_masks(masks: Tensor, links: Tensor, share: float) -> Tensor:
         # A small piece that borders on nothing is a speck of something else.
         result |= ~result & (sizes < least) & bordering[pieces]
     return torch.from_numpy(results)
+
+
+def connected_parts(
+    start: Tensor, end: Tensor, cut: Tensor, count: int, strictness: Sequence[float]
+) -> Tensor:
+    ends = start.numpy(), end.numpy()
+    parts = np.empty((len(strictness), count), np.int64)
+    rows = np.arange(count)
+    for each, of_points in zip(strictness, parts, strict=True):
+        joins = cut.numpy() < np.float32(each)
+        links = np.ones(np.count_nonzero(joins), np.bool_), tuple(it[joins] for it in ends)
+        graph = csr_matrix(links, shape=(count, count))
+        numbers = connected_components(graph, directed=False)[1]
+        lowest = np.empty(count, np.int64)
+        lowest[numbers[::-1]] = rows[::-1]  # the lowest row of each is written last
+        of_points[:] = lowest[numbers]
+    return torch.from_numpy(parts)
 
 
 def _links_once(
