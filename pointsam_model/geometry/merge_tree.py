@@ -32,13 +32,17 @@ class MergeTree:
 
     def __init__(
         self,
-        count: int,
+        sure: NDArray[np.int64],
         start: NDArray[np.int64],
         end: NDArray[np.int64],
         cut: NDArray[np.float32],
     ) -> None:
-        """Of `count` points with edges start, end (e,) and their cut probabilities (e,)."""
-        leaf = _leaves(count, start, end, cut)
+        """Of points with edges start, end (e,) and their cut probabilities (e,).
+
+        Args:
+            sure: (m,) the parts that edges below SURE connect, as `ops.connected_parts` names them.
+        """
+        leaf = _leaves(sure, start, end, cut)
         leaves = int(leaf.max()) + 1
         self.parent, self.height = _merged(leaves, *_borders(leaf, start, end, cut))
         order, self.first, self.last = _runs(leaves, self.parent)
@@ -69,19 +73,25 @@ class MergeTree:
 
 
 def _leaves(
-    count: int, start: NDArray[np.int64], end: NDArray[np.int64], cut: NDArray[np.float32]
+    sure: NDArray[np.int64],
+    start: NDArray[np.int64],
+    end: NDArray[np.int64],
+    cut: NDArray[np.float32],
 ) -> NDArray[np.int64]:
-    """(m,) the smallest part of each point, before they are ordered."""
-    sure = cut < SURE
-    links = np.ones(int(sure.sum())), (start[sure], end[sure])
-    graph = csr_matrix(links, shape=(count, count))
-    leaf = connected_components(graph, directed=False)[1].astype(np.int64)
+    """(m,) the smallest part of each point, numbered from 0, before they are ordered."""
+    leaf = _numbered(sure)
     for _ in range(ABSORBING_ROUNDS):
         absorbed = _absorbed(leaf, start, end, cut)
         if absorbed is None:
             break
         leaf = absorbed
     return leaf
+
+
+def _numbered(parts: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Parts (m,) named by their lowest rows, numbered from 0 in the order of these."""
+    lowest = parts == np.arange(len(parts))
+    return (np.cumsum(lowest) - 1)[parts]
 
 
 def _absorbed(
