@@ -13,6 +13,7 @@ from torch import Tensor
 
 from pointsam_model.errors import CheckpointError
 
+ROWS = 4096  # at a time: what is between two layers then stays in a CPU's cache
 FARTHEST = 6.0  # standard deviations that a number may be off; beyond nothing was learned
 
 
@@ -63,6 +64,9 @@ class Estimator:
 
     def logits(self, numbers: Tensor) -> Tensor:
         """The same before the sigmoid."""
+        return torch.cat([self._logits_of_few(few) for few in numbers.split(ROWS)])
+
+    def _logits_of_few(self, numbers: Tensor) -> Tensor:
         own = self._at(numbers.device)
         hidden = ((numbers - own["mean"]) / own["deviation"]).clamp(-FARTHEST, FARTHEST)
         for layer in (0, 1):

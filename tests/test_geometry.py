@@ -9,7 +9,7 @@ from boxed_table import SENSOR, box_on_a_table, graph_of_arrays, partition_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pointsam_model import ops
+from pointsam_model import estimator, ops
 from pointsam_model.errors import CheckpointError
 from pointsam_model.estimator import Estimator
 from pointsam_model.geometry import MergeTree
@@ -234,3 +234,11 @@ def test_an_estimator_is_the_same_after_it_was_kept(tmp_path):
     shipped_cuts().write(kept)
     numbers = torch.randn(7, FEATURES)
     assert torch.equal(Estimator.read(kept, FEATURES)(numbers), shipped_cuts()(numbers))
+
+
+def test_an_estimator_takes_rows_in_turns_without_a_difference(monkeypatch):
+    numbers = torch.randn(100, FEATURES)
+    whole = shipped_cuts()(numbers)
+    monkeypatch.setattr(estimator, "ROWS", 33)
+    torch.testing.assert_close(shipped_cuts()(numbers), whole)
+    assert shipped_cuts()(numbers[:0]).shape == (0, 1)

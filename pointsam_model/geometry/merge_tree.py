@@ -108,11 +108,16 @@ def _absorbed(
     if len(source) == 0:
         return None
     target = np.concatenate((b[here], a[there]))
-    pair, mean, _ = _means(source, target, np.concatenate((cut[here], cut[there])), len(small))
-    source, target = np.divmod(pair, len(small))
-    best = np.lexsort((mean, source))
-    own, row = np.unique(source[best], return_index=True)
-    links = csr_matrix((np.ones(len(own)), (own, target[best][row])), shape=(len(small),) * 2)
+    count = len(small)
+    pair, mean, _ = _means(source, target, np.concatenate((cut[here], cut[there])), count)
+    source, target = np.divmod(pair, count)
+    first = np.flatnonzero(np.diff(source, prepend=-1))  # pairs come by their source
+    least = np.repeat(np.minimum.reduceat(mean, first), np.diff(first, append=len(pair)))
+    nearest = np.full(count, -1)
+    best = np.flatnonzero(mean == least)[::-1]
+    nearest[source[best]] = target[best]  # of equally near ones the first is written last
+    own = source[first]
+    links = csr_matrix((np.ones(len(own)), (own, nearest[own])), shape=(count, count))
     return connected_components(links, directed=False)[1].astype(np.int64)[leaf]
 
 
