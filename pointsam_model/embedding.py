@@ -66,11 +66,21 @@ class Embedding:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the device's memory that it and its looks take, the cloud's points included."""
+        """Bytes of the device's memory that it and its looks take, the cloud's points included.
+
+        On a CPU that is the host's memory, where partitions are: they count as well, once made.
+        """
         return self._own_bytes + self.cloud.device_bytes + sum(it._own_bytes for it in self.looks)
 
-    @cached_property
+    @property
     def _own_bytes(self) -> int:
+        if self.device.type != "cpu":
+            return self._device_bytes
+        made = (self.__dict__.get(name) for name in ("partition", "surroundings"))
+        return self._device_bytes + sum(it.nbytes for it in made if it is not None)
+
+    @cached_property
+    def _device_bytes(self) -> int:
         return _nbytes(self.encoding) + _nbytes(self.kept.kept)
 
     def look_at(self, ball: Ball | None) -> Embedding:

@@ -49,6 +49,14 @@ class Partition:
         """Number m of points."""
         return len(self.points)
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the host's memory that it takes beside its points, with the walker once made."""
+        arrays = self.neighbours, self.start, self.end, self.length, self.cut
+        walker = self.__dict__.get("walker")
+        of_walker = 0 if walker is None else walker.nbytes
+        return sum(it.nbytes for it in arrays) + self.tree.nbytes + of_walker
+
     @cached_property
     def walker(self) -> Walker:
         """Spreads clicks over the surface."""
