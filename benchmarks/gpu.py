@@ -226,6 +226,8 @@ def _tables_and_masks(
     nearest = kernels.nearest_point(all_points, points).int()
     masks = torch.rand(sizes.masks, n, device=device) < 0.02
     links = kernels.nearest_neighbours(points, points, 9)
+    start, end = torch.arange(n, device=device).repeat_interleave(9), links.flatten()
+    cut = torch.rand(len(start), device=device)
     works: tuple[tuple[str, Callable[[Any], Tensor], int], ...] = (
         (
             f"3 nearest of {count:,} with weights, {n:,} points",
@@ -248,6 +250,16 @@ def _tables_and_masks(
             f"pieces of {sizes.masks} masks, {n:,} points",
             lambda module: module.connected_pieces(masks, links)[0],
             18 * masks.numel() + 8 * links.numel(),
+        ),
+        (
+            f"normals of {n:,} points from {links.shape[1]} each",
+            lambda module: module.principal_axes(points, links)[1],
+            8 * links.numel() + 12 * n + 24 * n,
+        ),
+        (
+            f"parts of {n:,} points at 3 strictnesses",
+            lambda module: module.connected_parts(start, end, cut, n, (0.25, 0.5, 0.75)),
+            3 * (20 * cut.numel() + 16 * n),
         ),
     )
     timings = []

@@ -47,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--no-proposals", action="store_true")
     asked = parser.parse_args(arguments)
     torch.set_num_threads(asked.threads)
-    clouds = [read_labelled(it) for it in asked.files] or [_generated(kind) for kind in KINDS]
+    clouds = [read_labelled(it) for it in asked.files] or [generated(kind) for kind in KINDS]
     model = load_model("tiny", device="cpu")
     ways = {"published": Predictor(model, PUBLISHED), "both": Predictor(model)}
     about = machine()
@@ -76,7 +76,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             )
 
 
-def _generated(kind: str) -> LabelledCloud:
+def generated(kind: str) -> LabelledCloud:
+    """A scene of a kind, the same each time; a tabletop of 640 × 480."""
     config = MixtureConfig(tabletop=SceneConfig(width=640, height=480))
     (scene,) = generate(kind, [SEED], config)
     name = f"{kind} {SEED}"

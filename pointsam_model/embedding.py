@@ -11,15 +11,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pointsam_model.batches import in_one
 from pointsam_model.cloud import Cloud, nearest_rows
 from pointsam_model.errors import PromptError
 from pointsam_model.geometry import Partition
-from pointsam_model.geometry.partition import SAMPLE, partition
+from pointsam_model.geometry.partition import partition, sampled
 from pointsam_model.looks import Looks
 from pointsam_model.nn import CloudEncoding
 from pointsam_model.quality.features import Surroundings
 from pointsam_model.reduction import Ball, ReducedCloud
 from pointsam_model.snapping import meters, snap
+from pointsam_model.transfer import sent
 
 ROUNDING = 1e-6  # how far over the sphere a coordinate may round
 NEARLY_ALL = 0.95  # of the points: some returns lie far behind all others
@@ -64,11 +66,21 @@ class Embedding:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the device's memory that it and its looks take, the cloud's points included."""
+        """Bytes of the device's memory that it and its looks take, the cloud's points included.
+
+        On a CPU that is the host's memory, where partitions are: they count as well, once made.
+        """
         return self._own_bytes + self.cloud.device_bytes + sum(it._own_bytes for it in self.looks)
 
-    @cached_property
+    @property
     def _own_bytes(self) -> int:
+        if self.device.type != "cpu":
+            return self._device_bytes
+        made = (self.__dict__.get(name) for name in ("partition", "surroundings"))
+        return self._device_bytes + sum(it.nbytes for it in made if it is not None)
+
+    @cached_property
+    def _device_bytes(self) -> int:
         return _nbytes(self.encoding) + _nbytes(self.kept.kept)
 
     def look_at(self, ball: Ball | None) -> Embedding:
@@ -85,14 +97,19 @@ class Embedding:
 
     @cached_property
     def partition(self) -> Partition:
-        """The parts of the kept points, on the host."""
-        cloud, kept = self.cloud, self.kept
-        rows = np.flatnonzero(kept.nearest >= 0)
-        if len(rows) > SAMPLE:  # before they are copied
-            rows = rows[np.random.default_rng(0).integers(0, len(rows), SAMPLE)]
-        source = (cloud.xyz[rows] - kept.origin).astype(np.float32)
-        sensor = cloud.sensor
-        return partition(kept.points, source, None if sensor is None else sensor - kept.origin)
+        """The parts of the kept points: found on the model's device, kept on the host.
+
+        Raises:
+            OutOfMemory: the device has too little memory to find them.
+        """
+        return in_one(self._partition)
+
+    def _partition(self) -> Partition:
+        points, origin, sensor = self.kept.kept.points, self.kept.origin, self.cloud.sensor
+        seen = (self.kept.kept.nearest >= 0).nonzero()[:, 0]
+        source = self.cloud.points_at(sampled(seen)).to(points.device)
+        source = (source.double() - sent(origin, points.device)).float()
+        return partition(points, source, None if sensor is None else sensor - origin)
 
     @cached_property
     def surroundings(self) -> Surroundings:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+import torch
 import torch.nn.functional as F
 from safetensors import safe_open
 from safetensors.torch import save_file
@@ -12,6 +13,7 @@ from torch import Tensor
 
 from pointsam_model.errors import CheckpointError
 
+ROWS = 4096  # at a time: what is between two layers then stays in a CPU's cache
 FARTHEST = 6.0  # standard deviations that a number may be off; beyond nothing was learned
 
 
@@ -26,6 +28,7 @@ class Estimator:
     def __init__(self, tensors: Mapping[str, Tensor], about: Mapping[str, str]) -> None:
         self.tensors = {name: tensor.float() for name, tensor in tensors.items()}
         self.about = dict(about)
+        self._on_device: dict[torch.device, dict[str, Tensor]] = {}
 
     @classmethod
     def read(cls, path: Path, inputs: int) -> Estimator:
@@ -61,8 +64,17 @@ class Estimator:
 
     def logits(self, numbers: Tensor) -> Tensor:
         """The same before the sigmoid."""
-        own = {name: it.to(numbers.device) for name, it in self.tensors.items()}
+        return torch.cat([self._logits_of_few(few) for few in numbers.split(ROWS)])
+
+    def _logits_of_few(self, numbers: Tensor) -> Tensor:
+        own = self._at(numbers.device)
         hidden = ((numbers - own["mean"]) / own["deviation"]).clamp(-FARTHEST, FARTHEST)
         for layer in (0, 1):
             hidden = F.relu(F.linear(hidden, own[f"weight.{layer}"], own[f"bias.{layer}"]))
         return F.linear(hidden, own["weight.2"], own["bias.2"])
+
+    def _at(self, device: torch.device) -> dict[str, Tensor]:
+        """The tensors on a device, sent there once."""
+        if device not in self._on_device:
+            self._on_device[device] = {name: it.to(device) for name, it in self.tensors.items()}
+        return self._on_device[device]

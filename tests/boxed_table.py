@@ -1,6 +1,9 @@
-"""A box on a table, as points, and where the camera stands."""
+"""A box on a table, as points, and where the camera stands; and partitions of arrays."""
 
 import numpy as np
+import torch
+
+from pointsam_model.geometry.partition import graph_of, partition
 
 SENSOR = np.array([0.0, -1.0, 1.5])
 
@@ -18,3 +21,13 @@ def box_on_a_table(step=0.01):
     points = np.concatenate([table, top, front]).astype(np.float32)
     points += np.random.default_rng(0).normal(0, 0.0005, points.shape).astype(np.float32)
     return points, np.arange(len(points)) >= len(table)
+
+
+def partition_of(points, source, sensor):
+    """`partition` of arrays, on the CPU."""
+    return partition(torch.from_numpy(points), torch.from_numpy(source), sensor)
+
+
+def graph_of_arrays(points, source, sensor):
+    """`graph_of` of arrays, on the CPU."""
+    return graph_of(torch.from_numpy(points), torch.from_numpy(source), sensor)

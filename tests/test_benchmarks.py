@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,8 +12,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from boxed_table import box_on_a_table
 from safetensors.torch import load_file
 
+from benchmarks import partition
 from benchmarks.network import Effort, Size, measure
 from benchmarks.published import PublishedPointSAM
 from pointsam_model.config import ModelConfig
@@ -127,3 +130,20 @@ def test_the_command_compares_cameras_in_one_process_and_in_several(tmp_path: Pa
     assert 0 < together["memory_mib"] < apart["memory_mib"]
     for result in (together, apart):
         assert 0 < result["p50_ms"] <= result["p99_ms"]
+
+
+def test_a_partition_is_timed_beside_the_embedding_of_its_cloud(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    points, box = box_on_a_table(0.03)
+    file = tmp_path / "box.npz"
+    np.savez(file, xyz=points, label=box.astype(np.int32))
+    before = torch.get_num_threads()
+    partition.main([str(file), "--rounds", "1", "--threads", str(before)])
+    (line,) = capsys.readouterr().out.splitlines()[1:]
+    times = re.fullmatch(
+        rf"box: {len(points)} points; embedding (\d+) \(\d+\), partition (\d+) \(\d+\), (.+) of it",
+        line,
+    )
+    assert times, line
+    assert float(times[3]) > 0

@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import numpy as np
 import pytest
+import torch
 from forked_nodes import ForkedNode
 from node_process import RANDOM_MODEL, TINY, Client
 from std_msgs.msg import Header
@@ -15,6 +16,7 @@ from std_msgs.msg import Header
 from pointsam_interfaces.srv import SegmentPrompts
 from pointsam_model import (
     Cloud,
+    Embedding,
     OutOfMemory,
     Predictor,
     PredictorConfig,
@@ -87,6 +89,33 @@ def test_an_embedding_knows_its_memory(predictor: Predictor) -> None:
     patches = embedding.encoding.patches
     assert embedding.nbytes > patches.groups.nbytes + patches.offsets.nbytes
     assert embedding.nbytes < 2**24
+
+
+def test_on_a_cpu_a_partition_counts_as_an_embeddings_memory_once_it_is_made(
+    predictor: Predictor,
+) -> None:
+    without = Predictor(predictor.model, PredictorConfig(geometry=False))
+    embedding = without.embed(Cloud(XYZ, RGB))
+    before = embedding.nbytes
+    parts = embedding.partition
+    assert embedding.nbytes == before + parts.nbytes
+    held = parts.neighbours, parts.start, parts.end, parts.length, parts.cut, parts.tree.leaf
+    assert sum(it.nbytes for it in held) < parts.nbytes < 2 * sum(it.nbytes for it in held)
+    _ = parts.walker
+    surroundings = embedding.surroundings
+    assert parts.walker.nbytes > 0
+    assert surroundings.nbytes > surroundings.moments.nbytes
+    assert embedding.nbytes == before + parts.nbytes + surroundings.nbytes
+
+
+def test_on_a_gpu_what_the_host_keeps_does_not_count_as_the_devices_memory(
+    predictor: Predictor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    embedding = Predictor(predictor.model, PredictorConfig(geometry=False)).embed(Cloud(XYZ, RGB))
+    before = embedding.nbytes
+    _ = embedding.surroundings
+    monkeypatch.setattr(Embedding, "device", torch.device("cuda"))
+    assert embedding.nbytes == before
 
 
 def segmenter(predictor: Any, mib: Any) -> Segmenter:

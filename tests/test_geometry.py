@@ -5,41 +5,19 @@ import itertools
 import numpy as np
 import pytest
 import torch
-from boxed_table import SENSOR, box_on_a_table
+from boxed_table import SENSOR, box_on_a_table, graph_of_arrays, partition_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pointsam_model import estimator, ops
 from pointsam_model.errors import CheckpointError
 from pointsam_model.estimator import Estimator
 from pointsam_model.geometry import MergeTree
 from pointsam_model.geometry.merge_tree import SMALLEST, SURE
-from pointsam_model.geometry.normals import facing, principal_axes
-from pointsam_model.geometry.partition import CUTS, graph_of, partition, shipped_cuts
+from pointsam_model.geometry.normals import facing
+from pointsam_model.geometry.partition import CUTS, shipped_cuts
 from pointsam_model.geometry.surface_graph import FEATURES
 from pointsam_model.geometry.walker import CLICK_STRENGTH, CLICKED, Prior, Walker
-
-
-@given(st.integers(0, 10_000))
-@settings(max_examples=30, deadline=None)
-def test_normals_and_variances_are_those_of_a_general_eigensolver(seed):
-    rng = np.random.default_rng(seed)
-    points = torch.from_numpy(rng.normal(size=(60, 3)) * rng.uniform(0.01, 3, 3)).float()
-    neighbours = torch.from_numpy(rng.integers(0, 60, (20, 12)))
-    normals, variances = principal_axes(points, neighbours)
-    for row, rows in enumerate(neighbours.numpy()):
-        around = points.numpy()[rows].astype(np.float64)
-        values, vectors = np.linalg.eigh(np.cov(around.T, bias=True))
-        assert variances[row].numpy() == pytest.approx(values.clip(0), rel=1e-3, abs=1e-6)
-        if values[1] - values[0] > 1e-3 * values[2]:
-            assert abs(float(normals[row].numpy() @ vectors[:, 0])) == pytest.approx(1, abs=1e-3)
-
-
-@pytest.mark.parametrize("points", [np.zeros((9, 3)), np.outer(np.arange(9.0), [1, 2, 3])])
-def test_points_at_one_place_or_on_a_line_have_some_finite_unit_normal(points):
-    cloud = torch.from_numpy(points).float()
-    normals, variances = principal_axes(cloud, torch.arange(9)[None])
-    assert torch.isfinite(variances).all()
-    assert float(normals.norm()) == pytest.approx(1, abs=1e-4)
 
 
 def test_normals_face_the_sensor():
@@ -50,7 +28,7 @@ def test_normals_face_the_sensor():
 
 def test_edges_join_each_point_with_its_neighbours_once_and_know_their_length():
     points, _ = box_on_a_table(0.03)
-    graph = graph_of(points, points, SENSOR)
+    graph = graph_of_arrays(points, points, SENSOR)
     start, end = graph.start.numpy(), graph.end.numpy()
     assert (start < end).all()
     pairs = set(zip(start.tolist(), end.tolist(), strict=True))
@@ -70,8 +48,8 @@ def test_the_look_of_an_edge_depends_neither_on_size_nor_on_pose(scale):
     turn *= np.sign(np.linalg.det(turn))
     move = np.array([3.0, -2.0, 1.0])
     moved = ((points @ turn.T + move) * scale).astype(np.float32)
-    plain = graph_of(points, points, SENSOR)
-    other = graph_of(moved, moved, (turn @ SENSOR + move) * scale)
+    plain = graph_of_arrays(points, points, SENSOR)
+    other = graph_of_arrays(moved, moved, (turn @ SENSOR + move) * scale)
     same = {*zip(plain.start.tolist(), plain.end.tolist(), strict=True)} & {
         *zip(other.start.tolist(), other.end.tolist(), strict=True)
     }
@@ -88,7 +66,7 @@ def test_the_look_of_an_edge_depends_neither_on_size_nor_on_pose(scale):
 
 def test_a_box_on_a_table_is_a_part_of_its_own():
     points, box = box_on_a_table()
-    parts = partition(points, points, SENSOR)
+    parts = partition_of(points, points, SENSOR)
     top = int(np.flatnonzero(box)[200])
     masks = parts.tree.masks(parts.tree.chain(top))
     ious = (masks & box).sum(1) / (masks | box).sum(1)
@@ -99,7 +77,7 @@ def test_without_a_sensor_two_boxes_apart_are_still_parts_of_their_own():
     points, box = box_on_a_table()
     alone = points[box]
     both = np.concatenate([alone, alone + np.array([1.0, 0, 0])]).astype(np.float32)
-    parts = partition(both, both, None)
+    parts = partition_of(both, both, None)
     masks = parts.tree.masks(parts.tree.chain(0))
     first = np.arange(len(both)) < len(alone)
     assert ((masks & first).sum(1) / (masks | first).sum(1)).max() > 0.99
@@ -108,7 +86,7 @@ def test_without_a_sensor_two_boxes_apart_are_still_parts_of_their_own():
 @pytest.mark.parametrize("count", [3, 5, 13, 40])
 def test_tiny_clouds_have_a_partition(count):
     points = np.random.default_rng(count).normal(size=(count, 3)).astype(np.float32)
-    parts = partition(points, points, None)
+    parts = partition_of(points, points, None)
     assert len(parts) == count
     assert parts.tree.masks(parts.tree.chain(0))[:, 0].all()
 
@@ -117,7 +95,7 @@ def test_points_that_all_coincide_have_a_partition():
     points = np.ones((50, 3), np.float32)
     points[0] = 0
     points[1] = 2
-    parts = partition(points, points, np.zeros(3))
+    parts = partition_of(points, points, np.zeros(3))
     assert np.isfinite(parts.cut).all()
 
 
@@ -135,11 +113,17 @@ def random_graph(seed):
     return count, start, end, cut
 
 
+def tree_of(count, start, end, cut):
+    edges = (torch.from_numpy(it) for it in (start, end, cut))
+    (sure,) = ops.connected_parts(*edges, count, [SURE])
+    return MergeTree(sure.numpy(), start, end, cut)
+
+
 @given(st.integers(0, 10_000))
 @settings(max_examples=40, deadline=None)
 def test_parts_are_nested_runs_that_end_in_all_that_is_connected(seed):
     count, start, end, cut = random_graph(seed)
-    tree = MergeTree(count, start, end, cut)
+    tree = tree_of(count, start, end, cut)
     for point in range(0, count, 7):
         chain = tree.chain(point)
         masks = tree.masks(chain)
@@ -156,7 +140,7 @@ def test_parts_are_nested_runs_that_end_in_all_that_is_connected(seed):
 @settings(max_examples=40, deadline=None)
 def test_merges_are_those_of_a_naive_search_for_the_least_border(seed):
     count, start, end, cut = random_graph(seed)
-    tree = MergeTree(count, start, end, cut)
+    tree = tree_of(count, start, end, cut)
     leaves = int(tree.leaf.max()) + 1
     parts = [frozenset({leaf}) for leaf in range(leaves)]
     merged = []
@@ -187,7 +171,7 @@ def test_merges_are_those_of_a_naive_search_for_the_least_border(seed):
 
 def test_smallest_parts_are_joined_by_sure_edges_and_have_enough_points():
     points, _ = box_on_a_table(0.02)
-    parts = partition(points, points, SENSOR)
+    parts = partition_of(points, points, SENSOR)
     sure = parts.cut < SURE
     leaf = parts.tree.leaf
     assert (leaf[parts.start[sure]] == leaf[parts.end[sure]]).all()
@@ -196,7 +180,7 @@ def test_smallest_parts_are_joined_by_sure_edges_and_have_enough_points():
 
 def test_a_walker_solves_the_system_that_it_stands_for():
     points, _ = box_on_a_table(0.06)
-    parts = partition(points, points, SENSOR)
+    parts = partition_of(points, points, SENSOR)
     rng = np.random.default_rng(0)
     priors = [Prior(rng.random(len(parts)).astype(np.float32), 1.0)]
     found = parts.walker.spread(priors, [3], [1])[0]
@@ -212,7 +196,7 @@ def test_a_walker_solves_the_system_that_it_stands_for():
 
 def test_a_walker_mends_a_prior_that_is_wrong_here_and_there_and_obeys_the_clicks():
     points, box = box_on_a_table()
-    parts = partition(points, points, SENSOR)
+    parts = partition_of(points, points, SENSOR)
     wrong = np.random.default_rng(0).random(len(parts)) < 0.25
     prior = Prior(np.where(box ^ wrong, 0.9, 0.1).astype(np.float32), 0.3)
     on, off = int(np.flatnonzero(box & wrong)[0]), int(np.flatnonzero(~box & wrong)[0])
@@ -224,7 +208,7 @@ def test_a_walker_mends_a_prior_that_is_wrong_here_and_there_and_obeys_the_click
 
 def test_walkers_take_edges_to_the_nearest_neighbours_only_and_all_points_are_reached():
     points, _ = box_on_a_table(0.05)
-    parts = partition(points, points, SENSOR)
+    parts = partition_of(points, points, SENSOR)
     walker = Walker(parts.start, parts.end, parts.length, parts.cut, parts.neighbours)
     degree = np.asarray((walker._weight > 0).sum(1)).ravel()
     assert degree.min() >= 6
@@ -250,3 +234,11 @@ def test_an_estimator_is_the_same_after_it_was_kept(tmp_path):
     shipped_cuts().write(kept)
     numbers = torch.randn(7, FEATURES)
     assert torch.equal(Estimator.read(kept, FEATURES)(numbers), shipped_cuts()(numbers))
+
+
+def test_an_estimator_takes_rows_in_turns_without_a_difference(monkeypatch):
+    numbers = torch.randn(100, FEATURES)
+    whole = shipped_cuts()(numbers)
+    monkeypatch.setattr(estimator, "ROWS", 33)
+    torch.testing.assert_close(shipped_cuts()(numbers), whole)
+    assert shipped_cuts()(numbers[:0]).shape == (0, 1)

@@ -2,13 +2,12 @@
 
 import numpy as np
 import pytest
-from boxed_table import SENSOR, box_on_a_table
+from boxed_table import SENSOR, box_on_a_table, partition_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pointsam_model.errors import CheckpointError
 from pointsam_model.estimator import Estimator
-from pointsam_model.geometry.partition import partition
 from pointsam_model.quality import (
     Asked,
     NetworkAnswer,
@@ -27,7 +26,7 @@ from pointsam_model.quality.features import (
 from pointsam_model.quality.quality import QUALITY, QUALITY_ANY, WEIGHTS, best_different
 
 POINTS, BOX = box_on_a_table(0.02)
-PARTS = partition(POINTS, POINTS, SENSOR)
+PARTS = partition_of(POINTS, POINTS, SENSOR)
 M = len(PARTS)
 AROUND = Surroundings.of(PARTS, np.ones(M, np.float32))
 ON, OFF = int(np.flatnonzero(BOX)[60]), 5

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from pointsam_model import Cloud, Prompt
@@ -46,8 +47,8 @@ class GeometryAlone:
     def embed(self, cloud: Cloud) -> PartedCloud:
         """The parts of a cloud."""
         kept = KeptCloud.of(cloud, MOST_POINTS)
-        points, source = (it.astype(np.float32) for it in (kept.points, kept.sample(SAMPLE)))
-        return PartedCloud(kept, partition(points, source, kept.sensor))
+        source = torch.from_numpy(kept.sample(SAMPLE).astype(np.float32))
+        return PartedCloud(kept, partition(kept.reduced.kept.points, source, kept.sensor))
 
     def segment(self, parted: PartedCloud, prompts: Sequence[Prompt]) -> list[Any]:
         """One mask a prompt."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from pointsam_model.config import ReductionConfig
@@ -66,7 +67,8 @@ def _of_look(
             region = None
     kept = cloud.reduce(ReductionConfig(), POINTS, region=region)
     sensor = None if rng.random() < UNKNOWN_SENSOR else seen_from(scene)
-    graph = graph_of(kept.points, cloud.xyz[kept.nearest >= 0].astype(np.float32), sensor)
+    source = torch.from_numpy(cloud.xyz[kept.nearest >= 0].astype(np.float32))
+    graph = graph_of(kept.kept.points, source, sensor)
     label = scene.instance[kept.rows]
     one, other = label[graph.start.numpy()], label[graph.end.numpy()]
     features = graph.features.numpy()

@@ -32,13 +32,17 @@ class MergeTree:
 
     def __init__(
         self,
-        count: int,
+        sure: NDArray[np.int64],
         start: NDArray[np.int64],
         end: NDArray[np.int64],
         cut: NDArray[np.float32],
     ) -> None:
-        """Of `count` points with edges start, end (e,) and their cut probabilities (e,)."""
-        leaf = _leaves(count, start, end, cut)
+        """Of points with edges start, end (e,) and their cut probabilities (e,).
+
+        Args:
+            sure: (m,) the parts that edges below SURE connect, as `ops.connected_parts` names them.
+        """
+        leaf = _leaves(sure, start, end, cut)
         leaves = int(leaf.max()) + 1
         self.parent, self.height = _merged(leaves, *_borders(leaf, start, end, cut))
         order, self.first, self.last = _runs(leaves, self.parent)
@@ -48,6 +52,12 @@ class MergeTree:
     def __len__(self) -> int:
         """Number t of parts."""
         return len(self.parent)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of its arrays."""
+        of_parts = self.first, self.last, self.parent, self.height, self._leaf_part
+        return self.leaf.nbytes + sum(it.nbytes for it in of_parts)
 
     def chain(self, point: int) -> list[int]:
         """The parts that hold a point (0 to m-1), the smallest first."""
@@ -69,19 +79,25 @@ class MergeTree:
 
 
 def _leaves(
-    count: int, start: NDArray[np.int64], end: NDArray[np.int64], cut: NDArray[np.float32]
+    sure: NDArray[np.int64],
+    start: NDArray[np.int64],
+    end: NDArray[np.int64],
+    cut: NDArray[np.float32],
 ) -> NDArray[np.int64]:
-    """(m,) the smallest part of each point, before they are ordered."""
-    sure = cut < SURE
-    links = np.ones(int(sure.sum())), (start[sure], end[sure])
-    graph = csr_matrix(links, shape=(count, count))
-    leaf = connected_components(graph, directed=False)[1].astype(np.int64)
+    """(m,) the smallest part of each point, numbered from 0, before they are ordered."""
+    leaf = _numbered(sure)
     for _ in range(ABSORBING_ROUNDS):
         absorbed = _absorbed(leaf, start, end, cut)
         if absorbed is None:
             break
         leaf = absorbed
     return leaf
+
+
+def _numbered(parts: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Parts (m,) named by their lowest rows, numbered from 0 in the order of these."""
+    lowest = parts == np.arange(len(parts))
+    return (np.cumsum(lowest) - 1)[parts]
 
 
 def _absorbed(
@@ -98,11 +114,16 @@ def _absorbed(
     if len(source) == 0:
         return None
     target = np.concatenate((b[here], a[there]))
-    pair, mean, _ = _means(source, target, np.concatenate((cut[here], cut[there])), len(small))
-    source, target = np.divmod(pair, len(small))
-    best = np.lexsort((mean, source))
-    own, row = np.unique(source[best], return_index=True)
-    links = csr_matrix((np.ones(len(own)), (own, target[best][row])), shape=(len(small),) * 2)
+    count = len(small)
+    pair, mean, _ = _means(source, target, np.concatenate((cut[here], cut[there])), count)
+    source, target = np.divmod(pair, count)
+    first = np.flatnonzero(np.diff(source, prepend=-1))  # pairs come by their source
+    least = np.repeat(np.minimum.reduceat(mean, first), np.diff(first, append=len(pair)))
+    nearest = np.full(count, -1)
+    best = np.flatnonzero(mean == least)[::-1]
+    nearest[source[best]] = target[best]  # of equally near ones the first is written last
+    own = source[first]
+    links = csr_matrix((np.ones(len(own)), (own, nearest[own])), shape=(count, count))
     return connected_components(links, directed=False)[1].astype(np.int64)[leaf]
 
 

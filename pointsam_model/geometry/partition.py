@@ -9,11 +9,14 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
+from pointsam_model import ops
 from pointsam_model.estimator import Estimator
-from pointsam_model.geometry.merge_tree import MergeTree
+from pointsam_model.geometry.merge_tree import SURE, MergeTree
 from pointsam_model.geometry.surface_graph import FEATURES, SurfaceGraph, surface_graph
 from pointsam_model.geometry.walker import Walker
+from pointsam_model.transfer import fetched, sent
 
 CUTS = Path(__file__).parents[1] / "weights" / "cuts.safetensors"
 SAMPLE = 30_000  # source points that normals are taken from
@@ -46,6 +49,14 @@ class Partition:
         """Number m of points."""
         return len(self.points)
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the host's memory that it takes beside its points, with the walker once made."""
+        arrays = self.neighbours, self.start, self.end, self.length, self.cut
+        walker = self.__dict__.get("walker")
+        of_walker = 0 if walker is None else walker.nbytes
+        return sum(it.nbytes for it in arrays) + self.tree.nbytes + of_walker
+
     @cached_property
     def walker(self) -> Walker:
         """Spreads clicks over the surface."""
@@ -53,46 +64,48 @@ class Partition:
 
 
 def partition(
-    points: NDArray[np.float32],
-    source: NDArray[np.float32],
+    points: Tensor,
+    source: Tensor,
     sensor: NDArray[np.float64] | None,
     cuts: Estimator | None = None,
 ) -> Partition:
     """The parts of kept points.
 
+    What is computed of all edges or points at once is computed on the device that has the points.
+    Then edges, cuts, neighbours and the smallest parts go to the host, in one copy. There they
+    stay: merging takes one pair of some hundred parts after another, and which is next is known
+    only when one is merged; candidates walk up that tree, and walkers take a few steps over a few
+    thousand points. A GPU would start a small kernel for each, and wait for it.
+
     Args:
-        points: (m,3) kept points [m], at least 3.
-        source: (v,3) all points there, of which a sample is looked at.
+        points: (m,3) float32 kept points [m], at least 3.
+        source: (v,3) float32 on the same device, all points there, or the sample that is looked at.
         sensor: (3,) its place in the same coordinates; None: not known.
         cuts: tells edges between objects; None: the shipped one.
     """
     graph = graph_of(points, source, sensor)
     with torch.inference_mode():
         cut = (cuts or shipped_cuts())(graph.features)[:, 0]
-    start, end, probable = graph.start.numpy(), graph.end.numpy(), cut.numpy()
-    unit = max(graph.spacing, 1e-9)
-    return Partition(
-        points,
-        graph.neighbours.numpy(),
-        start,
-        end,
-        (graph.length / unit).numpy(),
-        graph.spacing,
-        probable,
-        MergeTree(len(points), start, end, probable),
-    )
+    (sure,) = ops.connected_parts(graph.start, graph.end, cut, len(points), [SURE])
+    of_edges = graph.start, graph.end, graph.length / max(graph.spacing, 1e-9), cut
+    places, neighbours, parts, *on_host = fetched(points, graph.neighbours, sure, *of_edges)
+    start, end, length, probable = on_host
+    tree = MergeTree(parts, start, end, probable)
+    return Partition(places, neighbours, start, end, length, graph.spacing, probable, tree)
 
 
-def graph_of(
-    points: NDArray[np.float32],
-    source: NDArray[np.float32],
-    sensor: NDArray[np.float64] | None,
-) -> SurfaceGraph:
+def graph_of(points: Tensor, source: Tensor, sensor: NDArray[np.float64] | None) -> SurfaceGraph:
     """The surface of kept points, see `partition`."""
-    if len(source) > SAMPLE:
-        source = source[np.random.default_rng(0).integers(0, len(source), SAMPLE)]
-    place = None if sensor is None else torch.from_numpy(np.asarray(sensor, np.float32))
-    return surface_graph(torch.from_numpy(points), torch.from_numpy(source), place)
+    place = None if sensor is None else sent(np.asarray(sensor, np.float32), points.device)
+    return surface_graph(points, sampled(source), place)
+
+
+def sampled(rows: Tensor) -> Tensor:
+    """At most SAMPLE rows of (v,...), chosen alike each time; one may come twice."""
+    if len(rows) <= SAMPLE:
+        return rows
+    chosen = np.random.default_rng(0).integers(0, len(rows), SAMPLE)
+    return rows.index_select(0, sent(chosen, rows.device))
 
 
 @cache

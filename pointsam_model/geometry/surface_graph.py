@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from pointsam_model import ops
-from pointsam_model.geometry.normals import facing, principal_axes
+from pointsam_model.geometry.normals import facing
 
 NEIGHBOURS = 12  # of each point, joined to it
 LOCAL = 6  # nearest points whose mean distance is the spacing at a point
@@ -20,6 +20,8 @@ FEATURES = 17  # of each edge
 @dataclass(frozen=True, eq=False)
 class SurfaceGraph:
     """Points with undirected edges to their nearest neighbours.
+
+    On the device of the points that it was made of.
 
     Attributes:
         points: (m,3) float32 [m].
@@ -41,7 +43,7 @@ class SurfaceGraph:
 
 
 def surface_graph(points: Tensor, source: Tensor, sensor: Tensor | None) -> SurfaceGraph:
-    """Joins kept points to their neighbours.
+    """Joins kept points to their neighbours, on the device that has them.
 
     Args:
         points: (m,3) float32 kept points [m], m at least 3.
@@ -52,38 +54,32 @@ def surface_graph(points: Tensor, source: Tensor, sensor: Tensor | None) -> Surf
     """
     m = len(points)
     around = ops.nearest_neighbours(points, points, min(COARSE + 1, m))
-    near = around[:, 1 : NEIGHBOURS + 1]
-    distance = (points[near] - points[:, None]).square().sum(2).sqrt()
-    local = distance[:, :LOCAL].mean(1)
+    near = around[:, 1 : NEIGHBOURS + 1].contiguous()
     start, end = _edges(near)
-    step = points[start] - points[end]
-    length = step.square().sum(1).sqrt()
+    # Coordinates a row each from here on: sums over them are then of long rows.
+    axes = points.t().contiguous()
+    step = axes.index_select(1, start) - axes.index_select(1, end)
+    length = _norm(step)
     spacing = float(length.median())
+    toward = step / length.clamp_min(LEAST)
     fine = ops.nearest_neighbours(source, points, min(FINE, len(source)))
-    views = None
-    if sensor is not None:
-        views = torch.nn.functional.normalize(sensor - points, dim=1)
-    toward = step / length.clamp_min(LEAST)[:, None]
     columns: list[Tensor] = []
-    normals, spread = principal_axes(source, fine)
-    first = normals
-    for which in ("fine", "coarse"):
-        if which == "coarse":
-            normals, spread = principal_axes(points, around)
+    seen_along: list[Tensor] = []
+    for cloud, neighbours in ((source, fine), (points, around)):
+        normals, spread = ops.principal_axes(cloud, neighbours)
         if sensor is not None:
             normals = facing(normals, points, sensor)
+            seen_along.append(normals)
         columns += _bends(normals, spread, start, end, toward, signed=sensor is not None)
-        first = normals if which == "fine" else first
-    shortest = torch.minimum(local[start], local[end]).clamp_min(LEAST)
-    longest = torch.maximum(local[start], local[end]).clamp_min(LEAST)
-    columns += [(length / unit + 1e-3).log() for unit in (max(spacing, LEAST), shortest, longest)]
-    if views is None:
+    columns += _lengths(axes, near, start, end, length, spacing)
+    if sensor is None:
         columns += [torch.zeros_like(length)] * 4
     else:
-        slant = (first * views).sum(1).abs()
-        columns += [(toward * views[start]).sum(1).abs(), slant[start], slant[end]]
-        columns += [torch.ones_like(length)]
-    features = torch.stack(columns, 1).float()
+        views = torch.nn.functional.normalize(sensor - points, dim=1)
+        slant = (seen_along[0] * views).sum(1).abs()
+        along = (toward * views.t().contiguous().index_select(1, start)).sum(0).abs()
+        columns += [along, slant[start], slant[end], torch.ones_like(length)]
+    features = torch.stack(columns).float().t()
     return SurfaceGraph(points, near, start, end, length, spacing, features)
 
 
@@ -92,26 +88,46 @@ def _bends(
 ) -> list[Tensor]:
     """Of each edge: how concave it is, how far its normals turn, how far it leaves the surface, and
     the lesser and greater curvature of its ends; five columns (e,)."""
-    one, other = normals[start], normals[end]
-    cosine = (one * other).sum(1)
+    axes = normals.t().contiguous()
+    one, other = axes.index_select(1, start), axes.index_select(1, end)
+    cosine = (one * other).sum(0)
     if not signed:
-        other = torch.where(cosine[:, None] < 0, -other, other)
+        other = torch.where(cosine < 0, -other, other)
         cosine = cosine.abs()
-    concave = -((one - other) * toward).sum(1)
+    concave = ((other - one) * toward).sum(0) if signed else torch.zeros_like(cosine)
     turn = (2 - 2 * cosine.clamp(-1, 1)).clamp_min(0).sqrt()
-    off = ((one + other) * toward).sum(1).abs() / 2
+    off = ((one + other) * toward).sum(0).abs() / 2
     curvature = spread[:, 0] / spread.sum(1).clamp_min(1e-12)
     ends = curvature[start], curvature[end]
-    if not signed:
-        concave = torch.zeros_like(concave)
     return [concave, turn, off, torch.minimum(*ends), torch.maximum(*ends)]
+
+
+def _lengths(
+    axes: Tensor, near: Tensor, start: Tensor, end: Tensor, length: Tensor, spacing: float
+) -> list[Tensor]:
+    """Logarithms of lengths (e,) in units of the spacing, and of the lesser and the greater spacing
+    at the ends of each."""
+    nearest = near[:, :LOCAL].t().contiguous()
+    steps = axes.index_select(1, nearest.view(-1)).view(3, *nearest.shape) - axes[:, None]
+    local = _norm(steps).mean(0).clamp_min(LEAST)
+    ends = local[start], local[end]
+    units = max(spacing, LEAST), torch.minimum(*ends), torch.maximum(*ends)
+    return [(length / unit + 1e-3).log() for unit in units]
+
+
+def _norm(steps: Tensor) -> Tensor:
+    """Lengths of steps (3,...)."""
+    return steps.square().sum(0).sqrt()
 
 
 def _edges(near: Tensor) -> tuple[Tensor, Tensor]:
     """Edges to neighbours (m,k), each once: lower rows (e,) and higher rows (e,)."""
-    m, k = near.shape
-    rows = torch.arange(m, device=near.device)[:, None].expand(m, k)
-    key = torch.unique(torch.minimum(near, rows) * m + torch.maximum(near, rows))
-    low, high = key // m, key % m
-    off = low != high  # points that coincide may come before themselves among their neighbours
-    return low[off], high[off]
+    m = len(near)
+    rows = torch.arange(m, device=near.device)[:, None]
+    # Points that coincide may come before themselves among their neighbours.
+    key = (torch.minimum(near, rows) * m + torch.maximum(near, rows))[near != rows]
+    if m * m < 2**31:  # half the bytes to sort, in half the time
+        key = key.int()
+    key = torch.unique_consecutive(key.sort().values).long()
+    low = key.div(m, rounding_mode="floor")
+    return low, key - low * m

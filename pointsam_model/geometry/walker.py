@@ -65,6 +65,13 @@ class Walker:
         self._total = np.asarray(self._weight.sum(1), np.float32).ravel()
         self._neighbours = neighbours
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of its own arrays; the neighbours are the partition's."""
+        weight = self._weight
+        arrays = weight.data, weight.indices, weight.indptr, self._total
+        return int(sum(it.nbytes for it in arrays))
+
     def spread(
         self, priors: Sequence[Prior], clicks: Sequence[int], labels: Sequence[int]
     ) -> NDArray[np.float32]:

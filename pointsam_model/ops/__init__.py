@@ -5,21 +5,25 @@ tests hold both against. Callers never ask which device. Inputs are trusted to b
 checks its points once), and no gradient flows through coordinates or indices; only `interpolate`
 is differentiable, in its features.
 
+The contracts of what is asked of a surface, its normals and parts, stand in `surfaces`.
+
 No op holds a dense points x centres matrix: memory grows with the points, not with the product.
 """
 
 from __future__ import annotations
 
-from types import ModuleType
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from pointsam_model.layout import CloudLayout
+from pointsam_model.ops.dispatch import backend, expect_masks, expect_pair, expect_points
+from pointsam_model.ops.surfaces import connected_parts, principal_axes
 
 __all__ = [
     "cleaned_masks",
+    "connected_parts",
     "decode",
     "decode_valid",
     "downsample",
@@ -30,6 +34,7 @@ __all__ = [
     "nearest_neighbours",
     "nearest_point",
     "normalise",
+    "principal_axes",
     "voxel_rows",
 ]
 
@@ -52,13 +57,13 @@ def farthest_points(points: Tensor, count: int, *, start: int = 0) -> Tensor:
     Raises:
         ValueError: count or start out of range, or another shape.
     """
-    _expect_points(points, "points")
+    expect_points(points, "points")
     n = points.shape[-2]
     if not 1 <= count <= n:
         raise ValueError(f"cannot choose {count} of {n} points; count must be from 1 to {n}")
     if not 0 <= start < n:
         raise ValueError(f"start is {start}; it must be a row from 0 to {n - 1}")
-    return _backend(points).farthest_points(points.detach(), count, start)
+    return backend(points).farthest_points(points.detach(), count, start)
 
 
 def downsample(points: Tensor, count: int) -> Tensor:
@@ -74,13 +79,13 @@ def downsample(points: Tensor, count: int) -> Tensor:
     Raises:
         ValueError: count below 1, or another shape.
     """
-    _expect_points(points, "points", batched=False)
+    expect_points(points, "points", batched=False)
     n = points.shape[0]
     if count < 1:
         raise ValueError(f"cannot keep {count} points; count must be at least 1")
     if count >= n:
         return torch.arange(n, device=points.device)
-    return _backend(points).downsample(points.detach(), count)
+    return backend(points).downsample(points.detach(), count)
 
 
 def nearest_neighbours(points: Tensor, centers: Tensor, k: int) -> Tensor:
@@ -97,11 +102,11 @@ def nearest_neighbours(points: Tensor, centers: Tensor, k: int) -> Tensor:
     Raises:
         ValueError: k out of range, or shapes that do not fit.
     """
-    _expect_pair(points, centers)
+    expect_pair(points, centers)
     n = points.shape[-2]
     if not 1 <= k <= n:
         raise ValueError(f"cannot find {k} neighbours among {n} points; k must be from 1 to {n}")
-    return _backend(points).nearest_neighbours(points.detach(), centers.detach(), k)
+    return backend(points).nearest_neighbours(points.detach(), centers.detach(), k)
 
 
 def nearest_point(queries: Tensor, points: Tensor) -> Tensor:
@@ -117,11 +122,11 @@ def nearest_point(queries: Tensor, points: Tensor) -> Tensor:
     Raises:
         ValueError: no points, or another shape.
     """
-    _expect_points(queries, "queries", batched=False)
-    _expect_points(points, "points", batched=False)
+    expect_points(queries, "queries", batched=False)
+    expect_points(points, "points", batched=False)
     if points.shape[0] == 0:
         raise ValueError("there is no nearest point among 0 points")
-    return _backend(points).nearest_point(queries.detach(), points.detach())
+    return backend(points).nearest_point(queries.detach(), points.detach())
 
 
 def interpolation_table(points: Tensor, centers: Tensor) -> tuple[Tensor, Tensor]:
@@ -138,10 +143,10 @@ def interpolation_table(points: Tensor, centers: Tensor) -> tuple[Tensor, Tensor
     Raises:
         ValueError: no centres, or shapes that do not fit.
     """
-    _expect_pair(points, centers)
+    expect_pair(points, centers)
     if centers.shape[-2] == 0:
         raise ValueError("cannot interpolate from 0 centres")
-    return _backend(points).interpolation_table(points.detach(), centers.detach())
+    return backend(points).interpolation_table(points.detach(), centers.detach())
 
 
 def interpolate(features: Tensor, index: Tensor, weight: Tensor) -> Tensor:
@@ -168,7 +173,7 @@ def interpolate(features: Tensor, index: Tensor, weight: Tensor) -> Tensor:
         raise ValueError(
             f"the table is of {index.shape[0]} clouds, the features {tuple(features.shape)} are not"
         )
-    return _backend(features).interpolate(features, index, weight)
+    return backend(features).interpolate(features, index, weight)
 
 
 def normalise(points: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -183,8 +188,8 @@ def normalise(points: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     Returns:
         coords float32 of the same shape; center (3,) or (b,3) float64; scale () or (b,) float64.
     """
-    _expect_points(points, "points")
-    return _backend(points).normalise(points.detach())
+    expect_points(points, "points")
+    return backend(points).normalise(points.detach())
 
 
 def voxel_rows(points: Tensor, size: float) -> Tensor:
@@ -203,10 +208,10 @@ def voxel_rows(points: Tensor, size: float) -> Tensor:
     Raises:
         ValueError: size not above 0, or so small that the grid does not fit 63 bits.
     """
-    _expect_points(points, "points", batched=False)
+    expect_points(points, "points", batched=False)
     if not size > 0:
         raise ValueError(f"the voxel size is {size}; it must be above 0")
-    return _backend(points).voxel_rows(points.detach(), size)
+    return backend(points).voxel_rows(points.detach(), size)
 
 
 def decode(
@@ -230,7 +235,7 @@ def decode(
     Raises:
         CloudError: a layout without x, y, z, or that reaches beyond the data.
     """
-    return _backend(torch.device(device)).decode(data, layout, torch.device(device))
+    return backend(torch.device(device)).decode(data, layout, torch.device(device))
 
 
 def decode_valid(
@@ -251,7 +256,7 @@ def decode_valid(
     Raises:
         CloudError: a layout without x, y, z, or that reaches beyond the data.
     """
-    return _backend(torch.device(device)).decode_valid(data, layout, farthest, torch.device(device))
+    return backend(torch.device(device)).decode_valid(data, layout, farthest, torch.device(device))
 
 
 def mask_rows(masks: Tensor, nearest: Tensor) -> tuple[Tensor, Tensor]:
@@ -269,10 +274,10 @@ def mask_rows(masks: Tensor, nearest: Tensor) -> tuple[Tensor, Tensor]:
     Raises:
         ValueError: another shape or type.
     """
-    _expect_masks(masks)
+    expect_masks(masks)
     if nearest.dim() != 1 or nearest.dtype != torch.int32:
         raise ValueError(f"nearest is {tuple(nearest.shape)} {nearest.dtype}; it takes (n,) int32")
-    return _backend(masks).mask_rows(masks, nearest)
+    return backend(masks).mask_rows(masks, nearest)
 
 
 def cleaned_masks(masks: Tensor, links: Tensor, share: float) -> Tensor:
@@ -294,47 +299,10 @@ def cleaned_masks(masks: Tensor, links: Tensor, share: float) -> Tensor:
     Raises:
         ValueError: another shape or type.
     """
-    _expect_masks(masks)
+    expect_masks(masks)
     if links.dim() != 2 or links.dtype != torch.int64 or len(links) != masks.shape[1]:
         raise ValueError(
             f"links are {tuple(links.shape)} {links.dtype}; masks {tuple(masks.shape)} take "
             f"({masks.shape[1]},k) int64"
         )
-    return _backend(masks).cleaned_masks(masks, links, share)
-
-
-def _backend(where: Tensor | torch.device) -> ModuleType:
-    """The module that computes on this device; CUDA's is loaded when first needed."""
-    kind = where.type if isinstance(where, torch.device) else where.device.type
-    if kind == "cpu":
-        from pointsam_model.ops import cpu
-
-        return cpu
-    if kind == "cuda":
-        from pointsam_model.ops import cuda
-
-        return cuda
-    raise ValueError(f"no operations for the device {kind!r}; there are cpu and cuda")
-
-
-def _expect_masks(masks: Tensor) -> None:
-    if masks.dim() != 2 or masks.dtype != torch.bool:
-        raise ValueError(f"masks are {tuple(masks.shape)} {masks.dtype}; they take (c,m) bool")
-
-
-def _expect_points(points: Tensor, name: str, *, batched: bool = True) -> None:
-    if points.dim() not in ((2, 3) if batched else (2,)) or points.shape[-1] != 3:
-        right = "(n,3) or (b,n,3)" if batched else "(n,3)"
-        raise ValueError(f"{name} have the shape {tuple(points.shape)}; they take {right}")
-    if not points.is_floating_point():
-        raise ValueError(f"{name} are {points.dtype}; they take a float type")
-
-
-def _expect_pair(points: Tensor, centers: Tensor) -> None:
-    _expect_points(points, "points")
-    _expect_points(centers, "centers")
-    if points.shape[:-2] != centers.shape[:-2]:
-        raise ValueError(
-            f"points {tuple(points.shape)} and centers {tuple(centers.shape)} are not of the same "
-            "clouds"
-        )
+    return backend(masks).cleaned_masks(masks, links, share)

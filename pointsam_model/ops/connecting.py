@@ -1,8 +1,8 @@
-"""Connected pieces of masks in plain PyTorch, and masks without specks and holes."""
+"""Connected pieces of masks and of edges in plain PyTorch, and masks without specks and holes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -53,6 +53,32 @@ def connected_pieces(masks: Tensor, links: Tensor) -> tuple[Tensor, Tensor]:
             told = told.gather(0, told)
         if torch.equal(told, named):
             return named.t().contiguous(), (bordering > 0).t().contiguous()
+        named = told
+
+
+def connected_parts(
+    start: Tensor, end: Tensor, cut: Tensor, count: int, strictness: Sequence[float]
+) -> Tensor:
+    """`pointsam_model.ops.connected_parts`, by the rounds of `connected_pieces`."""
+    parts = torch.empty(len(strictness), count, dtype=torch.int64, device=cut.device)
+    for each, of_points in zip(strictness, parts, strict=True):
+        joins = cut < each
+        of_points[:] = _joined(start[joins], end[joins], count)
+    return parts
+
+
+def _joined(start: Tensor, end: Tensor, count: int) -> Tensor:
+    """(count,) the lowest row of those that edges (e,) connect each with."""
+    named = torch.arange(count, device=start.device)
+    while True:
+        there = torch.minimum(named[start], named[end])
+        lowest = named.scatter_reduce(0, start, there, "amin")
+        lowest.scatter_reduce_(0, end, there, "amin")
+        told = torch.minimum(named.scatter_reduce(0, named, lowest, "amin"), lowest)
+        for _ in range(2):
+            told = told[told]
+        if torch.equal(told, named):
+            return named
         named = told
 
 

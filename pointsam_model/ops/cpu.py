@@ -5,7 +5,7 @@ Contracts are in `pointsam_model.ops`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import fpsample
@@ -17,12 +17,14 @@ from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree  # type: ignore[import-untyped]
 from torch import Tensor
 
+from pointsam_model.ops.axes import principal_axes
 from pointsam_model.ops.decoding import decode, decode_valid
 from pointsam_model.ops.interpolation import interpolate
 from pointsam_model.ops.normalising import normalise
 
 __all__ = [
     "cleaned_masks",
+    "connected_parts",
     "decode",
     "decode_valid",
     "downsample",
@@ -33,13 +35,15 @@ __all__ = [
     "nearest_neighbours",
     "nearest_point",
     "normalise",
+    "principal_axes",
     "voxel_rows",
 ]
 
 # Below this many neighbours sought in all, starting threads costs more than they save.
 THREADED = 8192
-# Points in a leaf of the search tree: few for a few neighbours, more for a whole patch.
-LEAF, PATCH_LEAF, PATCH = 8, 32, 16
+# Points in a leaf of the search tree: few for a few neighbours, more where many are sought. A tree
+# that halves space instead of points is built faster, and is no slower to search for many.
+LEAF, LEAF_FOR_MANY, MANY = 8, 20, 16
 LARGEST_KEY = 2**62
 
 
@@ -140,6 +144,23 @@ def cleaned_masks(masks: Tensor, links: Tensor, share: float) -> Tensor:
     return torch.from_numpy(results)
 
 
+def connected_parts(
+    start: Tensor, end: Tensor, cut: Tensor, count: int, strictness: Sequence[float]
+) -> Tensor:
+    ends = start.numpy(), end.numpy()
+    parts = np.empty((len(strictness), count), np.int64)
+    rows = np.arange(count)
+    for each, of_points in zip(strictness, parts, strict=True):
+        joins = cut.numpy() < np.float32(each)
+        links = np.ones(np.count_nonzero(joins), np.bool_), tuple(it[joins] for it in ends)
+        graph = csr_matrix(links, shape=(count, count))
+        numbers = connected_components(graph, directed=False)[1]
+        lowest = np.empty(count, np.int64)
+        lowest[numbers[::-1]] = rows[::-1]  # the lowest row of each is written last
+        of_points[:] = lowest[numbers]
+    return torch.from_numpy(parts)
+
+
 def _links_once(
     links: NDArray[np.int64],
 ) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int64]]:
@@ -179,7 +200,8 @@ def _query(
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """Distances and rows of the k nearest points, both (q,k), in double precision."""
     workers = torch.get_num_threads() if len(queries) * k >= THREADED else 1
-    tree = cKDTree(points, leafsize=LEAF if k < PATCH else PATCH_LEAF)
+    many = k >= MANY
+    tree = cKDTree(points, LEAF_FOR_MANY if many else LEAF, balanced_tree=not many)
     distance, index = tree.query(queries, k=k, workers=workers)
     distance, index = np.asarray(distance), np.asarray(index)
     return distance.reshape(-1, k), index.astype(np.int64, copy=False).reshape(-1, k)

@@ -11,6 +11,7 @@ import torch
 
 __all__ = [
     "cleaned_masks",
+    "connected_parts",
     "decode",
     "decode_valid",
     "downsample",
@@ -21,6 +22,7 @@ __all__ = [
     "nearest_neighbours",
     "nearest_point",
     "normalise",
+    "principal_axes",
     "voxel_rows",
 ]
 
@@ -44,6 +46,7 @@ _OBSTACLE = obstacle()
 if _OBSTACLE is None:
     from pointsam_model.ops.kernel_ops import (
         cleaned_masks,
+        connected_parts,
         decode,
         decode_valid,
         downsample,
@@ -54,6 +57,7 @@ if _OBSTACLE is None:
         nearest_neighbours,
         nearest_point,
         normalise,
+        principal_axes,
         voxel_rows,
     )
 
@@ -61,6 +65,7 @@ if _OBSTACLE is None:
 else:
     from pointsam_model.ops.torch_ops import (
         cleaned_masks,
+        connected_parts,
         decode,
         decode_valid,
         downsample,
@@ -71,6 +76,7 @@ else:
         nearest_neighbours,
         nearest_point,
         normalise,
+        principal_axes,
         voxel_rows,
     )
 

@@ -7,7 +7,7 @@ size depends on their content. The same input gives the same bits each time.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pointsam_model.layout import SIZES, CloudLayout
-from pointsam_model.ops import connecting, torch_ops
+from pointsam_model.ops import connecting, kernel_surfaces, torch_ops
 from pointsam_model.ops.buckets import Buckets, in_buckets
 from pointsam_model.ops.decoding import (
     buffer_bytes,
@@ -32,6 +32,7 @@ from pointsam_model.ops.torch_ops import relative, relative_pair
 
 __all__ = [
     "cleaned_masks",
+    "connected_parts",
     "decode",
     "decode_valid",
     "downsample",
@@ -42,6 +43,7 @@ __all__ = [
     "nearest_neighbours",
     "nearest_point",
     "normalise",
+    "principal_axes",
     "voxel_rows",
 ]
 
@@ -304,6 +306,16 @@ def connected_pieces(masks: Tensor, links: Tensor) -> tuple[Tensor, Tensor]:
     launcher().launch("join_linked", (blocks, c), 128, *given, parents, bordering)
     launcher().launch("find_roots", (blocks, c), 128, parents, np.int32(m), pieces)
     return pieces, bordering
+
+
+def principal_axes(points: Tensor, neighbours: Tensor) -> tuple[Tensor, Tensor]:
+    return kernel_surfaces.principal_axes(points, neighbours, launcher())
+
+
+def connected_parts(
+    start: Tensor, end: Tensor, cut: Tensor, count: int, strictness: Sequence[float]
+) -> Tensor:
+    return kernel_surfaces.connected_parts(start, end, cut, count, strictness, launcher())
 
 
 def _or_null(tensor: Tensor | None) -> Argument:

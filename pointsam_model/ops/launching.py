@@ -20,6 +20,7 @@ FOLDER = Path(__file__).parent / "kernels"
 COMMON = "common"
 # The file of each kernel. `launch` takes the names; a file is compiled when one is first wanted.
 KERNEL_FILES = {
+    "axes_of_neighbours": "axes",
     "morton_codes": "buckets",
     "make_buckets": "buckets",
     "farthest_of_few": "farthest_points",
@@ -34,6 +35,7 @@ KERNEL_FILES = {
     "count_inside": "masks",
     "rows_inside": "masks",
     "join_linked": "pieces",
+    "join_edges": "pieces",
     "find_roots": "pieces",
     "sum_single": "normalise",
     "sum_double": "normalise",

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -146,3 +148,27 @@ def mask_rows(masks: Tensor, nearest: Tensor) -> list[list[int]]:
     """Source rows of each mask."""
     kept = list(enumerate(nearest.tolist()))
     return [[row for row, near in kept if near >= 0 and mask[near]] for mask in masks.tolist()]
+
+
+def principal_axes(points: Tensor, neighbours: Tensor) -> tuple[Tensor, Tensor]:
+    """Axes (m,3,3), a column each, and variances (m,3) ascending, by a general solver, float64."""
+    around = points.double().numpy()[neighbours.numpy()]
+    around = around - around.mean(1, keepdims=True)
+    covariance = around.transpose(0, 2, 1) @ around / around.shape[1]
+    variances, axes = np.linalg.eigh(covariance)
+    return torch.from_numpy(axes), torch.from_numpy(variances)
+
+
+def connected_parts(
+    start: Tensor, end: Tensor, cut: Tensor, count: int, strictness: Sequence[float]
+) -> list[list[int]]:
+    """Each point's lowest row, handed on along one edge after another."""
+    parts = []
+    for each in torch.tensor(strictness, dtype=torch.float32):
+        edges = list(zip(start[cut < each].tolist(), end[cut < each].tolist(), strict=True))
+        lowest = list(range(count))
+        while any(lowest[a] != lowest[b] for a, b in edges):
+            for a, b in edges:
+                lowest[a] = lowest[b] = min(lowest[a], lowest[b])
+        parts.append(lowest)
+    return parts

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from pointsam_model.ops import connecting
-from pointsam_model.ops.connecting import connected_pieces
+from pointsam_model.ops.axes import principal_axes
+from pointsam_model.ops.connecting import connected_parts, connected_pieces
 from pointsam_model.ops.decoding import decode_on_device as decode
 from pointsam_model.ops.decoding import decode_valid
 from pointsam_model.ops.interpolation import interpolate
@@ -20,6 +21,7 @@ from pointsam_model.ops.normalising import normalise
 
 __all__ = [
     "cleaned_masks",
+    "connected_parts",
     "decode",
     "decode_valid",
     "downsample",
@@ -30,6 +32,7 @@ __all__ = [
     "nearest_neighbours",
     "nearest_point",
     "normalise",
+    "principal_axes",
     "voxel_rows",
 ]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,6 +37,12 @@ class Surroundings:
     rim: NDArray[np.bool_]
     diagonal: float
     edge: Float
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of its arrays."""
+        values = (getattr(self, it.name) for it in fields(self))
+        return sum(it.nbytes for it in values if isinstance(it, np.ndarray))
 
     @classmethod
     def of(cls, partition: Partition, weight: Float, colors: Float | None = None) -> Surroundings:

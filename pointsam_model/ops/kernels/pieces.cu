@@ -1,7 +1,8 @@
-// Connected pieces of masks and of what is outside of them: union-find, all masks of an answer at once.
+// Connected pieces by union-find: of masks and of what is outside of them, all masks of an answer at
+// once; and of points that edges join.
 //
-// Each point of a mask has a parent in its piece, a lower row or itself. Only a root is ever hung, and
-// only under a lower row, so that the last root of a piece is its lowest row, whatever the order. A
+// Each point has a parent in its piece, a lower row or itself. Only a root is ever hung, and only under
+// a lower row, so that the last root of a piece is its lowest row, whatever the order. For masks, a
 // block takes blockDim points of one mask; blockIdx.y is the mask.
 
 // The root above a point. On the way each point is hung under its grandparent: another thread may do
@@ -18,6 +19,23 @@ __device__ inline int root_of(volatile int *parents, int i)
     return i;
 }
 
+// Makes one piece of those of two points.
+__device__ inline void join(int *parents, int one, int other)
+{
+    int low = one, high = other;
+    for (;;) {
+        low = root_of(parents, low);
+        high = root_of(parents, high);
+        if (low == high) return;
+        if (low > high) {
+            const int swapped = low;
+            low = high;
+            high = swapped;
+        }
+        if (atomicCAS(parents + high, high, low) == high) return;
+    }
+}
+
 // masks (c,m) of 0 and 1; links (m,k): rows that each point is linked to.
 // parents (c,m): at first each point's own row. bordering (c,m): at first 0; 1 where a link crosses.
 extern "C" __global__ void join_linked(
@@ -32,23 +50,20 @@ extern "C" __global__ void join_linked(
     for (int each = 0; each < k; ++each) {
         const int end = (int)links[(i64)i * k + each];
         if (mask[end] != mask[i]) bordering[first + i] = bordering[first + end] = 1;
-        if (end == i || mask[end] != mask[i]) continue;
-        int low = i, high = end;
-        for (;;) {
-            low = root_of(here, low);
-            high = root_of(here, high);
-            if (low == high) break;
-            if (low > high) {
-                const int swapped = low;
-                low = high;
-                high = swapped;
-            }
-            if (atomicCAS(here + high, high, low) == high) break;
-        }
+        if (end != i && mask[end] == mask[i]) join(here, i, end);
     }
 }
 
-// After `join_linked`: pieces (c,m), the root of each point.
+// start, end (e,): rows that each edge joins; cut (e,): only edges below `strictness` do, never NaN.
+// parents (m,): at first each point's own row.
+extern "C" __global__ void join_edges(
+    const i64 *start, const i64 *end, const float *cut, i64 e, float strictness, int *parents)
+{
+    const i64 i = (i64)blockIdx.x * blockDim.x + threadIdx.x;
+    if (i < e && cut[i] < strictness) join(parents, (int)start[i], (int)end[i]);
+}
+
+// After `join_linked` or `join_edges`: pieces (c,m), the root of each point.
 extern "C" __global__ void find_roots(int *parents, int m, i64 *pieces)
 {
     const int i = blockIdx.x * blockDim.x + threadIdx.x;
