@@ -64,19 +64,19 @@ def surface_graph(points: Tensor, source: Tensor, sensor: Tensor | None) -> Surf
     toward = step / length.clamp_min(LEAST)
     fine = ops.nearest_neighbours(source, points, min(FINE, len(source)))
     columns: list[Tensor] = []
-    seen_along: list[Tensor] = []
+    sides: list[Tensor] = []
     for cloud, neighbours in ((source, fine), (points, around)):
         normals, spread = ops.principal_axes(cloud, neighbours)
         if sensor is not None:
             normals = facing(normals, points, sensor)
-            seen_along.append(normals)
+        sides.append(normals)
         columns += _bends(normals, spread, start, end, toward, signed=sensor is not None)
     columns += _lengths(axes, near, start, end, length, spacing)
     if sensor is None:
         columns += [torch.zeros_like(length)] * 4
     else:
         views = torch.nn.functional.normalize(sensor - points, dim=1)
-        slant = (seen_along[0] * views).sum(1).abs()
+        slant = (sides[0] * views).sum(1).abs()
         along = (toward * views.t().contiguous().index_select(1, start)).sum(0).abs()
         columns += [along, slant[start], slant[end], torch.ones_like(length)]
     features = torch.stack(columns).float().t()
