@@ -43,7 +43,7 @@ class Figures:
         _append(
             self.folder / "objects.csv",
             ("option", *Measured._fields),
-            [(option, *it) for it in objects],
+            [(option, *measured) for measured in objects],
         )
         values = (option, str(steps), f"{seconds:.1f}")
         _append(self.folder / "runs.csv", RUNS, [values])
@@ -55,9 +55,9 @@ class Figures:
         Objects of one cloud are one sample: errors are those of a mean over clusters.
         """
         objects = self._objects[option]
-        values = 100 * np.array([getattr(it, measure) for it in objects])
+        values = 100 * np.array([getattr(one, measure) for one in objects])
         if with_option:
-            values -= 100 * np.array([getattr(it, measure) for it in self._objects[with_option]])
+            values -= 100 * np.array([getattr(one, measure) for one in self._objects[with_option]])
         clouds: dict[tuple[str, int], float] = {}
         for measured, off in zip(objects, values - values.mean(), strict=True):
             place = measured.kind, measured.cloud
@@ -68,8 +68,8 @@ class Figures:
     def table(self, baselines: Mapping[str, str]) -> Table:
         """Means of all options and, in brackets, gains over their baselines."""
         some = next(iter(self._objects.values()))
-        clouds = len({(it.kind, it.cloud) for it in some})
-        given = 100 * np.mean([it.given for it in some])
+        clouds = len({(one.kind, one.cloud) for one in some})
+        given = 100 * np.mean([one.given for one in some])
         table = Table(
             "option",
             "steps",

@@ -30,7 +30,7 @@ from pointsam_model.training.memory import keep_freed_memory
 
 HERE = Path(__file__).resolve().parents[1]
 RECIPE = HERE / "config" / "training" / "tiny_campaign.yaml"
-RESULTS = HERE / "benchmarks" / "results" / "training_options"
+RESULTS = HERE / "runs" / "training_options"
 
 
 def main(

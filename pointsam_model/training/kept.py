@@ -19,6 +19,29 @@ from pointsam_model.training.step import encode
 STREAM = 6_151  # of the generators that kept clouds are drawn by
 
 
+class Lesson(NamedTuple):
+    """A batch, and the kept encoding of its clouds; None where the encoder learns."""
+
+    batch: Batch
+    kept: CloudEncoding | None
+
+
+class Lessons:
+    """The batches that a run learns from, of kept clouds where its config says so."""
+
+    def __init__(self, scenes: Scenes, config: TrainingConfig, network: PointSAM) -> None:
+        self.scenes, self.config, self.network = scenes, config, network
+        self._kept: KeptClouds | None = None
+
+    def draw(self, stage: Stage, rng: np.random.Generator) -> Lesson:
+        """The next batch of a stage; kept clouds of another stage's size are let go."""
+        if not self.config.kept_clouds:
+            return Lesson(draw_batch(self.scenes, stage, self.config, rng), None)
+        if self._kept is None or self._kept.stage != stage:
+            self._kept = KeptClouds(self.scenes, stage, self.config, self.network)
+        return self._kept.draw(rng)
+
+
 @dataclass(frozen=True)
 class KeptCloud:
     """A cloud as one draw of the augmentation shows it, and what the encoder makes of it.
@@ -71,7 +94,8 @@ class KeptClouds:
         count, kept = self.stage.clouds, self.config.kept_clouds
         numbers = rng.choice(kept, count, replace=kept < count)
         clouds = [self[int(number)] for number in numbers]
-        truth = [drawn_objects(it.instance, it.part, self.stage.masks, rng) for it in clouds]
+        masks = self.stage.masks
+        truth = [drawn_objects(cloud.instance, cloud.part, masks, rng) for cloud in clouds]
         batch = Batch(
             np.stack([cloud.coords for cloud in clouds]),
             np.stack([cloud.features for cloud in clouds]),
@@ -99,29 +123,6 @@ class KeptClouds:
             f"{MOST_TRIES} scenes in a row show no object large enough to keep: give clouds with "
             "larger objects, or stages with more points"
         )
-
-
-class Lesson(NamedTuple):
-    """A batch, and the kept encoding of its clouds; None where the encoder learns."""
-
-    batch: Batch
-    kept: CloudEncoding | None
-
-
-class Lessons:
-    """The batches that a run learns from, of kept clouds where its config says so."""
-
-    def __init__(self, scenes: Scenes, config: TrainingConfig, network: PointSAM) -> None:
-        self.scenes, self.config, self.network = scenes, config, network
-        self._kept: KeptClouds | None = None
-
-    def draw(self, stage: Stage, rng: np.random.Generator) -> Lesson:
-        """The next batch of a stage; kept clouds of another stage's size are let go."""
-        if not self.config.kept_clouds:
-            return Lesson(draw_batch(self.scenes, stage, self.config, rng), None)
-        if self._kept is None or self._kept.stage != stage:
-            self._kept = KeptClouds(self.scenes, stage, self.config, self.network)
-        return self._kept.draw(rng)
 
 
 def _together(encodings: list[CloudEncoding]) -> CloudEncoding:
