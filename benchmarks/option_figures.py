@@ -40,11 +40,8 @@ class Figures:
         """Keeps what an option gave."""
         objects = list(measured)
         self._objects[option] = objects
-        _append(
-            self.folder / "objects.csv",
-            ("option", *Measured._fields),
-            [(option, *measured) for measured in objects],
-        )
+        rows = [(option, *one) for one in objects]
+        _append(self.folder / "objects.csv", ("option", *Measured._fields), rows)
         values = (option, str(steps), f"{seconds:.1f}")
         _append(self.folder / "runs.csv", RUNS, [values])
         self._runs[option] = dict(zip(RUNS, values, strict=True))
