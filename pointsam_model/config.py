@@ -95,7 +95,11 @@ class ModelConfig:
     num_multimask: int = 3
     mask_patch_size: int = 0  # most points of a patch that a mask prompt looks at; 0: all of them
     color_gain: float = 1.0  # colours times this enter the network: below 1 they count less
+    # Parts that a checkpoint may be given later (`training.growing`); no released model has any.
     click_features: bool = False  # a click's token also carries the cloud's feature at the click
+    relative_positions: bool = False  # patches also know where they lie from the nearest clicks
+    negative_masks: bool = False  # a second token a mask, whose logits are subtracted (Easy3D)
+    surface_features: bool = False  # a patch's token also carries its surface's normal and flatness
     prompt_iterations: int = 7
     large_clouds: tuple[PatchRule, ...] = ()  # for more points than `num_patches` serves well
     max_points: int = 10_000  # kept points on a CPU

@@ -23,9 +23,11 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from pointsam_model import Cloud, Embedding, Predictor, Prompt, load_model
-from pointsam_model.nn import PointSAM, mask_decoder, patch_embed
+from pointsam_model.config import preset
+from pointsam_model.nn import PointSAM, make_patches, mask_decoder, patch_embed
 from pointsam_model.nn.graphs import CudaBackend, Function, Graphs, Inputs, Outputs
 from pointsam_model.nn.point_sam import GRAPHED_OBJECTS, padded_size
+from pointsam_model.training.growing import PARTS
 
 FOLDER = Path(__file__).parent / "fixtures" / "tiny"
 # They bring values to the host, have a size that depends on them, or send something up.
@@ -262,6 +264,26 @@ def test_clouds_of_nearly_the_same_size_share_a_graph(cloud: Cloud, as_on_a_gpu:
         assert answer.logits.shape == (3, size)
         np.testing.assert_allclose(answer.logits, right.logits, atol=2e-5)
     assert len(backend.captures) == 3, "encoding, first view, first click"
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_a_part_that_a_model_was_given_runs_as_a_graph_too(part: str, cloud: Cloud) -> None:
+    network = PointSAM(replace(preset(str(FOLDER / "config.json")), **{part: True}))
+    for value in network.requires_grad_(False).parameters():
+        torch.nn.init.normal_(value, std=0.2)  # else new parts give nothing
+    points = torch.tensor(cloud.xyz[:1700])[None]
+    points = points / points.norm(dim=-1).max()
+    patches = make_patches(points, 32, 8)
+    clicks, labels = points[:, [[3, 40]]], torch.tensor([[[1, 0]]])
+    answers = []
+    for graphs in (None, Graphs(StrictBackend())):
+        network.graphs = graphs
+        for _ in range(2):
+            with torch.no_grad():
+                encoding = network.keep_first_view(network.encode(patches, points))
+                answers.append(network.decode(encoding, clicks, labels, multimask=True)[0])
+    for answer in answers[1:]:
+        torch.testing.assert_close(answer, answers[0], atol=1e-4, rtol=1e-4)
 
 
 def test_sizes_are_padded_to_four_for_each_power_of_two() -> None:

@@ -9,14 +9,13 @@ import numpy as np
 import pytest
 import torch
 
-from pointsam_model.config import WEIGHTS, ModelConfig, preset
-from pointsam_model.nn import PointSAM, make_patches
+from pointsam_model.config import ModelConfig
+from pointsam_model.nn import PointSAM
 from pointsam_model.nn.two_way import TwoWayTransformer
 from pointsam_model.training import TrainingConfig
 from pointsam_model.training.batches import Batch
 from pointsam_model.training.clicks import Choice, Clicks
 from pointsam_model.training.config import Stage
-from pointsam_model.training.growing import grown
 from pointsam_model.training.initialise import initialise
 from pointsam_model.training.losses import dice_loss, focal_loss, mask_iou
 from pointsam_model.training.mask_prompts import damaged, mask_prompts
@@ -185,17 +184,3 @@ def test_learning_takes_the_gradients_of_the_plain_order_of_products(shared: boo
             assert gradient is not None and gradient.abs().max() < 1e-3, name
         else:
             torch.testing.assert_close(own, gradient, atol=1e-3, rtol=1e-3, msg=name)
-
-
-def test_features_of_clicks_begin_with_nothing_and_are_learned() -> None:
-    plain, shipped = preset("tiny"), WEIGHTS / "tiny.safetensors"
-    before = grown(plain, shipped, 0)
-    after = grown(dataclasses.replace(plain, click_features=True), shipped, 0)
-    coords = torch.nn.functional.normalize(torch.randn(2, 300, 3), dim=-1)
-    patches, colours = make_patches(coords, 32, 8), torch.zeros(2, 300, 3)
-    asked = coords[:, :6].view(2, 3, 2, 3), torch.ones(2, 3, 2)
-    masks = [net.decode(net.encode(patches, colours), *asked)[0] for net in (before, after)]
-    torch.testing.assert_close(*masks)
-    masks[1].sum().backward()
-    assert after.point_encoder.seen is not None
-    assert after.point_encoder.seen[-1].weight.grad.abs().max() > 0  # type: ignore[union-attr]

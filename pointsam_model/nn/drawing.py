@@ -1,4 +1,4 @@
-"""Random values for new networks."""
+"""The values that new networks begin with."""
 
 from __future__ import annotations
 
@@ -18,3 +18,10 @@ def normal(*shape: int) -> Tensor:
 def learned(count: int, dim: int) -> nn.Embedding:
     """A table of `count` learned vectors."""
     return nn.Embedding.from_pretrained(normal(count, dim), freeze=False)
+
+
+def begins_with_zero(layer: nn.Linear) -> nn.Linear:
+    """The layer, which gives nothing until it has learned: what it is added to stays as it was."""
+    nn.init.zeros_(layer.weight)
+    nn.init.zeros_(layer.bias)
+    return layer

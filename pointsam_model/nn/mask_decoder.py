@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from pointsam_model import ops
 from pointsam_model.config import DecoderConfig
 from pointsam_model.nn.chunks import chunked, map_chunks
-from pointsam_model.nn.drawing import learned
+from pointsam_model.nn.drawing import begins_with_zero, learned
 from pointsam_model.nn.two_way import CloudView, TwoWayTransformer
 
 
@@ -30,9 +30,16 @@ class Answer(NamedTuple):
 
 
 class MaskDecoder(nn.Module):
-    """Two-way transformer, upscaling to points, one dynamic linear classifier a mask token."""
+    """Two-way transformer, upscaling to points, one dynamic linear classifier a mask token.
 
-    def __init__(self, config: DecoderConfig, num_multimask: int) -> None:
+    Args:
+        num_multimask: masks of an ambiguous click.
+        negative: each mask has a second token, for what is not on the object, whose logits are
+            subtracted (Easy3D). It looks at the other tokens and the points and is seen by none of
+            them, and its classifier begins with nothing: masks are what they were without it.
+    """
+
+    def __init__(self, config: DecoderConfig, num_multimask: int, negative: bool = False) -> None:
         super().__init__()
         dim, upscaled = config.dim, config.upscale_dim or config.dim
         masks = num_multimask + 1
@@ -50,6 +57,12 @@ class MaskDecoder(nn.Module):
             TokenMLP(dim, dim, upscaled) for _ in range(masks)
         )
         self.iou_prediction_head = TokenMLP(dim, config.iou_hidden, masks)
+        self.negative_tokens: nn.Embedding | None = None
+        if negative:
+            self.negative_tokens = learned(masks, dim)
+            self.negative_hypernetworks_mlps = nn.ModuleList(
+                TokenMLP(dim, dim, upscaled, begin_with_zero=True) for _ in range(masks)
+            )
 
     def answer(
         self,
@@ -74,13 +87,16 @@ class MaskDecoder(nn.Module):
         tokens, points = self.attend(points, position, clicks, visible, first_view)
         chosen = slice(1, None) if multimask else slice(0, 1)
         count = len(self.output_hypernetworks_mlps)
+        numbers = range(*chosen.indices(count))
         heads = torch.stack(
-            [
-                self.output_hypernetworks_mlps[number](tokens[:, 1 + number])
-                for number in range(*chosen.indices(count))
-            ],
-            1,
+            [self.output_hypernetworks_mlps[number](tokens[:, 1 + number]) for number in numbers], 1
         )
+        if self.negative_tokens is not None:
+            own = tokens[:, -count:]
+            negative = [
+                self.negative_hypernetworks_mlps[number](own[:, number]) for number in numbers
+            ]
+            heads = heads - torch.stack(negative, 1)
         ious = self.iou_prediction_head(tokens[:, 0])[:, chosen]
         return Answer(
             points.unflatten(0, (b, m)),
@@ -96,13 +112,22 @@ class MaskDecoder(nn.Module):
         visible: Tensor | None,
         first_view: CloudView | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """Tokens (b · m, t, d) and points (b · m, l, d) after the two-way transformer."""
+        """Tokens (b · m, t, d) and points (b · m, l, d) after the two-way transformer.
+
+        Tokens are the IoU's, the masks', the clicks and, where there are any, the negative ones.
+        """
         b, m = clicks.shape[:2]
         output = torch.cat([self.iou_token.weight, self.mask_tokens.weight])
         tokens = torch.cat([output.expand(b * m, -1, -1), clicks.flatten(0, 1)], 1)
         if visible is not None:
             always = visible.new_ones(b * m, len(output))
             visible = torch.cat([always, visible.flatten(0, 1)], 1)
+        if self.negative_tokens is not None:
+            unseen = self.negative_tokens.weight.expand(b * m, -1, -1)
+            if visible is None:
+                visible = torch.ones(tokens.shape[:2], dtype=torch.bool, device=tokens.device)
+            visible = torch.cat([visible, visible.new_zeros(unseen.shape[:2])], 1)
+            tokens = torch.cat([tokens, unseen], 1)
         if torch.is_grad_enabled():
             return self.transformer.learn(points.flatten(0, 1), position, tokens, visible)
         if b > 1 or points.shape[1] == m:
@@ -168,10 +193,15 @@ class MaskDecoder(nn.Module):
 class TokenMLP(nn.Module):
     """Three linear layers with ReLU between."""
 
-    def __init__(self, dim: int, hidden: int, out: int) -> None:
+    def __init__(self, dim: int, hidden: int, out: int, begin_with_zero: bool = False) -> None:
         super().__init__()
+        last = nn.Linear(hidden, out)
         self.layers = nn.ModuleList(
-            [nn.Linear(dim, hidden), nn.Linear(hidden, hidden), nn.Linear(hidden, out)]
+            [
+                nn.Linear(dim, hidden),
+                nn.Linear(hidden, hidden),
+                begins_with_zero(last) if begin_with_zero else last,
+            ]
         )
 
     def forward(self, tokens: Tensor) -> Tensor:

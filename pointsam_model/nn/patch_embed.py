@@ -120,6 +120,11 @@ class PatchEmbed(nn.Module):
         super().__init__()
         self.patch_encoder = PatchEncoder(3 + in_features, hidden, out)
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of the weights."""
+        return self.patch_encoder.dtype
+
     def forward(self, offsets: Tensor, features: Tensor) -> Tensor:
         """offsets (b, l, k, 3), features (b, l, k, f) to (b, l, out)."""
         points = torch.cat([offsets, features.to(offsets.dtype)], -1)

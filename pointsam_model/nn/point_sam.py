@@ -17,6 +17,7 @@ from pointsam_model.config import ModelConfig
 from pointsam_model.nn.cloud_encoder import CloudEncoder
 from pointsam_model.nn.graphs import Graphs
 from pointsam_model.nn.mask_decoder import Answer, MaskDecoder
+from pointsam_model.nn.nearest_clicks import NearestClicks
 from pointsam_model.nn.patches import Patches
 from pointsam_model.nn.prompt_encoder import ClickEncoder, MaskEncoder
 from pointsam_model.nn.two_way import CloudView
@@ -59,7 +60,9 @@ class PointSAM(nn.Module):
         self.mask_encoder = MaskEncoder(
             config.patch_hidden, config.decoder.dim, config.mask_patch_size
         )
-        self.mask_decoder = MaskDecoder(config.decoder, config.num_multimask)
+        self.mask_decoder = MaskDecoder(config.decoder, config.num_multimask, config.negative_masks)
+        dim = config.decoder.dim
+        self.nearest_clicks = NearestClicks(dim) if config.relative_positions else None
         self.graphs: Graphs | None = None
         self.checkpoint: Path | None = None  # the file that its weights were read from
 
@@ -83,6 +86,8 @@ class PointSAM(nn.Module):
 
     def keep_first_view(self, encoding: CloudEncoding) -> CloudEncoding:
         """The encoding of one cloud with all that its first clicks have in common."""
+        if self.nearest_clicks is not None:
+            return encoding  # each click has an embedding of its own
         view = self._run("first view", self._first_view, encoding.embedding, encoding.position)
         return replace(encoding, first_view=CloudView(*view))
 
@@ -148,6 +153,8 @@ class PointSAM(nn.Module):
         self, encoding: CloudEncoding, clicks: Tensor, labels: Tensor, visible: Tensor | None
     ) -> _Asked:
         asked = _Asked(encoding.embedding, encoding.position, clicks, labels, visible)
+        if self.nearest_clicks is not None:
+            asked = asked._replace(centers=encoding.patches.centers)
         if not self.config.click_features:
             return asked
         table = ops.interpolation_table(clicks.flatten(1, 2), encoding.patches.centers)
@@ -201,6 +208,10 @@ class PointSAM(nn.Module):
             points = points + self.mask_encoder.embed(
                 asked.groups, asked.offsets, asked.mask_logits
             )
+        if self.nearest_clicks is not None:
+            points = points + self.nearest_clicks(
+                asked.centers, asked.clicks, asked.labels, asked.visible
+            )
         b, m = asked.clicks.shape[:2]
         seen = None if asked.seen is None else asked.seen.flatten(0, 1)
         clicks = self.point_encoder(asked.clicks.flatten(0, 1), asked.labels.flatten(0, 1), seen)
@@ -217,8 +228,9 @@ class PointSAM(nn.Module):
 class _Asked(NamedTuple):
     """What is decoded: tensors of `CloudEncoding` and of `PointSAM.decode`.
 
-    `seen` is there where clicks carry features. All of `keys` to `queries`, of `groups` to
-    `mask_logits`, and of `index` and `weight` are there, or none of them.
+    `seen` is there where clicks carry features, `centers` where positions are relative. All of
+    `keys` to `queries`, of `groups` to `mask_logits`, and of `index` and `weight` are there, or
+    none of them.
     """
 
     embedding: Tensor
@@ -227,6 +239,7 @@ class _Asked(NamedTuple):
     labels: Tensor
     visible: Tensor | None
     seen: Any = None
+    centers: Any = None
     keys: Any = None
     values: Any = None
     queries: Any = None

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from pointsam_model.nn.drawing import learned, normal
+from pointsam_model.nn.drawing import begins_with_zero, learned, normal
 from pointsam_model.nn.patch_embed import PatchEncoder
 from pointsam_model.nn.patches import Patches
 
@@ -33,7 +33,7 @@ class ClickEncoder(nn.Module):
     Args:
         dim: d, the decoder's width.
         features: what the cloud embedding holds at a click is part of it too, through a small
-            network that begins with nothing.
+            network that begins with nothing (as in PartSAM and SNAP).
     """
 
     def __init__(self, dim: int, features: bool = False) -> None:
@@ -42,9 +42,7 @@ class ClickEncoder(nn.Module):
         self.point_embeddings = nn.ModuleList(learned(1, dim) for _ in range(2))
         self.seen: nn.Sequential | None = None
         if features:
-            last = nn.Linear(dim, dim)
-            nn.init.zeros_(last.weight)
-            nn.init.zeros_(last.bias)
+            last = begins_with_zero(nn.Linear(dim, dim))
             self.seen = nn.Sequential(nn.LayerNorm(dim), nn.Linear(dim, dim), nn.GELU(), last)
 
     def forward(self, coords: Tensor, labels: Tensor, seen: Tensor | None = None) -> Tensor:

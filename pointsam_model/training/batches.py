@@ -63,7 +63,7 @@ def draw_batch(
         scene = scenes[int(rng.integers(len(scenes)))]
         rows = shown_points(scene, stage.points, stage.patches, config, rng)
         instance = scene.instance[rows]
-        truth = _objects(instance, scene.part[rows], stage.masks, rng)
+        truth = drawn_objects(instance, scene.part[rows], stage.masks, rng)
         if truth is None:
             continue
         coords = moved(scene.xyz[rows], scene.up, config, rng)
@@ -90,10 +90,17 @@ def drawn_ahead(draw: Callable[[int], Drawn], steps: range) -> Iterator[Drawn]:
             yield now
 
 
-def _objects(
+def drawn_objects(
     instance: np.ndarray, part: np.ndarray, count: int, rng: np.random.Generator
 ) -> np.ndarray | None:
-    """(count, n) bool; objects drawn by the square root of their size, large ones more often."""
+    """Objects of a cloud, drawn by the square root of their size, large ones more often.
+
+    Args:
+        instance, part: (n,) numbers of each point's object and part.
+
+    Returns:
+        (count, n) bool; None where no object has enough points.
+    """
     ids, sizes = np.unique(instance[instance > 0], return_counts=True)
     ids, sizes = ids[sizes >= FEWEST_POINTS], sizes[sizes >= FEWEST_POINTS]
     if len(ids) == 0:

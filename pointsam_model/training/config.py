@@ -80,6 +80,8 @@ class TrainingConfig:
             `initialise`.
         weight_decay, clip_norm: of AdamW, and the greatest norm of a step's gradient.
         ema_decay: of the average of the weights over the steps, which is what a run leaves.
+        kept_clouds: the decoder learns alone, on so many clouds that are drawn and embedded once
+            and kept in memory (`kept.KeptClouds` says how much); 0: the encoder learns too.
         bfloat16: matrix products in bfloat16; weights and their updates stay float32.
         focal, dice, iou: weights of the losses.
         chosen_mask: weight of the first click's mask that the predicted IoU chooses, beside the
@@ -123,6 +125,7 @@ class TrainingConfig:
     weight_decay: float = 0.05
     clip_norm: float = 1.0
     ema_decay: float = 0.999
+    kept_clouds: int = 0
     bfloat16: bool = True
     focal: float = 1.0
     dice: float = 2.0
@@ -199,6 +202,11 @@ class TrainingConfig:
             raise ConfigError("stages is empty: a run has at least one")
         if len(self.up) not in (0, 3) or (self.up and not any(self.up)):
             raise ConfigError(f"up is {list(self.up)}; it takes x, y, z of a direction, or nothing")
+        if self.kept_clouds < 0 or (self.kept_clouds and not self.start):
+            raise ConfigError(
+                f"kept_clouds is {self.kept_clouds}; it takes 0 or more, and above 0 needs start, "
+                "a checkpoint whose encoder serves as it is"
+            )
         for name in SHARES:
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"{name} is {getattr(self, name)}; it takes 0 to 1")

@@ -14,7 +14,12 @@ from pointsam_model.nn import PointSAM
 from pointsam_model.weights.loading import read_weights
 
 # Switches of ModelConfig whose parts begin with nothing, and how the names of their weights begin.
-PARTS = {"click_features": "point_encoder.seen."}
+PARTS = {
+    "click_features": "point_encoder.seen.",
+    "relative_positions": "nearest_clicks.",
+    "negative_masks": "mask_decoder.negative_",
+    "surface_features": "pc_encoder.surface_embed.",
+}
 
 
 def grown(config: ModelConfig, path: Path, seed: int) -> PointSAM:

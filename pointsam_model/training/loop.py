@@ -17,10 +17,11 @@ import torch
 from pointsam_model.config import WEIGHTS, preset
 from pointsam_model.errors import ConfigError
 from pointsam_model.nn import PointSAM
-from pointsam_model.training.batches import Batch, Scenes, draw_batch, drawn_ahead
+from pointsam_model.training.batches import Scenes, drawn_ahead
 from pointsam_model.training.config import TrainingConfig
 from pointsam_model.training.growing import grown
 from pointsam_model.training.initialise import initialise
+from pointsam_model.training.kept import Lesson, Lessons
 from pointsam_model.training.labelled import LabelledClouds
 from pointsam_model.training.log import CsvLog
 from pointsam_model.training.pool import Pool
@@ -65,18 +66,22 @@ def train(
     validation_log = CsvLog(output / "validation.csv", ["steps", *MEASURES, "kind"], state.step + 1)
     saved = time.monotonic()
 
-    def draw(step: int) -> tuple[list[Batch], np.random.Generator]:
+    lessons = Lessons(scenes, config, network)
+
+    def draw(step: int) -> tuple[list[Lesson], np.random.Generator]:
         if step % REFRESH_EVERY == 0:
             scenes.refresh()
         rng = np.random.default_rng([config.seed, step])
         stage, _ = config.stage_at(step)
-        return [draw_batch(scenes, stage, config, rng) for _ in range(stage.accumulate)], rng
+        return [lessons.draw(stage, rng) for _ in range(stage.accumulate)], rng
 
     steps = range(state.step, config.steps)
-    for step, (batches, rng) in zip(steps, drawn_ahead(draw, steps), strict=True):
+    for step, (drawn, rng) in zip(steps, drawn_ahead(draw, steps), strict=True):
         started = time.monotonic()
         stage, rate = config.stage_at(step)
-        seen = StepReport.mean([learn(network, batch, stage, config, rng) for batch in batches])
+        seen = StepReport.mean(
+            [learn(network, batch, stage, config, rng, kept) for batch, kept in drawn]
+        )
         state.update(rate)
         state.seconds += time.monotonic() - started
         log.write(step, [f"{state.seconds:.1f}", f"{rate:.2e}", *_row(seen)])

@@ -49,21 +49,30 @@ class StepReport:
 
 
 def learn(
-    network: PointSAM, batch: Batch, stage: Stage, config: TrainingConfig, rng: np.random.Generator
+    network: PointSAM,
+    batch: Batch,
+    stage: Stage,
+    config: TrainingConfig,
+    rng: np.random.Generator,
+    kept: CloudEncoding | None = None,
 ) -> StepReport:
     """Adds the gradients of a batch, divided by the stage's `accumulate`, to the network's.
 
     Each iteration's graph is freed as soon as it is used: its gradient gathers on the cloud
     embedding, which goes back through the encoder once at the end.
+
+    Args:
+        kept: the batch's clouds, embedded before: the encoder does not learn. None: it does.
     """
     network.requires_grad_(not stage.only_iou)
     network.mask_decoder.iou_prediction_head.requires_grad_()
-    whole = encode(network, batch, stage, config)
-    embedding = whole.embedding.detach().requires_grad_(not stage.only_iou)
+    network.pc_encoder.requires_grad_(kept is None and not stage.only_iou)
+    whole = kept or encode(network, batch, stage, config)
+    embedding = whole.embedding.detach().requires_grad_(whole.embedding.requires_grad)
     encoding = CloudEncoding(whole.patches, embedding, whole.position)
     iterations = _iterations(stage, config, rng)
     report = look(network, encoding, batch, iterations, config, rng, 1 / stage.accumulate)
-    if not stage.only_iou:
+    if embedding.requires_grad:
         whole.embedding.backward(embedding.grad)
     return report
 
