@@ -68,6 +68,7 @@ class Choosing:
         """Logits (c,m), best first, and the IoU (c,) that each probably has, of each target."""
         for target in targets:
             target.rows = embedding.kept_rows(target.clicks)
+            _newest_of_each_point(target)
             if target.mask is not None:
                 if target.claimed is None:
                     target.so_far = fetched(target.mask > 0)[0]
@@ -133,6 +134,17 @@ def pools_of(asking: Asking, embedding: Embedding, targets: Sequence[Target]) ->
         )
         pools.append(pool_of(embedding.partition, asked, network))
     return pools
+
+
+def _newest_of_each_point(target: Target) -> None:
+    """Drops clicks that a later one on the same kept point takes back or says again: both at once
+    no mask of kept points can obey, and the newest is what is meant."""
+    later = {row: number for number, row in enumerate(target.rows)}
+    stay = [number for number, row in enumerate(target.rows) if later[row] == number]
+    if target.mask is None and not target.labels[stay].any():
+        return  # taken back before there was a mask: nothing would be on the object
+    target.clicks, target.labels = target.clicks[stay], target.labels[stay]
+    target.rows = [target.rows[number] for number in stay]
 
 
 def _question(embedding: Embedding, target: Target) -> Question:
