@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from pointsam_model.boxes import OrientedBox
 from pointsam_model.errors import PromptError
 
+FLAT = 1e-3  # of an instance's longest side, that its others have at least: some lie in a plane
 TURN_TOLERANCE = 1e-3  # how far a rotation's columns may be from unit length and right angles
 FORMS = (
     "a box is a Box, an OrientedBox (of an instance), or two opposite corners "
@@ -70,7 +71,8 @@ class Box:
         if isinstance(box, Box):
             return box
         if isinstance(box, OrientedBox):
-            return cls(box.center, box.size, box.rotation)
+            sides = np.asarray(box.size, np.float64)
+            return cls(box.center, np.maximum(sides, FLAT * sides.max()), box.rotation)
         try:
             corners = np.asarray(box, np.float64)
         except (TypeError, ValueError) as error:
@@ -88,7 +90,8 @@ class Box:
         rows = np.flatnonzero(np.abs(points[:, 0] - self.center[0]) <= reach)
         for axis in (1, 2):
             rows = rows[np.abs(points[rows, axis] - self.center[axis]) <= reach]
-        along = np.abs((points[rows] - self.center) @ self.orientation)
+        with np.errstate(over="ignore", invalid="ignore"):
+            along = np.abs((points[rows] - self.center) @ self.orientation)
         within = along <= self.size / 2 * (1 + 1e-9)
         inside = np.zeros(len(points), np.bool_)
         inside[rows] = within[:, 0] & within[:, 1] & within[:, 2]

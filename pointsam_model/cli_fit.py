@@ -54,6 +54,16 @@ def fit(
     """
     import multiprocessing
 
+    from pointsam_model.errors import ConfigError
+
+    if not out.absolute().parent.is_dir():
+        with refusals():
+            raise ConfigError(f"--out {out}: there is no folder {out.absolute().parent}")
+    if what is What.cuts and (checkpoint is not None or any_network or not choose):
+        with refusals():
+            raise ConfigError(
+                "cuts know no network: --checkpoint, --any-network and --no-choose are of quality"
+            )
     work: Callable[[Any], tuple[range, Any]]
     extra: tuple[Any, ...]
     with refusals(), progress() as bar:
@@ -68,6 +78,7 @@ def fit(
             for part, examples in workers.imap(work, [(numbers, *extra) for numbers in parts]):
                 made.append(examples)
                 bar.advance(task, len(part))
+        bar.update(task, description="scenes; fitting, a few minutes")
         estimator = _fit_cuts(made) if what is What.cuts else _fit_quality(made, any_network)
         estimator.write(out)
     console.print(f"fitted: {out}")
@@ -94,7 +105,18 @@ def _quality_examples(work: tuple[range, str, Path | None, bool]) -> tuple[range
     torch.set_num_threads(1)
     numbers, model, checkpoint, choose = work
     predictor = load_predictor(model, checkpoint, "cpu", "float32")
-    return numbers, quality_examples(predictor, numbers, predictor.quality if choose else None)
+    return numbers, quality_examples(predictor, numbers, _present(predictor) if choose else None)
+
+
+def _present(predictor: Any) -> Any:
+    """The quality of today; None where the one to be replaced cannot be read."""
+    from pointsam_model.errors import CheckpointError
+
+    try:
+        return predictor.quality
+    except CheckpointError as error:
+        console.print(f"{error}. As with --no-choose, what is nearly the best is chosen.")
+        return None
 
 
 def _fit_cuts(made: list[Any]) -> Any:

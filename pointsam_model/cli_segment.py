@@ -71,7 +71,9 @@ def segment(
         source = read_cloud(cloud, topic)
         masked = None if mask is None else read_mask(mask, source)
         predictor = load_predictor(model, checkpoint, device, dtype)
-        embedding = predictor.embed(Cloud(source.xyz, source.rgb, viewpoint=source.viewpoint))
+        width = source.width if source.height > 1 else None
+        seen = Cloud(source.xyz, source.rgb, viewpoint=source.viewpoint, width=width)
+        embedding = predictor.embed(seen)
         points = embedding.snap(points)
         prompt = Prompt(points, labels, masked, box=corners)
         (prediction,) = predictor.segment(embedding, [prompt])

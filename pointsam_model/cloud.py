@@ -18,6 +18,7 @@ from pointsam_model import ops
 from pointsam_model.batches import in_one
 from pointsam_model.config import ReductionConfig
 from pointsam_model.errors import CloudError
+from pointsam_model.grid_viewpoint import camera_of_grid
 from pointsam_model.layout import CloudLayout, PointField
 from pointsam_model.reduction import Ball, ReducedCloud, SeenPoints, reduce
 from pointsam_model.transfer import fetched
@@ -38,12 +39,15 @@ class Cloud:
         rgb: (n,3) uint8 red, green, blue, or None.
         viewpoint: (3,) where the sensor stood [m], in the cloud's coordinate frame; None: not
             known, `sensor` then finds out.
+        width: columns of an organised cloud, whose points come row by row; None: not organised.
 
     Raises:
-        CloudError: another shape or type, no points, no valid point, or a viewpoint that is none.
+        CloudError: another shape or type, no points, no valid point, a viewpoint that is none, or
+            a width that does not divide the points.
     """
 
     _viewpoint: NDArray[np.float64] | None = None
+    _width: int | None = None
 
     def __init__(
         self,
@@ -51,6 +55,7 @@ class Cloud:
         rgb: ArrayLike | None = None,
         *,
         viewpoint: ArrayLike | None = None,
+        width: int | None = None,
     ) -> None:
         points = np.array(xyz)
         if points.ndim != 2 or points.shape[1] != 3:
@@ -67,6 +72,9 @@ class Cloud:
         self._points: _HostPoints | _DevicePoints = _HostPoints(points, colors)
         if viewpoint is not None:
             self._viewpoint = _place(viewpoint)
+        if width is not None and (width < 1 or len(points) % width):
+            raise CloudError(f"{len(points)} points are no rows of {width} each")
+        self._width = width
 
     @classmethod
     def from_buffer(
@@ -95,6 +103,7 @@ class Cloud:
         cloud = cls.__new__(cls)
         if viewpoint is not None:
             cloud._viewpoint = _place(viewpoint)
+        cloud._width = layout.width if layout.height > 1 else None
         where = torch.device(device)
         if where.type == "cpu":
             xyz, rgb = ops.decode(data, layout)
@@ -119,6 +128,11 @@ class Cloud:
         return self._points.size
 
     @property
+    def width(self) -> int | None:
+        """Columns of an organised cloud, whose points come row by row; None: not organised."""
+        return self._width
+
+    @property
     def valid(self) -> NDArray[np.bool_]:
         """(n,) bool, read-only: the sensor saw something there."""
         return self._points.on_host.valid
@@ -127,12 +141,18 @@ class Cloud:
     def sensor(self) -> NDArray[np.float64] | None:
         """(3,) where the sensor stood [m], read-only; None: not known.
 
-        The viewpoint that was given; else the origin, where the points were plainly seen from there
+        The viewpoint that was given; else the place that the grid of a camera's cloud tells, in any
+        frame (`camera_of_grid`); else the origin, where the points were plainly seen from there
         (`seen_from_origin`): a fused cloud or a map has no such place.
         """
         if self._viewpoint is not None:
             return self._viewpoint
-        return _place((0, 0, 0)) if seen_from_origin(self._points.some(MOST_POINTS)) else None
+        points, rows = self._points.some(MOST_POINTS)
+        if self._width is not None:
+            camera = camera_of_grid(points, rows, self._width)
+            if camera is not None:
+                return _place(camera)
+        return _place((0, 0, 0)) if seen_from_origin(points) else None
 
     @property
     def device_bytes(self) -> int:
@@ -243,9 +263,10 @@ class _HostPoints:
             xyz.index_select(0, rows), None if rgb is None else rgb.index_select(0, rows), rows
         )
 
-    def some(self, most: int) -> NDArray[Any]:
+    def some(self, most: int) -> tuple[NDArray[Any], NDArray[np.int64]]:
         rows = np.flatnonzero(self.valid)
-        return self.xyz[rows[:: -(-len(rows) // most)]]
+        rows = rows[:: -(-len(rows) // most)]
+        return self.xyz[rows], rows
 
     def nearest(
         self, points: NDArray[np.float64]
@@ -296,9 +317,10 @@ class _DevicePoints:
         tensors = (self.seen.xyz, self.seen.rgb, self.seen.rows, self._places)
         return sum(it.numel() * it.element_size() for it in tensors if it is not None)
 
-    def some(self, most: int) -> NDArray[Any]:
-        xyz = self.seen.xyz
-        return fetched(xyz[:: -(-len(xyz) // most)].contiguous())[0]
+    def some(self, most: int) -> tuple[NDArray[Any], NDArray[np.int64]]:
+        each = slice(None, None, -(-len(self.seen.xyz) // most))
+        xyz, rows = fetched(self.seen.xyz[each].contiguous(), self.seen.rows[each].contiguous())
+        return xyz, rows.astype(np.int64)
 
     def nearest(
         self, points: NDArray[np.float64]

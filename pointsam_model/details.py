@@ -19,6 +19,7 @@ FINER = 0.5  # a source point among NEAR lies this near to the click, in spacing
 NEARLY_ALL = 0.95  # of the points around: what they differ by from each other
 DEVIATIONS = 2.0  # in those differences, by which the detail stands out from them
 HEIGHT = 0.05  # of the kept points' spacing that it stands out at least
+TINIEST = 1e-12  # difference of points that coincide
 COLOUR = 30.0  # of 255 that it stands out at least
 LIKE_IT, UNLIKE = 0.75, 0.04  # share of the points at the click, and around it, that are like it
 BEYOND = 0.15, 0.5  # in its radii, how far from its edge a detail has ended
@@ -77,8 +78,8 @@ def _is_island(values: Points, away: Points, least: float) -> bool:
     # Depths in steps, as of structured light, have hardly a deviation: what nearly all stay below.
     spread = np.quantile(np.abs(outer - usual), NEARLY_ALL, 0)
     off = np.median(values[:NEAR], 0) - usual
-    axis = int(np.argmax(np.abs(off) / np.maximum(spread, least / DEVIATIONS)))
-    if abs(off[axis]) < max(DEVIATIONS * spread[axis], least):
+    axis = int(np.argmax(np.abs(off) / np.maximum(spread, max(least / DEVIATIONS, TINIEST))))
+    if off[axis] == 0 or abs(off[axis]) < max(DEVIATIONS * spread[axis], least):
         return False
     share = (values[:, axis] - usual[axis]) / off[axis]
     like = share > 0.5

@@ -31,11 +31,11 @@ class Estimator:
         self._on_device: dict[torch.device, dict[str, Tensor]] = {}
 
     @classmethod
-    def read(cls, path: Path, inputs: int) -> Estimator:
-        """Reads one that takes so many numbers.
+    def read(cls, path: Path, inputs: int, outputs: int) -> Estimator:
+        """Reads one that takes so many numbers and gives so many.
 
         Raises:
-            CheckpointError: not readable, or made for other numbers.
+            CheckpointError: not readable, made for other numbers, or itself without numbers (NaN).
         """
         try:
             with safe_open(path, "pt") as file:  # type: ignore[no-untyped-call]
@@ -48,10 +48,13 @@ class Estimator:
             "deviation",
             *(f"{kind}.{i}" for kind in ("weight", "bias") for i in range(3)),
         }
-        if set(tensors) != names or tensors["mean"].shape != (inputs,):
+        if set(tensors) != names or not _chained(tensors, inputs, outputs):
             raise CheckpointError(
-                f"{path} is no estimator of {inputs} numbers: fit it anew (pointsam fit)"
+                f"{path} is no estimator of {outputs} outputs from {inputs} numbers, as this "
+                "version takes: fit it anew (pointsam fit)"
             )
+        if not all(bool(tensor.isfinite().all()) for tensor in tensors.values()):
+            raise CheckpointError(f"{path} holds values that are not finite: fit it anew")
         return cls(tensors, about)
 
     def write(self, path: Path) -> None:
@@ -78,3 +81,21 @@ class Estimator:
         if device not in self._on_device:
             self._on_device[device] = {name: it.to(device) for name, it in self.tensors.items()}
         return self._on_device[device]
+
+
+def _chained(tensors: Mapping[str, Tensor], inputs: int, outputs: int) -> bool:
+    """Whether the layers fit each other and their numbers."""
+    shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    if any(len(shapes[f"weight.{i}"]) != 2 for i in range(3)):
+        return False
+    first, second = shapes["weight.0"][0], shapes["weight.1"][0]
+    return shapes == {
+        "mean": (inputs,),
+        "deviation": (inputs,),
+        "weight.0": (first, inputs),
+        "bias.0": (first,),
+        "weight.1": (second, first),
+        "bias.1": (second,),
+        "weight.2": (outputs, second),
+        "bias.2": (outputs,),
+    }

@@ -57,7 +57,7 @@ class Predictor:
         self.reduction = reduction or ReductionConfig()
         self._quality = quality
         self._asking = Asking(model, self.config)
-        self._resolver = Resolver(auto=self.config.looks == "auto")
+        self._resolver = Resolver(self.config.looks == "auto", self.config.geometry)
         self._embedding: Embedding | None = None
         self._told: list[Prediction] = []  # by `predict`, on the cloud that is set
 

@@ -66,14 +66,17 @@ class Prompt:
             TooFarError: no valid point in the box (and the mask).
         """
         box = None if self.box is None else Box.of(self.box)
-        mask = mask_of_source(self.mask, cloud.size)
+        mask = mask_of_source(self.mask, cloud.size, cloud.width)
         if box is None and mask is None:
             return None
         claimed = cloud.valid.copy()
         if mask is not None:
             claimed &= mask
             if not claimed.any():
-                raise PromptError("the mask holds no valid point of the cloud")
+                raise PromptError(
+                    "the mask holds no valid point of the cloud; of numbers count those above 0.5, "
+                    "or above 0 where some are negative"
+                )
         if box is not None:
             masked, claimed = claimed, claimed & box.contains(cloud.xyz)
             if not claimed.any():
@@ -217,12 +220,13 @@ class Prediction:
         return _Found([found[it] for it in parts], [places[it] for it in parts], stable)
 
 
-def mask_of_source(mask: Any, size: int) -> NDArray[np.bool_] | None:
+def mask_of_source(mask: Any, size: int, width: int | None = None) -> NDArray[np.bool_] | None:
     """A mask of the source (n,), as `Prompt.mask` takes one; None: none, or of kept points.
 
     Args:
         mask: what `Prompt.mask` holds.
         size: n, how many points the source has.
+        width: columns of an organised source; None: not known.
 
     Raises:
         PromptError: another type or shape, or numbers that are not finite.
@@ -241,6 +245,10 @@ def mask_of_source(mask: Any, size: int) -> NDArray[np.bool_] | None:
         raise PromptError(
             f"the mask is {array.dtype} {array.shape}; a mask of this cloud is ({size},), or "
             f"(rows, columns) of an organised cloud of {size} points"
+        )
+    if array.ndim == 2 and width is not None and array.shape[1] != width:
+        raise PromptError(
+            f"the mask has the shape {array.shape}; the cloud has {size // width} rows of {width}"
         )
     array = array.reshape(-1)
     if array.dtype == np.bool_:

@@ -52,7 +52,7 @@ class Resolved:
             mask: Tensor | None = prior_logits(self.claimed, look)
         else:
             mask = None if self.mask is None else carried(self.mask, self.look, look)
-        return replace(self, look=look, mask=mask, detail=None)
+        return replace(self, look=look, mask=mask)
 
     @property
     def claimed_kept(self) -> NDArray[np.bool_] | None:
@@ -67,10 +67,11 @@ class Resolver:
 
     Args:
         auto: looks are chosen by what is asked; False: always all of the cloud.
+        clicked: a mask without a click is clicked in its middle; False: it may stay without.
     """
 
-    def __init__(self, auto: bool) -> None:
-        self.auto = auto
+    def __init__(self, auto: bool, clicked: bool) -> None:
+        self.auto, self.clicked = auto, clicked
 
     def resolve(self, embedding: Embedding, number: int, prompt: Prompt) -> Resolved:
         """The prompt of an object, of which `number` come before it in the request.
@@ -92,6 +93,8 @@ class Resolver:
         if claimed is not None and not labels.any():
             points = np.concatenate([points, innermost_click(claimed, embedding)[None]])
             labels = np.append(labels, 1)
+        if earlier is not None and self.clicked and len(points) == 0:
+            points, labels = _middle(*earlier, embedding)[None], np.ones(1, np.int64)
         if earlier is None and not labels.any():
             raise PromptError(
                 "no click is on the object: give one with label 1, or a mask, or a box"
@@ -210,7 +213,25 @@ class Resolver:
             )
         if not np.isfinite(logits).all():
             raise PromptError("the mask prompt holds values that are not finite")
+        if self.auto and looks.radius_of(embedding.reach_m) is not None:
+            raise PromptError(
+                "a cloud of this extent is answered from parts of it, and logits alone do not say "
+                "which part they are of: give the prediction itself, or its .masks"
+            )
         return embedding, sent(logits.astype(np.float32), embedding.device)
+
+
+def _middle(look: Embedding, logits: Tensor, whole: Embedding) -> NDArray[np.float64]:
+    """A point (3,) [m] well inside of an earlier mask.
+
+    Raises:
+        PromptError: it is empty.
+    """
+    (kept,) = fetched(logits > 0)
+    mask = np.append(kept, False)[look.kept.nearest]
+    if not mask.any():
+        raise PromptError("the mask is empty, and no click says what else is meant")
+    return innermost_click(mask, whole)
 
 
 def carried(logits: Tensor, before: Embedding, look: Embedding) -> Tensor:

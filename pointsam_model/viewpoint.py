@@ -24,6 +24,11 @@ FEWEST_BESIDE = 12  # points of a patch that has neighbours at all
 STEEPEST = 20.0  # range over width between neighbours: a surface at 3 degrees to the ray
 NOISE = 0.01  # of the range, or of the cloud's depth, that a sensor errs without tearing
 MOST_TORN = 0.17  # of neighbours; measured: sensors 0.00 to 0.16, fused and map clouds from 0.18
+# The same of a depth camera: many points in a narrow field. Measured: cameras 0.00 to 0.04, their
+# clouds in the frame of a robot's base from 0.08.
+MOST_TORN_CAMERA, CAMERA_POINTS, CAMERA_FIELD = 0.06, 10_000, np.radians(50)
+LEAST_FIELD = np.radians(6)  # half the field that a sensor has at least, but for few directions
+MOST_OF_FIELD = 0.95  # of the directions
 MOST_AROUND = 0.8  # of all directions: more is a closed shell about the origin
 SHELL_CELLS = 24  # across an octahedron, to tell that
 
@@ -39,12 +44,30 @@ def seen_from_origin(points: NDArray[Any]) -> bool:
     """
     if len(points) < FEWEST_POINTS:
         return False
+    count = len(points)
     points = points[:: -(-len(points) // MOST_POINTS)]
     places, behind = _unfolded(points)
     if not np.ptp(places, axis=0).any() or _share_around(places, behind) > MOST_AROUND:
         return False
+    field = _field(points)
+    if field < LEAST_FIELD:  # from far away nothing is torn: all of it is one direction
+        return False
+    camera = count >= CAMERA_POINTS and field < CAMERA_FIELD
     torn = _torn(points, places, behind)
-    return bool(len(torn)) and float(torn.mean()) <= MOST_TORN
+    most = MOST_TORN_CAMERA if camera else MOST_TORN
+    return bool(len(torn)) and float(torn.mean()) <= most
+
+
+def _field(points: NDArray[Any]) -> float:
+    """How far most directions lie off their mean [rad]."""
+    coarse = points[:: -(-len(points) // COARSE)].astype(np.float64)
+    directions = coarse / np.linalg.norm(coarse, axis=1, keepdims=True)
+    mean = directions.mean(0)
+    length = float(np.linalg.norm(mean))
+    if length < 1e-6:
+        return float(np.pi)
+    cosines = directions @ (mean / length)
+    return float(np.quantile(np.arccos(cosines.clip(-1, 1)), MOST_OF_FIELD))
 
 
 def _torn(

@@ -25,7 +25,8 @@ def warm_up(predictor: Predictor) -> None:
     count = FEW if model.device.type == "cpu" else 2 * most
     points = np.random.default_rng(0).uniform(0.5, 1.5, (count, 3)).astype(np.float32)
     no_crop = ReductionConfig(max_points=predictor.reduction.max_points)
-    warming = Predictor(model, predictor.config, no_crop, predictor.quality)
+    quality = predictor.quality if predictor.config.geometry else None
+    warming = Predictor(model, predictor.config, no_crop, quality)
     embedding = warming.embed(Cloud(points, np.zeros(points.shape, np.uint8)))
     (first,) = warming.segment(embedding, [Prompt(points[:1])])
     warming.segment(embedding, [Prompt(points[:2], [1, 0], first.best())])

@@ -14,6 +14,8 @@ import numpy as np
 import pytest
 
 from pointsam_model.errors import CloudError
+from pointsam_model.estimator import Estimator
+from pointsam_model.quality import shipped_quality
 from pointsam_model.readers import SensorCloud
 from pointsam_ros.demo.targets import generated, load, targets_of
 
@@ -131,7 +133,13 @@ def test_the_demonstration_shows_a_table_and_pictures_and_ends_the_node(tmp_path
 @pytest.mark.dds
 @pytest.mark.slow
 def test_bad_masks_of_the_generated_scene_fail_the_demonstration(tmp_path: Path) -> None:
-    status, output = run(tmp_path, *RANDOM)
+    weights = tmp_path / "contrary.safetensors"
+    weights.write_bytes((TINY / "weights.safetensors").read_bytes())
+    contrary = dict(shipped_quality().estimator.tensors)
+    for name in ("weight.2", "bias.2"):
+        contrary[name] = -contrary[name]  # chooses the worst
+    Estimator(contrary, {}).write(tmp_path / "contrary.quality.safetensors")
+    status, output = run(tmp_path, *RANDOM[:2], "--checkpoint", str(weights))
     assert status == 1 and "under 0.5" in output, output
     assert (tmp_path / "out" / "clicks_2.png").exists(), "the refined masks are drawn too"
     assert not is_running(node_of(output))

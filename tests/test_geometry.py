@@ -221,19 +221,26 @@ def test_the_shipped_cuts_are_read_once_and_say_what_they_were_fitted_on():
 
 
 def test_an_estimator_of_other_numbers_is_refused(tmp_path):
-    with pytest.raises(CheckpointError, match="no estimator of 5 numbers"):
-        Estimator.read(CUTS, 5)
+    with pytest.raises(CheckpointError, match="no estimator of 1 outputs from 5 numbers"):
+        Estimator.read(CUTS, 5, 1)
+    with pytest.raises(CheckpointError, match="no estimator of 3 outputs"):
+        Estimator.read(CUTS, FEATURES, 3)
+    spoilt = dict(shipped_cuts().tensors)
+    spoilt["bias.1"] = spoilt["bias.1"] * np.nan
+    Estimator(spoilt, {}).write(tmp_path / "spoilt.safetensors")
+    with pytest.raises(CheckpointError, match="not finite"):
+        Estimator.read(tmp_path / "spoilt.safetensors", FEATURES, 1)
     broken = tmp_path / "broken.safetensors"
     broken.write_bytes(b"nothing")
     with pytest.raises(CheckpointError, match="cannot read the estimator"):
-        Estimator.read(broken, FEATURES)
+        Estimator.read(broken, FEATURES, 1)
 
 
 def test_an_estimator_is_the_same_after_it_was_kept(tmp_path):
     kept = tmp_path / "kept.safetensors"
     shipped_cuts().write(kept)
     numbers = torch.randn(7, FEATURES)
-    assert torch.equal(Estimator.read(kept, FEATURES)(numbers), shipped_cuts()(numbers))
+    assert torch.equal(Estimator.read(kept, FEATURES, 1)(numbers), shipped_cuts()(numbers))
 
 
 def test_an_estimator_takes_rows_in_turns_without_a_difference(monkeypatch):

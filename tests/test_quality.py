@@ -23,7 +23,7 @@ from pointsam_model.quality.features import (
     Surroundings,
     features_of,
 )
-from pointsam_model.quality.quality import QUALITY, QUALITY_ANY, WEIGHTS, best_different
+from pointsam_model.quality.quality import OUTPUTS, QUALITY, QUALITY_ANY, WEIGHTS, best_different
 
 POINTS, BOX = box_on_a_table(0.02)
 PARTS = partition_of(POINTS, POINTS, SENSOR)
@@ -216,7 +216,7 @@ def test_a_click_in_the_middle_of_a_mask_is_deep_in_it():
 def test_a_checkpoint_has_the_quality_beside_it_or_one_for_any(tmp_path):
     other = tmp_path / "other.safetensors"
     assert quality_of(WEIGHTS / "tiny.safetensors") is shipped_quality()
-    about_any = Estimator.read(QUALITY_ANY, FEATURES).tensors["weight.0"]
+    about_any = Estimator.read(QUALITY_ANY, FEATURES, OUTPUTS).tensors["weight.0"]
     for checkpoint in (None, other):
         assert quality_of(checkpoint).estimator.tensors["weight.0"].equal(about_any)
     assert (about_any[:, list(NETWORKS_OWN)] == 0).all()

@@ -11,7 +11,9 @@ import pytest
 import torch
 
 from pointsam_model import Cloud, CloudError, CloudLayout, PointField
+from pointsam_model.grid_viewpoint import camera_of_grid
 from pointsam_model.readers import read_clouds
+from pointsam_model.scenes import SceneConfig, generate_scene
 from pointsam_model.scenes.mixture import generate
 from pointsam_model.viewpoint import seen_from_origin
 
@@ -139,3 +141,72 @@ def test_to_find_out_takes_milliseconds_on_a_large_cloud() -> None:
         best = min(best, time.perf_counter() - began)
     assert best < 0.02, f"{best * 1e3:.1f} ms with {threads} threads"
     print(f"{best * 1e3:.1f} ms for {len(points):,} points")
+
+
+# --- Clouds of depth cameras in other frames
+
+
+ANGLE = np.radians(50)
+TURNED = np.array(
+    [[np.cos(ANGLE), 0, np.sin(ANGLE)], [0, 1, 0], [-np.sin(ANGLE), 0, np.cos(ANGLE)]]
+) @ np.array([[0.0, 0, 1], [-1, 0, 0], [0, -1, 0]])
+PLACES = {
+    "a robot's base": np.array([0.2, 0.0, 1.2]),
+    "a room": np.array([5.0, 5.0, 5.0]),
+    "a map": np.array([5e5, 4e6, 100.0]),
+}
+
+
+def camera_scene(seed=3):
+    return generate_scene(seed, SceneConfig(width=320, height=240))
+
+
+@pytest.mark.parametrize("place", PLACES.values(), ids=PLACES)
+def test_the_grid_of_a_camera_tells_where_it_stands_in_any_frame(place):
+    scene = camera_scene()
+    cloud = Cloud(scene.xyz.astype(np.float64) @ TURNED.T + place, width=scene.width)
+    assert cloud.sensor == pytest.approx(place, abs=2e-3)
+
+
+@pytest.mark.parametrize("place", PLACES.values(), ids=PLACES)
+def test_without_its_grid_a_cloud_in_another_frame_has_no_known_sensor(place):
+    scene = camera_scene()
+    assert Cloud(scene.xyz).sensor is not None  # in the camera's own frame
+    moved = scene.xyz.astype(np.float64) @ TURNED.T + place
+    assert Cloud(moved).sensor is None
+
+
+def test_a_bare_plane_does_not_tell_where_its_camera_stands():
+    u, v = np.meshgrid(np.arange(-80, 80) / 100, np.arange(-60, 60) / 100)
+    depth = 1 / (1 + 0.3 * v)
+    points = np.stack([u * depth, v * depth, depth + 3], 2).reshape(-1, 3)
+    rows = np.arange(len(points))
+    assert camera_of_grid(points, rows, 160) is None
+
+
+def test_the_grid_of_a_spinning_lidar_is_no_cameras():
+    azimuth, elevation = np.meshgrid(np.linspace(-np.pi, np.pi, 512), np.linspace(-0.4, 0.3, 32))
+    distance = 5 + np.sin(3 * azimuth) + elevation
+    points = distance[..., None] * np.stack(
+        [
+            np.cos(azimuth) * np.cos(elevation),
+            np.sin(azimuth) * np.cos(elevation),
+            np.sin(elevation),
+        ],
+        2,
+    )
+    points = points.reshape(-1, 3)
+    assert camera_of_grid(points, np.arange(len(points)), 512) is None
+
+
+def test_few_points_or_an_unorganised_cloud_tell_no_camera():
+    scene = camera_scene()
+    rows = np.flatnonzero(np.isfinite(scene.xyz[:, 0]))
+    assert camera_of_grid(scene.xyz[rows[:100]], rows[:100], scene.width) is None
+    shuffled = np.random.default_rng(0).permutation(rows)
+    assert camera_of_grid(scene.xyz[shuffled], rows, scene.width) is None
+
+
+def test_a_width_must_divide_the_points():
+    with pytest.raises(CloudError, match="7 points are no rows of 3"):
+        Cloud(np.ones((7, 3), np.float32), width=3)

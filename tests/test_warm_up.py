@@ -6,10 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from pointsam_model import Predictor, ReductionConfig, load_model, warm_up
+from pointsam_model import Predictor, PredictorConfig, ReductionConfig, load_model, warm_up
 from pointsam_model.geometry.partition import shipped_cuts
 from pointsam_model.nn import PointSAM
-from pointsam_model.quality import shipped_quality
 
 TINY = Path(__file__).parent / "fixtures" / "tiny"
 
@@ -20,10 +19,17 @@ def model() -> PointSAM:
 
 
 def test_what_tells_edges_and_judges_masks_is_read_before_the_first_click(model: PointSAM) -> None:
-    for shipped in (shipped_cuts, shipped_quality):
-        shipped.cache_clear()
-    warm_up(Predictor(model))
-    assert shipped_cuts.cache_info().currsize == shipped_quality.cache_info().currsize == 1
+    shipped_cuts.cache_clear()
+    predictor = Predictor(model)
+    warm_up(predictor)
+    assert shipped_cuts.cache_info().currsize == 1
+    assert "quality" in vars(predictor)
+
+
+def test_a_quality_that_is_not_used_is_not_read(model: PointSAM) -> None:
+    predictor = Predictor(model, PredictorConfig(geometry=False, looks="whole"))
+    warm_up(predictor)
+    assert "quality" not in vars(predictor)
 
 
 def test_a_predictor_that_crops_can_be_warmed_up_and_crops_as_before(model: PointSAM) -> None:

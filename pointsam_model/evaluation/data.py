@@ -38,7 +38,8 @@ class LabelledCloud:
 
     def as_seen(self, color: bool = True) -> Cloud:
         """The cloud without its truth, and without its colours unless `color`."""
-        return Cloud(self.xyz, self.rgb if color else None)
+        width = self.width if self.height > 1 else None
+        return Cloud(self.xyz, self.rgb if color else None, width=width)
 
     @cached_property
     def counted(self) -> NDArray[np.bool_]:

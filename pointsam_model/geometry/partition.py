@@ -111,4 +111,4 @@ def sampled(rows: Tensor) -> Tensor:
 @cache
 def shipped_cuts() -> Estimator:
     """The estimator of cut edges that comes with this package."""
-    return Estimator.read(CUTS, FEATURES)
+    return Estimator.read(CUTS, FEATURES, 1)

@@ -19,6 +19,7 @@ WEIGHTS = Path(__file__).parents[1] / "weights"
 QUALITY = WEIGHTS / "quality.safetensors"  # of the weights that come with this package
 QUALITY_ANY = WEIGHTS / "quality_any.safetensors"  # knows nothing of a checkpoint's scores
 BESIDE = ".quality.safetensors"  # in the place of .safetensors: the one of a checkpoint
+OUTPUTS = 3  # the numbers of `Judged`
 DIFFERENT = 0.8  # IoU of two masks below which both are worth showing
 
 
@@ -79,7 +80,7 @@ def _iou(a: NDArray[np.bool_], b: NDArray[np.bool_], weight: NDArray[np.float32]
 @cache
 def shipped_quality() -> Quality:
     """The one that was fitted for the weights that come with this package."""
-    return Quality(Estimator.read(QUALITY, FEATURES))
+    return Quality(Estimator.read(QUALITY, FEATURES, OUTPUTS))
 
 
 def quality_of(checkpoint: Path | None) -> Quality:
@@ -93,8 +94,8 @@ def quality_of(checkpoint: Path | None) -> Quality:
         CheckpointError: the file beside the checkpoint is none, or was made for other numbers.
     """
     if checkpoint is None:
-        return Quality(Estimator.read(QUALITY_ANY, FEATURES))
+        return Quality(Estimator.read(QUALITY_ANY, FEATURES, OUTPUTS))
     if checkpoint.resolve().parent == WEIGHTS.resolve():
         return shipped_quality()
     beside = checkpoint.with_name(checkpoint.name.removesuffix(".safetensors") + BESIDE)
-    return Quality(Estimator.read(beside if beside.exists() else QUALITY_ANY, FEATURES))
+    return Quality(Estimator.read(beside if beside.exists() else QUALITY_ANY, FEATURES, OUTPUTS))
