@@ -1,13 +1,15 @@
 """Answers from network and geometry together: the best of a pool of candidates.
 
 Clicks are taken one after the other. After the first, those that the mask obeys already need no
-answer of their own, unless it is the last one.
+answer of their own, unless it is the last one. Of several that are given at once each on the object
+is tried as the first, and the answer counts that is probably the best.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +23,8 @@ from pointsam_model.quality.quality import best_different
 from pointsam_model.transfer import fetched, sent
 
 MOST_MASKS = 3  # of an ambiguous click
+SURELY_BETTER = 0.02  # in the IoU that a mask probably has, than one in the order that was given
+MOST_FIRST = 4  # clicks on an object, of several given at once, that are tried as the first
 
 
 @dataclass
@@ -50,6 +54,14 @@ class Target:
         return self.done < len(self.labels)
 
 
+class _Answer(NamedTuple):
+    """Logits (c,m), best first, the IoU (c,) that each probably has, and the best one's."""
+
+    logits: Tensor
+    ious: Tensor
+    iou: float
+
+
 class Choosing:
     """Answers targets with the best candidates of their pools.
 
@@ -74,12 +86,17 @@ class Choosing:
                     target.so_far = fetched(target.mask > 0)[0]
                 else:
                     target.done = len(target.labels) - 1
-            else:
-                first = int(np.flatnonzero(target.labels)[0])  # a click on the object begins
-                order = [first, *(row for row in range(len(target.labels)) if row != first)]
-                target.clicks, target.labels = target.clicks[order], target.labels[order]
-                target.rows = [target.rows[row] for row in order]
-        found: dict[int, tuple[Tensor, Tensor]] = {}
+        tried = [(row, it) for row, target in enumerate(targets) for it in _begun(target)]
+        answers = self._answered(embedding, [it for _, it in tried])
+        best: dict[int, _Answer] = {}
+        for (row, _), answer in zip(tried, answers, strict=True):
+            if row not in best or answer.iou > best[row].iou + SURELY_BETTER:
+                best[row] = answer
+        return [(best[row].logits, best[row].ious) for row in range(len(targets))]
+
+    def _answered(self, embedding: Embedding, targets: Sequence[Target]) -> list[_Answer]:
+        """What each target's clicks come to, one after the other; all targets in common batches."""
+        found: dict[int, _Answer] = {}
         while open_targets := [row for row, target in enumerate(targets) if target.open]:
             asked = [targets[row] for row in open_targets]
             for target in asked:
@@ -103,7 +120,7 @@ class Choosing:
         ):
             target.done += 1
 
-    def _chosen(self, embedding: Embedding, target: Target, pool: Pool) -> tuple[Tensor, Tensor]:
+    def _chosen(self, embedding: Embedding, target: Target, pool: Pool) -> _Answer:
         around = embedding.surroundings
         judged = self.quality.judge(pool, embedding.partition, around)
         target.done += 1
@@ -116,7 +133,7 @@ class Choosing:
         scores = np.minimum.accumulate(judged.iou[best])
         there, ious = sent(logits, device), sent(scores, device)
         target.so_far, target.mask = pool.masks[best[0]], there[0]
-        return there, ious
+        return _Answer(there, ious, float(scores[0]))
 
 
 def pools_of(asking: Asking, embedding: Embedding, targets: Sequence[Target]) -> list[Pool]:
@@ -134,6 +151,25 @@ def pools_of(asking: Asking, embedding: Embedding, targets: Sequence[Target]) ->
         )
         pools.append(pool_of(embedding.partition, asked, network))
     return pools
+
+
+def _begun(target: Target) -> list[Target]:
+    """The target, once for each click on the object that may come first where several are given at
+    once: they tell the same in any order, but each is understood by what came before it."""
+    if target.mask is not None:
+        return [target]
+    begun = []
+    for first in np.flatnonzero(target.labels)[:MOST_FIRST].tolist():
+        order = [first, *(row for row in range(len(target.labels)) if row != first)]
+        begun.append(
+            replace(
+                target,
+                clicks=target.clicks[order],
+                labels=target.labels[order],
+                rows=[target.rows[row] for row in order],
+            )
+        )
+    return begun
 
 
 def _newest_of_each_point(target: Target) -> None:

@@ -1,4 +1,4 @@
-"""Clicks at one place that say now this, now that: the newest is what is meant."""
+"""Several clicks: at one place that say now this, now that, and at once in any order."""
 
 import numpy as np
 import pytest
@@ -8,6 +8,7 @@ from pointsam_model import Cloud, Predictor, Prompt, load_model
 
 POINTS, BOX = box_on_a_table(0.008)
 TOP = np.array([[0.0, 0.0, 0.2]])
+TOP_BESIDE = np.array([[0.05, 0.05, 0.2]])
 BORDER = np.array([[0.03, -0.11, 0.0]])  # on the table, before the box
 BESIDE = np.array([[0.3, 0.3, 0.0]])
 
@@ -56,3 +57,23 @@ def test_the_only_click_on_the_object_is_not_taken_back_before_there_is_a_mask(
 ):
     (answer,) = predictor.segment(embedding, [prompt([TOP, TOP], [1, 0])])
     assert answer.best().masks[0].any()
+
+
+def test_several_clicks_at_once_mean_the_same_in_any_order(predictor, embedding):
+    front = np.array([[0.0, -0.1, 0.1]])
+    corner = np.array([[0.09, 0.09, 0.2]])
+    told = [(TOP, 1), (front, 1), (corner, 1), (BORDER, 0), (BESIDE, 0)]
+    for order in ([0, 1, 2, 3, 4], [4, 3, 2, 1, 0], [3, 2, 4, 0, 1]):
+        clicks, labels = zip(*(told[row] for row in order), strict=True)
+        (answer,) = predictor.segment(embedding, [prompt(list(clicks), list(labels))])
+        assert iou(answer) > 0.95, order
+
+
+def test_an_object_among_others_is_answered_as_it_is_alone(predictor, embedding):
+    several = prompt([TOP, BORDER, TOP_BESIDE], [1, 0, 1])
+    single = prompt([BESIDE], [1])
+    together = predictor.segment(embedding, [several, single, several])
+    (alone,) = predictor.segment(embedding, [several])
+    for answer in (together[0], together[2]):
+        assert np.array_equal(answer.masks, alone.masks)
+        np.testing.assert_allclose(answer.scores, alone.scores, atol=1e-4)
