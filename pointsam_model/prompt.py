@@ -162,8 +162,9 @@ class Prediction:
 
     @cached_property
     def scores(self) -> NDArray[np.float32]:
-        """(c,) float32, predicted IoU: with geometry 0..1 and to be read as such, from the network
-        alone as its head gives it (it may leave 0..1)."""
+        """(c,) float32, predicted IoU: with geometry 0..1 and to be read as such, but that none is
+        above that of the mask before it; from the network alone as its head gives it (it may leave
+        0..1)."""
         return fetched(self.device_scores)[0]
 
     @property

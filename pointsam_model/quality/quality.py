@@ -30,8 +30,8 @@ class Judged:
     Attributes:
         choice: (c,) float32, the greater, the better in this pool; of no meaning beyond it.
         iou: (c,) float32, the IoU with what was meant: as probably more as less (the median).
-        object: (c,) float32, probability that it is an object, and not a part of one or of what
-            objects stand on.
+        object: (c,) float32, the IoU with the object that fits it best: low for a part of an object
+            or of what objects stand on.
     """
 
     choice: NDArray[np.float32]
