@@ -56,11 +56,10 @@ def fit(
 
     from pointsam_model.errors import ConfigError
 
-    if not out.absolute().parent.is_dir():
-        with refusals():
+    with refusals():
+        if not out.absolute().parent.is_dir():
             raise ConfigError(f"--out {out}: there is no folder {out.absolute().parent}")
-    if what is What.cuts and (checkpoint is not None or any_network or not choose):
-        with refusals():
+        if what is What.cuts and (checkpoint is not None or any_network or not choose):
             raise ConfigError(
                 "cuts know no network: --checkpoint, --any-network and --no-choose are of quality"
             )

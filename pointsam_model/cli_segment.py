@@ -58,6 +58,7 @@ def segment(
 ) -> None:
     """Segments one object of a cloud from clicks, a box or a mask; one click: up to three masks."""
     from pointsam_model import Cloud, Prompt
+    from pointsam_model.layout import columns
     from pointsam_model.pictures import DrawnMask, draw_masks
     from pointsam_model.readers import read_cloud
 
@@ -71,7 +72,7 @@ def segment(
         source = read_cloud(cloud, topic)
         masked = None if mask is None else read_mask(mask, source)
         predictor = load_predictor(model, checkpoint, device, dtype)
-        width = source.width if source.height > 1 else None
+        width = columns(source.height, source.width)
         seen = Cloud(source.xyz, source.rgb, viewpoint=source.viewpoint, width=width)
         embedding = predictor.embed(seen)
         points = embedding.snap(points)

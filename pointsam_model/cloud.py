@@ -19,7 +19,7 @@ from pointsam_model.batches import in_one
 from pointsam_model.config import ReductionConfig
 from pointsam_model.errors import CloudError
 from pointsam_model.grid_viewpoint import camera_of_grid
-from pointsam_model.layout import CloudLayout, PointField
+from pointsam_model.layout import CloudLayout, PointField, columns
 from pointsam_model.reduction import Ball, ReducedCloud, SeenPoints, reduce
 from pointsam_model.transfer import fetched
 from pointsam_model.viewpoint import MOST_POINTS, seen_from_origin
@@ -103,7 +103,7 @@ class Cloud:
         cloud = cls.__new__(cls)
         if viewpoint is not None:
             cloud._viewpoint = _place(viewpoint)
-        cloud._width = layout.width if layout.height > 1 else None
+        cloud._width = columns(layout.height, layout.width)
         where = torch.device(device)
         if where.type == "cpu":
             xyz, rgb = ops.decode(data, layout)

@@ -11,6 +11,11 @@ UINT8, INT32, UINT32, FLOAT32, FLOAT64 = 2, 5, 6, 7, 8
 SIZES = {1: 1, UINT8: 1, 3: 2, 4: 2, INT32: 4, UINT32: 4, FLOAT32: 4, FLOAT64: 8}
 
 
+def columns(height: int, width: int) -> int | None:
+    """The columns of an organised cloud; None: a cloud of one row is not organised."""
+    return width if height > 1 else None
+
+
 @dataclass(frozen=True)
 class PointField:
     """One field of each point, as in sensor_msgs/PointField.

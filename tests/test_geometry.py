@@ -14,9 +14,8 @@ from pointsam_model.errors import CheckpointError
 from pointsam_model.estimator import Estimator
 from pointsam_model.geometry import MergeTree
 from pointsam_model.geometry.merge_tree import SMALLEST, SURE
-from pointsam_model.geometry.normals import facing
 from pointsam_model.geometry.partition import CUTS, shipped_cuts
-from pointsam_model.geometry.surface_graph import FEATURES
+from pointsam_model.geometry.surface_graph import FEATURES, facing
 from pointsam_model.geometry.walker import CLICK_STRENGTH, CLICKED, Prior, Walker
 
 

@@ -8,40 +8,27 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from training_runs import STAGE, run_from_shipped, small_pool
 
 from pointsam_model import ConfigError
 from pointsam_model.config import WEIGHTS, preset
-from pointsam_model.scenes import SceneConfig
 from pointsam_model.training import TrainingConfig, train
-from pointsam_model.training.config import Stage
 from pointsam_model.training.growing import grown
 from pointsam_model.training.kept import KeptClouds
-from pointsam_model.training.pool import Pool, make_pool
+from pointsam_model.training.pool import Pool
 from pointsam_model.training.step import encode, learn
 
 SHIPPED = WEIGHTS / "tiny.safetensors"
-STAGE = Stage(3, 256, 32, 8, 2, 3, 2, 1e-3)
 
 
 @pytest.fixture(scope="module")
 def pool(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("pool")
-    list(make_pool(folder, range(1), scenes=4, config=SceneConfig(width=120, height=90)))
-    return folder
+    return small_pool(tmp_path_factory.mktemp("pool"))
 
 
 @pytest.fixture
 def config(pool: Path, tmp_path: Path) -> TrainingConfig:
-    return TrainingConfig(
-        model="tiny",
-        start="tiny",
-        pool=str(pool),
-        output=str(tmp_path / "run"),
-        stages=(STAGE,),
-        bfloat16=False,
-        warmup_steps=1,
-        kept_clouds=4,
-    )
+    return run_from_shipped(pool, tmp_path / "run", kept_clouds=4)
 
 
 def test_kept_embeddings_are_those_of_the_encoder(config: TrainingConfig) -> None:

@@ -11,41 +11,28 @@ import numpy as np
 import pytest
 import torch
 from safetensors import safe_open
+from training_runs import run_from_shipped, small_pool
 
 from pointsam_model import CheckpointError, load_model
 from pointsam_model.config import WEIGHTS, ModelConfig, preset
 from pointsam_model.nn import PointSAM, make_patches
 from pointsam_model.nn.cloud_encoder import surface
 from pointsam_model.nn.nearest_clicks import NearestClicks
-from pointsam_model.scenes import SceneConfig
 from pointsam_model.training import TrainingConfig, train
-from pointsam_model.training.config import Stage
 from pointsam_model.training.growing import PARTS, grown
-from pointsam_model.training.pool import make_pool
 from pointsam_model.weights.saving import save_checkpoint
 
 SHIPPED = WEIGHTS / "tiny.safetensors"
-STAGE = Stage(3, 256, 32, 8, 2, 3, 2, 1e-3)
 
 
 @pytest.fixture(scope="module")
 def pool(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("pool")
-    list(make_pool(folder, range(1), scenes=4, config=SceneConfig(width=120, height=90)))
-    return folder
+    return small_pool(tmp_path_factory.mktemp("pool"))
 
 
 @pytest.fixture
 def config(pool: Path, tmp_path: Path) -> TrainingConfig:
-    return TrainingConfig(
-        model="tiny",
-        start="tiny",
-        pool=str(pool),
-        output=str(tmp_path / "run"),
-        stages=(STAGE,),
-        bfloat16=False,
-        warmup_steps=1,
-    )
+    return run_from_shipped(pool, tmp_path / "run")
 
 
 @pytest.fixture(params=PARTS)

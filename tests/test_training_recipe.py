@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from training_runs import small_pool
 
 from pointsam_model import ConfigError
 from pointsam_model.config import ModelConfig
 from pointsam_model.nn import PointSAM
-from pointsam_model.scenes import SceneConfig
 from pointsam_model.training import TrainingConfig, train
 from pointsam_model.training.augmentation import coloured, moved, shown_points
 from pointsam_model.training.batches import Batch, draw_batch
@@ -25,7 +25,7 @@ from pointsam_model.training.device_clicks import DeviceClicks
 from pointsam_model.training.initialise import initialise
 from pointsam_model.training.losses import dice_loss, focal_loss, iteration_loss
 from pointsam_model.training.masks import Masks
-from pointsam_model.training.pool import Pool, PooledScene, make_pool
+from pointsam_model.training.pool import Pool, PooledScene
 from pointsam_model.training.rollout import chosen_mask, rollout
 from pointsam_model.training.state import TrainingState
 from pointsam_model.training.step import encode, learn
@@ -37,9 +37,7 @@ STAGE = Stage(3, 256, 32, 8, 2, 2, 3, 1e-3)
 
 @pytest.fixture(scope="module")
 def pool(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("pool")
-    list(make_pool(folder, range(1), scenes=4, config=SceneConfig(width=120, height=90)))
-    return folder
+    return small_pool(tmp_path_factory.mktemp("pool"))
 
 
 @pytest.fixture

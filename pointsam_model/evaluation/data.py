@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from pointsam_model import Cloud
 from pointsam_model.errors import CloudError
+from pointsam_model.layout import columns
 from pointsam_model.readers.numpy_files import read_npz
 
 IGNORED = -1
@@ -38,7 +39,7 @@ class LabelledCloud:
 
     def as_seen(self, color: bool = True) -> Cloud:
         """The cloud without its truth, and without its colours unless `color`."""
-        width = self.width if self.height > 1 else None
+        width = columns(self.height, self.width)
         return Cloud(self.xyz, self.rgb if color else None, width=width)
 
     @cached_property

@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 from pointsam_model import ops
-from pointsam_model.geometry.normals import facing
 
 NEIGHBOURS = 12  # of each point, joined to it
 LOCAL = 6  # nearest points whose mean distance is the spacing at a point
@@ -81,6 +80,12 @@ def surface_graph(points: Tensor, source: Tensor, sensor: Tensor | None) -> Surf
         columns += [along, slant[start], slant[end], torch.ones_like(length)]
     features = torch.stack(columns).float().t()
     return SurfaceGraph(points, near, start, end, length, spacing, features)
+
+
+def facing(normals: Tensor, points: Tensor, sensor: Tensor) -> Tensor:
+    """Normals (m,3) of points (m,3), turned to the side of the sensor (3,)."""
+    away = ((sensor - points) * normals).sum(1, keepdim=True) < 0
+    return torch.where(away, -normals, normals)
 
 
 def _bends(
