@@ -116,7 +116,9 @@ class Embedding:
         """What the quality of all masks on it is judged by, on the host."""
         colors = self.kept.colors
         shades = None if colors is None else colors.astype(np.float32) / np.float32(255)
-        return Surroundings.of(self.partition, self.counts_on_host, shades)
+        sensor, origin = self.cloud.sensor, self.kept.origin
+        place = None if sensor is None else sensor - origin
+        return Surroundings.of(self.partition, self.counts_on_host, shades, place)
 
     @cached_property
     def counts_on_host(self) -> np.ndarray:

@@ -12,8 +12,15 @@ import torch
 from pointsam_model.scenes import SceneConfig
 from pointsam_model.scenes.appearance import draw_light, draw_looks, shade
 from pointsam_model.scenes.arrangement import Placed, arrange, draw_layout
-from pointsam_model.scenes.catalogue import TABLETOP, draw_object
-from pointsam_model.scenes.primitives import SUPERQUADRIC, TORUS, sample_surface
+from pointsam_model.scenes.catalogue import TABLETOP, VESSELS, draw_object
+from pointsam_model.scenes.objects import Piece
+from pointsam_model.scenes.primitives import (
+    ELLIPSOID,
+    FRUSTUM,
+    SUPERQUADRIC,
+    TORUS,
+    sample_surface,
+)
 from pointsam_model.scenes.superquadric import packed
 from pointsam_model.scenes.things import primitives_of
 
@@ -40,6 +47,20 @@ def test_the_pieces_of_an_object_hang_together(shape) -> None:  # type: ignore[n
         for _ in pieces:
             reached = touch[reached].any(0)
         assert bool(reached.all()), (shape.__name__, seed)
+
+
+def test_a_share_of_vessels_comes_beside_the_usual_objects() -> None:
+    usual = [draw_object(Random(seed), 1.0) for seed in range(300)]
+    assert usual == [draw_object(Random(seed), 1.0, 0.0) for seed in range(300)]
+    assert set(VESSELS) <= set(TABLETOP)
+    bowls = sum(_is_bowl(thing) for thing in usual)
+    with_vessels = [draw_object(Random(seed), 1.0, 0.5) for seed in range(300)]
+    assert sum(_is_bowl(thing) for thing in with_vessels) > 2 * bowls > 0
+
+
+def _is_bowl(pieces: list[Piece]) -> bool:
+    """An ellipsoid that is cut off at the top, on a foot."""
+    return [piece.kind for piece in pieces] == [ELLIPSOID, FRUSTUM] and pieces[0].size[-1] <= 0
 
 
 def test_exponents_survive_packing() -> None:

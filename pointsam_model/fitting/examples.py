@@ -30,6 +30,7 @@ from pointsam_model.scenes import Scene
 from pointsam_model.transfer import sent
 
 OBJECTS, BACKGROUND = 3, 1  # clicked in each scene, at most
+ONCE = 16  # first clicks on objects beside those, in each scene
 PARTS = 10  # clicked in each scene, as proposals do
 FEWEST_POINTS = 15  # of an object
 CLICKS = 8
@@ -97,6 +98,7 @@ def quality_examples(
             rows += clicked.object(label)
             if rng.random() < CLAIMED:
                 rows += clicked.claimed(label)
+        rows += clicked.once(rng.permutation(objects)[:ONCE].tolist())
         for _ in range(BACKGROUND if len(objects) else OBJECTS):
             rows += clicked.background()
         rows += clicked.parts()
@@ -124,12 +126,10 @@ class _Clicked:
     def object(self, label: int) -> list[Examples]:
         """Clicks on an object until it is right, or CLICKS of them."""
         xyz, truth = self.scene.xyz, self.scene.instance == label
-        there = np.flatnonzero(truth & self.counted)
-        first = first_click(xyz, truth, self.counted)
-        if first is None:
+        row = self._place(label)
+        if row is None:
             return []
-        row = first if self.rng.random() < DEEPEST else int(self.rng.choice(there))
-        look = self.predictor.look(self.whole, xyz[row : row + 1].astype(np.float64))
+        look = self.predictor.look(self.whole, self._at(row))
         counts = _Counts(look, self.scene.instance, self.counted)
         seen = self.counted & (look.kept.nearest >= 0)
         target = Target(np.empty((0, 3)), np.empty(0, np.int64), None, None, True)
@@ -157,6 +157,47 @@ class _Clicked:
             if next_one and look.kept.nearest[next_one[0]] in target.rows:
                 break  # finer than the kept points: no mask of this look can obey
         return examples
+
+    def once(self, labels: Sequence[int]) -> list[Examples]:
+        """First clicks only, at most ONCE of them, as many on each object as another: what is meant
+        by a click is what most is to be learned of, and a first click costs least."""
+        by_look: dict[int, tuple[Embedding, list[tuple[int, int]]]] = {}
+        for number in range(ONCE if labels else 0):
+            label = labels[number % len(labels)]
+            row = self._place(label)
+            if row is not None:
+                look = self.predictor.look(self.whole, self._at(row))
+                by_look.setdefault(id(look), (look, []))[1].append((label, row))
+        examples = []
+        for look, clicks in by_look.values():
+            counts = _Counts(look, self.scene.instance, self.counted)
+            pools = self._first_pools(look, [row for _, row in clicks])
+            for (label, _), pool in zip(clicks, pools, strict=True):
+                features = features_of(pool, look.partition, look.surroundings)
+                examples.append(
+                    _examples(features, counts.iou(pool, label), counts.best(pool), True)
+                )
+        return examples
+
+    def _place(self, label: int) -> int | None:
+        """The row of a first click on an object; None: it has no place for one."""
+        truth = self.scene.instance == label
+        if self.rng.random() < DEEPEST:
+            return first_click(self.scene.xyz, truth, self.counted)
+        there = np.flatnonzero(truth & self.counted)
+        return int(self.rng.choice(there)) if len(there) else None
+
+    def _at(self, row: int) -> NDArray[np.float64]:
+        return self.scene.xyz[row : row + 1].astype(np.float64)
+
+    def _first_pools(self, look: Embedding, rows: Sequence[int]) -> list[Pool]:
+        """Candidates for first clicks on rows of the scene."""
+        targets = []
+        for row in rows:
+            target = Target(self._at(row), np.ones(1, np.int64), None, None, True)
+            target.rows = [int(look.kept.nearest[row])]
+            targets.append(target)
+        return pools_of(self.asking, look, targets)
 
     def claimed(self, label: int) -> list[Examples]:
         """An object told by a loose box, or by a mask that is somewhat beside it."""
@@ -195,28 +236,28 @@ class _Clicked:
         if len(nothing) == 0:
             return []
         row = int(self.rng.choice(nothing))
-        look = self.predictor.look(self.whole, self.scene.xyz[row : row + 1].astype(np.float64))
-        counts = _Counts(look, self.scene.instance, self.counted)
-        return [self._unmeant(look, counts, row)]
+        look = self.predictor.look(self.whole, self._at(row))
+        return self._unmeant(look, [row])
 
     def parts(self) -> list[Examples]:
         """Clicks in the middle of some parts of a look, whatever they are of."""
         anywhere = int(self.rng.choice(np.flatnonzero(self.counted)))
-        point = self.scene.xyz[anywhere : anywhere + 1].astype(np.float64)
-        look = self.predictor.look(self.whole, point)
-        counts = _Counts(look, self.scene.instance, self.counted)
+        look = self.predictor.look(self.whole, self._at(anywhere))
         middles = look.kept.rows[middles_of_parts(look.partition)]
         middles = middles[self.counted[middles]]
-        chosen = self.rng.permutation(middles)[:PARTS].tolist()
-        return [self._unmeant(look, counts, row) for row in chosen]
+        return self._unmeant(look, self.rng.permutation(middles)[:PARTS].tolist())
 
-    def _unmeant(self, look: Embedding, counts: _Counts, row: int) -> Examples:
-        """A click that means nothing of itself: what matters is whether it finds an object."""
-        target = Target(np.empty((0, 3)), np.empty(0, np.int64), None, None, True)
-        pool = self._pool(look, target, row, 1)
-        best = counts.best(pool)
-        features = features_of(pool, look.partition, look.surroundings)
-        return _examples(features, np.full(len(best), np.nan), best, True)
+    def _unmeant(self, look: Embedding, rows: Sequence[int]) -> list[Examples]:
+        """Clicks that mean nothing of themselves: what matters is whether they find an object."""
+        if not rows:
+            return []
+        counts = _Counts(look, self.scene.instance, self.counted)
+        examples = []
+        for pool in self._first_pools(look, rows):
+            best = counts.best(pool)
+            features = features_of(pool, look.partition, look.surroundings)
+            examples.append(_examples(features, np.full(len(best), np.nan), best, True))
+        return examples
 
     def _pool(self, look: Embedding, target: Target, row: int, label: int) -> Pool:
         target.clicks = np.concatenate((target.clicks, self.scene.xyz[row : row + 1]))

@@ -21,8 +21,9 @@ KINDS = (
     "single",
     *("empty",) * 3,  # who saw too few knows bare walls and floors badly
 )
-# Finer than those that training learns from: as the source points of a real camera.
-CONFIG = MixtureConfig(tabletop=SceneConfig(width=320, height=240))
+# Finer than those that training learns from, as the source points of a real camera, and with more
+# vessels: inside and outside of a bowl, with a gap between them, look like two things.
+CONFIG = MixtureConfig(tabletop=SceneConfig(width=320, height=240, vessel_share=0.25))
 COLOURLESS = 0.3  # share of scenes shown without colour
 
 

@@ -8,15 +8,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pointsam_model.geometry import Partition
+from pointsam_model.geometry.occlusions import Pairs, occlusions
+from pointsam_model.geometry.supports import Supports, supports
 from pointsam_model.quality.candidates import UNKNOWN, Origin, Pool
 
 Float = NDArray[np.float32]
 
 RIM = 0.9  # of the distances from the middle: points beyond it are the rim of what is seen
+CLICKED = 8  # points about a click whose colour is the click's
+FARTHEST_OFF = 3.0  # extents of a mask: how far from what bears it, farther is all the same
 PARTED = 0.5  # cut probability from which an edge is one between objects
 ONE_HOT = tuple(origin for origin in Origin if origin not in (Origin.PART, Origin.NETWORK))
-FEATURES = 42 + len(ONE_HOT)
-NETWORKS_OWN = (*range(13, 18), 24, 25)  # numbers that rest on the logits or scores of a checkpoint
+FEATURES = 50 + len(ONE_HOT)
+NETWORKS_OWN = (*range(15, 20), 26, 27)  # numbers that rest on the logits or scores of a checkpoint
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,8 +32,11 @@ class Surroundings:
         moments: (m,10) 1, x, y, z and their products about the middle.
         rim: (m,) bool.
         diagonal: of all points [m].
-        edge: (5,e) 1, cut probability, whether it is likely, change of colour (0 to 1; 0 without
-            colours), and the same of edges that are not cut.
+        edge: (6,e) 1, cut probability, whether it is likely, change of colour (0 to 1; 0 without
+            colours), and the same of edges that are not cut, and of those that are.
+        colors: (m,3) 0 to 1; None: there are none.
+        supports: the planes that bear things.
+        occlusions: rows of points, and of those that are seen behind them.
     """
 
     weight: Float
@@ -37,16 +44,27 @@ class Surroundings:
     rim: NDArray[np.bool_]
     diagonal: float
     edge: Float
+    colors: Float | None
+    supports: Supports
+    occlusions: Pairs
 
     @property
     def nbytes(self) -> int:
         """Bytes of its arrays."""
         values = (getattr(self, it.name) for it in fields(self))
-        return sum(it.nbytes for it in values if isinstance(it, np.ndarray))
+        arrays = sum(it.nbytes for it in values if isinstance(it, np.ndarray))
+        return arrays + self.supports.nbytes + sum(it.nbytes for it in self.occlusions)
 
     @classmethod
-    def of(cls, partition: Partition, weight: Float, colors: Float | None = None) -> Surroundings:
-        """Of a partition, (m,) source points for each of its points, and (m,3) colours, 0 to 1."""
+    def of(
+        cls,
+        partition: Partition,
+        weight: Float,
+        colors: Float | None = None,
+        sensor: NDArray[np.float64] | None = None,
+    ) -> Surroundings:
+        """Of a partition, (m,) source points for each of its points, (m,3) colours, 0 to 1, and
+        (3,) the sensor's place in its coordinates, if it is known."""
         points = partition.points - partition.points.mean(0)
         x, y, z = points.T
         moments = np.stack([np.ones_like(x), x, y, z, x * x, y * y, z * z, x * y, x * z, y * z], 1)
@@ -60,9 +78,12 @@ class Surroundings:
             moments.astype(np.float32),
             distance > np.quantile(distance, RIM),
             float(np.linalg.norm(points.max(0) - points.min(0))),
-            np.stack([np.ones_like(cut), cut, cut > PARTED, step, step * (1 - cut)]).astype(
-                np.float32
-            ),
+            np.stack(
+                [np.ones_like(cut), cut, cut > PARTED, step, step * (1 - cut), step * cut]
+            ).astype(np.float32),
+            colors,
+            supports(partition.points, partition.spacing),
+            occlusions(partition.points, sensor, partition.spacing),
         )
 
 
@@ -77,6 +98,9 @@ def features_of(pool: Pool, partition: Partition, around: Surroundings) -> Float
         *_shape(masks, partition, around),
         *_about_click(masks, pool, around),
         *_request(masks, pool, around),
+        *_occluded(masks, around),
+        _unlike_click(masks, pool, around),
+        *_supported(masks, around),
     ]
     return np.stack(columns, 1).astype(np.float32)
 
@@ -86,12 +110,10 @@ def _sizes_and_borders(
 ) -> list[Float]:
     by_point = np.ascontiguousarray(masks.T.view(np.uint8))
     one, other = by_point[partition.start], by_point[partition.end]
-    crossing, cut_crossing, _, step_crossing, firm_step = around.edge @ (one ^ other).astype(
-        np.float32
-    )
-    within, cut_within, parted_within, step_within, _ = around.edge @ (one & other).astype(
-        np.float32
-    )
+    of_crossing = around.edge @ (one ^ other).astype(np.float32)
+    of_within = around.edge @ (one & other).astype(np.float32)
+    crossing, cut_crossing, _, step_crossing, firm_step, step_at_cut = of_crossing
+    within, cut_within, parted_within, step_within, _, step_at_cut_within = of_within
     firm_crossing = crossing - cut_crossing
     count = masks.sum(1).astype(np.float32)
     share = masks @ around.weight / around.weight.sum()
@@ -108,6 +130,8 @@ def _sizes_and_borders(
         step_crossing / (crossing + 1),
         step_within / (within + 1),
         firm_step / (firm_crossing + 1),
+        step_at_cut / (cut_crossing + 1),
+        step_at_cut_within / (cut_within + 1),
     ]
 
 
@@ -233,6 +257,51 @@ def _request(masks: NDArray[np.bool_], pool: Pool, around: Surroundings) -> list
         np.full(c, float(pool.score.count(UNKNOWN) < c), np.float32),
         *((origin == own).astype(np.float32) for own in ONE_HOT),
     ]
+
+
+def _unlike_click(masks: NDArray[np.bool_], pool: Pool, around: Surroundings) -> Float:
+    """How far the colours of a mask are from that about the first click on the object, in the mean
+    (c,); 0 without colours or clicks."""
+    if around.colors is None or not pool.asked.on:
+        return np.zeros(len(masks), np.float32)
+    points, click = around.moments[:, 1:4], pool.asked.on[0]
+    away = np.square(points - points[click]).sum(1)
+    about = np.argpartition(away, min(CLICKED, len(away) - 1))[:CLICKED]
+    off = np.abs(around.colors - around.colors[about].mean(0)).mean(1)
+    count = np.maximum(masks.sum(1), 1).astype(np.float32)
+    return np.asarray(masks @ off.astype(np.float32) / count, np.float32)
+
+
+def _occluded(masks: NDArray[np.bool_], around: Surroundings) -> list[Float]:
+    """How much of a mask's outline is hidden behind other things, and hides them itself: what is
+    seen as a whole hides, and is hidden by nothing."""
+    near, far = around.occlusions
+    by_point = np.ascontiguousarray(masks.T)
+    before, behind = by_point[near], by_point[far]
+    root = np.sqrt(masks.sum(1) + 1).astype(np.float32)
+    hidden = (behind & ~before).sum(0) / root
+    hides = (before & ~behind).sum(0) / root
+    return [hidden.astype(np.float32), hides.astype(np.float32)]
+
+
+def _supported(masks: NDArray[np.bool_], around: Surroundings) -> list[Float]:
+    """How much of a mask is a plane that bears things, how much of such a plane it covers at most,
+    and how far from one it ends, in its own extent: most things stand or lie on something."""
+    within, away = around.supports.within, around.supports.away
+    nothing = np.zeros(len(masks), np.float32)
+    if len(within) == 0:
+        return [nothing, nothing, nothing]
+    count = np.maximum(masks.sum(1), 1).astype(np.float32)
+    as_numbers = masks.astype(np.float32)
+    shared = as_numbers @ within.T.astype(np.float32)
+    own = shared.max(1) / count
+    covered = (shared / within.sum(1)).max(1)
+    ends = np.stack([np.where(masks, of, np.float32(np.inf)).min(1) for of in away]).min(0)
+    middle = as_numbers @ around.moments[:, 1:4] / count[:, None]
+    squares = as_numbers @ np.square(around.moments[:, 1:4]).sum(1) / count
+    extent = np.sqrt(np.maximum(squares - np.square(middle).sum(1), 1e-12))
+    floating = np.minimum(np.where(np.isfinite(ends), ends, 0) / extent, FARTHEST_OFF)
+    return [own, covered, floating.astype(np.float32)]
 
 
 def _overlap(masks: NDArray[np.bool_], others: NDArray[np.bool_], weight: Float) -> Float:

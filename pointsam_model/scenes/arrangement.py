@@ -134,7 +134,7 @@ def _on_board(
 def _draw_objects(
     rng: Random, count: int, scale: float, style: str, config: SceneConfig
 ) -> tuple[list[list[Piece]], list[bool]]:
-    objects = [draw_object(rng, scale) for _ in range(count)]
+    objects = [draw_object(rng, scale, config.vessel_share) for _ in range(count)]
     if rng.random() < 0.12:  # the same thing many times
         objects = [objects[0] if rng.random() < 0.7 else thing for thing in objects]
     share = 0.0 if style == "scattered" else config.tilted_share

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from random import Random
 
 from pointsam_model.scenes import shapes_basic as basic
@@ -73,14 +73,29 @@ TABLETOP: dict[Shape, float] = {
     holders.rack: 0.008,
     holders.block_of_holes: 0.008,
 }
-_SHAPES: Sequence[Shape] = list(TABLETOP)
-_WEIGHTS = list(TABLETOP.values())
+VESSELS: dict[Shape, float] = {
+    basic.bowl: 0.30,
+    soft.pot: 0.16,
+    basic.mug: 0.10,
+    basic.cup: 0.10,
+    basic.open_box: 0.10,
+    basic.plate: 0.08,
+    holders.tray: 0.06,
+    soft.bucket: 0.05,
+    basic.jar: 0.03,
+    soft.ring: 0.02,
+}
 _LIES_TOO = {basic.can, basic.bottle, basic.spray, basic.cone, basic.jar, basic.carton, soft.bag}
 
 
-def draw_object(rng: Random, scale: float) -> list[Piece]:
-    """A random object as it would lie or stand on a table; `scale` multiplies its size."""
-    shape = rng.choices(_SHAPES, _WEIGHTS)[0]
+def draw_object(rng: Random, scale: float, vessel_share: float = 0.0) -> list[Piece]:
+    """A random object as it would lie or stand on a table; `scale` multiplies its size.
+
+    vessel_share: how many of the objects are hollow and open, beside those that are so anyway.
+    """
+    vessel = vessel_share > 0 and rng.random() < vessel_share
+    kinds = VESSELS if vessel else TABLETOP
+    shape = rng.choices(list(kinds), list(kinds.values()))[0]
     pieces = shape(rng)
     if scale != 1.0:
         pieces = [scaled(piece, scale) for piece in pieces]

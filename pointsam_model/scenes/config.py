@@ -26,6 +26,7 @@ class SceneConfig:
     crowded_share: float = 0.4  # scenes that draw from the upper part, crowded_objects and more
     crowded_objects: int = 9
     object_scale: Range = (0.85, 1.4)  # factor on all objects of a scene
+    vessel_share: float = 0.0  # objects that are bowls, pots and cups, beside the usual share
 
     # Arrangement: each scene has one of these styles; what is left is scattered.
     pile_share: float = 0.40
