@@ -61,6 +61,11 @@ class Asked:
     claimed: Mask | None = None
 
     @property
+    def before(self) -> Mask | None:
+        """(m,) what is to be changed: the mask so far, or else what is claimed; None: nothing."""
+        return self.claimed if self.so_far is None else self.so_far
+
+    @property
     def on(self) -> list[int]:
         """Clicks on the object."""
         return [row for row, label in zip(self.clicks, self.labels, strict=True) if label]
@@ -129,10 +134,9 @@ class Pool:
 
     def disobedience(self) -> NDArray[np.int64]:
         """(c,) how many clicks each candidate has on the wrong side."""
-        wrong = np.zeros(len(self), np.int64)
-        for click, label in zip(self.asked.clicks, self.asked.labels, strict=True):
-            wrong += np.array([mask[click] != bool(label) for mask in self.masks], np.int64)
-        return wrong
+        right = np.asarray(self.asked.labels, np.bool_)
+        there = np.stack(self.masks)[:, np.asarray(self.asked.clicks, np.int64)]
+        return np.asarray((there != right).sum(1))
 
     def only(self, which: NDArray[np.bool_]) -> None:
         """Drops the others."""
@@ -328,7 +332,7 @@ def _add_walks(pool: Pool, partition: Partition) -> None:
     best = int(np.argmax(network.scores))
     own = 1 / (1 + np.exp(-network.logits[best].clip(-CERTAIN, CERTAIN) / SOFTENED))
     priors = [Prior(own, strength) for strength in OWN_PRIORS]
-    start = asked.so_far if asked.so_far is not None else asked.claimed
+    start = asked.before
     if start is not None:
         priors += [
             Prior(np.where(start, inside, 1 - inside).astype(np.float32), strength)

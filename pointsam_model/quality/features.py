@@ -9,8 +9,10 @@ from numpy.typing import NDArray
 
 from pointsam_model.geometry import Partition
 from pointsam_model.quality.candidates import UNKNOWN, Origin, Pool
+from pointsam_model.quality.regions import Regions
 
 Float = NDArray[np.float32]
+Double = NDArray[np.float64]
 
 RIM = 0.9  # of the distances from the middle: points beyond it are the rim of what is seen
 PARTED = 0.5  # cut probability from which an edge is one between objects
@@ -25,16 +27,17 @@ class Surroundings:
 
     Attributes:
         weight: (m,) source points that each kept point speaks for.
-        moments: (m,10) 1, x, y, z and their products about the middle.
-        rim: (m,) bool.
+        points: (4,m) x, y, z about the middle [m], and 1.
+        summed: (m,17) float64, what is summed over masks: 1, x, y, z and their products; weight;
+            whether it is at the rim; half the sum of `edge` over the edges that end there.
         diagonal: of all points [m].
-        edge: (5,e) 1, cut probability, whether it is likely, change of colour (0 to 1; 0 without
+        edge: (e,5) 1, cut probability, whether it is likely, change of colour (0 to 1; 0 without
             colours), and the same of edges that are not cut.
     """
 
     weight: Float
-    moments: Float
-    rim: NDArray[np.bool_]
+    points: Float
+    summed: Double
     diagonal: float
     edge: Float
 
@@ -48,57 +51,118 @@ class Surroundings:
     def of(cls, partition: Partition, weight: Float, colors: Float | None = None) -> Surroundings:
         """Of a partition, (m,) source points for each of its points, and (m,3) colours, 0 to 1."""
         points = partition.points - partition.points.mean(0)
-        x, y, z = points.T
-        moments = np.stack([np.ones_like(x), x, y, z, x * x, y * y, z * z, x * y, x * z, y * z], 1)
+        x, y, z = points.T.astype(np.float64)
+        one = np.ones_like(x)
+        moments = one, x, y, z, x * x, y * y, z * z, x * y, x * z, y * z
         distance = np.sqrt(np.square(points).sum(1))
         cut = partition.cut
         step = np.zeros_like(cut)
         if colors is not None:
             step = np.abs(colors[partition.start] - colors[partition.end]).mean(1)
+        edge = np.ones_like(cut), cut, cut > PARTED, step, step * (1 - cut)
+        ends, m = (partition.start, partition.end), len(partition)
+        half = (sum(np.bincount(end, it, m) for end in ends) / 2 for it in edge)
+        rim = distance > np.quantile(distance, RIM)
         return cls(
             np.asarray(weight, np.float32),
-            moments.astype(np.float32),
-            distance > np.quantile(distance, RIM),
+            np.stack([x, y, z, one]).astype(np.float32),
+            np.stack([*moments, weight, rim, *half], 1),
             float(np.linalg.norm(points.max(0) - points.min(0))),
-            np.stack([np.ones_like(cut), cut, cut > PARTED, step, step * (1 - cut)]).astype(
-                np.float32
-            ),
+            np.stack(edge, 1).astype(np.float32),
         )
+
+
+@dataclass(frozen=True, eq=False)
+class _Summed:
+    """What is summed over the points of each of c candidates.
+
+    Attributes:
+        masks: (c,m).
+        regions: of the candidates, of the network's a answers, and of the mask before, if any.
+        count: (c,) points; weight: (c,) source points; rim: (c,) points at the rim.
+        moments: (c,9) x, y, z and their products.
+        crossing: (c,5) sums of `Surroundings.edge` over the edges that leave a candidate.
+        within: (c,5) the same of those inside of it.
+        soft: (c,a) IoU with the network's answers, each point counted as their probability says.
+        overlap: (c,o) IoU with all masks that the regions are of.
+    """
+
+    masks: NDArray[np.bool_]
+    regions: Regions
+    count: Double
+    weight: Double
+    rim: Double
+    moments: Double
+    crossing: Double
+    within: Double
+    soft: Double
+    overlap: Double
+
+    @classmethod
+    def of(cls, pool: Pool, partition: Partition, around: Surroundings) -> _Summed:
+        masks, before = np.stack(pool.masks), pool.asked.before
+        others = pool.network.logits > 0
+        every = [masks, others] if before is None else [masks, others, before[None]]
+        regions = Regions.of(np.concatenate(every))
+        c = len(masks)
+        inside = regions.inside.astype(np.float64)
+        of_regions = regions.sums(around.summed)
+        sums = inside @ of_regions
+        probability = 1 / (1 + np.exp(-pool.network.logits.clip(-30, 30)))
+        probable = regions.sums((probability * around.weight).T)
+        probably_both = inside[:c] @ probable
+        one, other = regions.number[partition.start], regions.number[partition.end]
+        # Within a region no edge can leave a mask.
+        between = np.flatnonzero(one != other)
+        leaves = regions.inside[:c, one[between]] != regions.inside[:c, other[between]]
+        crossing = leaves.astype(np.float64) @ around.edge[between]
+        weight = sums[:, 10]
+        shared = (inside[:c] * of_regions[:, 10]) @ inside.T
+        overlap = shared / np.maximum(weight[:c, None] + weight - shared, 1)
+        sums = sums[:c]
+        either = sums[:, 10, None] + probable.sum(0) - probably_both
+        return cls(
+            masks,
+            regions,
+            sums[:, 0],
+            sums[:, 10],
+            sums[:, 11],
+            sums[:, 1:10],
+            crossing,
+            # Half the edges at its points: those within once, those that leave it half.
+            np.maximum(sums[:, 12:] - crossing / 2, 0),
+            probably_both / np.maximum(either, 1),
+            overlap,
+        )
+
+    def __len__(self) -> int:
+        """Number c of candidates."""
+        return len(self.masks)
 
 
 def features_of(pool: Pool, partition: Partition, around: Surroundings) -> Float:
     """(c,FEATURES) numbers about each candidate of a pool."""
-    masks = np.stack(pool.masks)
+    summed = _Summed.of(pool, partition, around)
     columns = [
-        *_sizes_and_borders(masks, partition, around),
-        *_network_agreement(masks, pool, around),
-        *_pool_agreement(masks, pool, around),
+        *_sizes_and_borders(summed, around),
+        *_network_agreement(summed, pool),
+        *_pool_agreement(summed, pool),
         *_own(pool),
-        *_shape(masks, partition, around),
-        *_about_click(masks, pool, around),
-        *_request(masks, pool, around),
+        *_shape(summed, partition, around),
+        *_about_click(summed, pool, around),
+        *_request(summed, pool, around),
     ]
     return np.stack(columns, 1).astype(np.float32)
 
 
-def _sizes_and_borders(
-    masks: NDArray[np.bool_], partition: Partition, around: Surroundings
-) -> list[Float]:
-    by_point = np.ascontiguousarray(masks.T.view(np.uint8))
-    one, other = by_point[partition.start], by_point[partition.end]
-    crossing, cut_crossing, _, step_crossing, firm_step = around.edge @ (one ^ other).astype(
-        np.float32
-    )
-    within, cut_within, parted_within, step_within, _ = around.edge @ (one & other).astype(
-        np.float32
-    )
+def _sizes_and_borders(summed: _Summed, around: Surroundings) -> list[Double]:
+    crossing, cut_crossing, _, step_crossing, firm_step = summed.crossing.T
+    within, cut_within, parted_within, step_within, _ = summed.within.T
     firm_crossing = crossing - cut_crossing
-    count = masks.sum(1).astype(np.float32)
-    share = masks @ around.weight / around.weight.sum()
     root = np.sqrt(within + 1)
     return [
-        np.log(count + 1),
-        np.log(share + 1e-4),
+        np.log(summed.count + 1),
+        np.log(summed.weight / around.weight.sum() + 1e-4),
         cut_crossing / (crossing + 1),
         firm_crossing / (crossing + within + 1),
         firm_crossing / root,
@@ -111,13 +175,10 @@ def _sizes_and_borders(
     ]
 
 
-def _network_agreement(masks: NDArray[np.bool_], pool: Pool, around: Surroundings) -> list[Float]:
-    logits, scores = pool.network.logits, pool.network.scores
-    overlap = _overlap(masks, logits > 0, around.weight)
-    weighted = masks * around.weight
-    probability = 1 / (1 + np.exp(-logits.clip(-30, 30)))
-    shared = weighted @ probability.T
-    soft = shared / np.maximum(weighted.sum(1)[:, None] + probability @ around.weight - shared, 1)
+def _network_agreement(summed: _Summed, pool: Pool) -> list[Double]:
+    scores, c = pool.network.scores, len(summed)
+    overlap = summed.overlap[:, c : c + len(scores)]
+    soft = summed.soft
     best = int(scores.argmax())
     return [
         overlap.max(1),
@@ -126,41 +187,41 @@ def _network_agreement(masks: NDArray[np.bool_], pool: Pool, around: Surrounding
         soft.max(1),
         soft.mean(1),
         (overlap * scores).max(1),
-        np.full(len(masks), scores[best], np.float32),
+        np.full(c, scores[best], np.float64),
     ]
 
 
-def _pool_agreement(masks: NDArray[np.bool_], pool: Pool, around: Surroundings) -> list[Float]:
-    overlap = _overlap(masks, masks, around.weight)
+def _pool_agreement(summed: _Summed, pool: Pool) -> list[Double]:
+    c = len(summed)
+    overlap = summed.overlap[:, :c]
     part = np.array([origin == Origin.PART for origin in pool.origin])
-    nothing = np.zeros(len(masks), np.float32)
+    nothing = np.zeros(c)
     return [
-        (overlap.sum(1) - 1) / max(len(masks) - 1, 1),
+        (overlap.sum(1) - 1) / max(c - 1, 1),
         overlap[:, part].mean(1) if part.any() else nothing,
         overlap[:, ~part].mean(1) if not part.all() else nothing,
     ]
 
 
-def _own(pool: Pool) -> list[Float]:
+def _own(pool: Pool) -> list[Double]:
     part = [origin == Origin.PART for origin in pool.origin]
     values = part, pool.height, pool.above, pool.score, pool.stability
-    return [np.array(value, np.float32) for value in values]
+    return [np.array(value, np.float64) for value in values]
 
 
-def _shape(masks: NDArray[np.bool_], partition: Partition, around: Surroundings) -> list[Float]:
+def _shape(summed: _Summed, partition: Partition, around: Surroundings) -> list[Double]:
     """How long, broad and thick a mask is, and how much of it is at the rim."""
-    count, *rest = (masks.astype(np.float32) @ around.moments).T
-    count = np.maximum(count, 1)
-    mean = np.stack(rest[:3], 1) / count[:, None]
-    covariance = np.empty((len(masks), 3, 3))
+    count = np.maximum(summed.count, 1)
+    mean = summed.moments[:, :3] / count[:, None]
+    covariance = np.empty((len(summed), 3, 3))
     for (a, b), value in zip(
-        ((0, 0), (1, 1), (2, 2), (0, 1), (0, 2), (1, 2)), rest[3:], strict=True
+        ((0, 0), (1, 1), (2, 2), (0, 1), (0, 2), (1, 2)), summed.moments[:, 3:].T, strict=True
     ):
         covariance[:, a, b] = covariance[:, b, a] = value / count - mean[:, a] * mean[:, b]
     variances, directions = np.linalg.eigh(covariance)
     axes = np.sqrt(variances.clip(0))[:, ::-1]
     long = np.maximum(axes[:, 0], 1e-9)
-    coplanar, one_sided = _about_plane(masks, mean, directions[:, :, 0], partition, around)
+    coplanar, one_sided = _about_plane(summed, mean, directions[:, :, 0], partition, around)
     return [
         coplanar,
         one_sided,
@@ -168,76 +229,65 @@ def _shape(masks: NDArray[np.bool_], partition: Partition, around: Surroundings)
         axes[:, 1] / long,
         axes[:, 2] / long,
         np.log(axes[:, 2] / max(partition.spacing, 1e-9) + 1e-2),
-        (masks & around.rim).sum(1) / count,
+        summed.rim / count,
         count / count.max(),
     ]
 
 
 def _about_plane(
-    masks: NDArray[np.bool_],
-    mean: NDArray[np.floating],
-    normal: NDArray[np.floating],
-    partition: Partition,
-    around: Surroundings,
-) -> tuple[Float, Float]:
+    summed: _Summed, mean: Double, normal: Double, partition: Partition, around: Surroundings
+) -> tuple[Double, Double]:
     """What else lies in the plane that fits a mask best (c,), and how much of the rest lies on one
     side of it (c,): a floor, a wall or a table top has little else in it, and all on one side."""
-    points = around.moments[:, 1:4]
-    off = points @ normal.T.astype(np.float32) - (mean * normal).sum(1).astype(np.float32)
-    rest = ~masks * around.weight
-    within = np.abs(off.T) < partition.spacing
-    beside = (rest * within).sum(1)
-    one, other = ((rest * (~within & side)).sum(1) for side in (off.T > 0, off.T < 0))
-    own = np.maximum(masks @ around.weight, 1)
-    return (
-        np.asarray(beside / (own + beside), np.float32),
-        np.asarray(np.maximum(one, other) / (one + other + 1), np.float32),
+    plane = np.concatenate((normal, -(mean * normal).sum(1, keepdims=True)), 1)
+    off = plane.astype(np.float32) @ around.points
+    rest = ~summed.masks
+    one, other = (
+        (side & rest).astype(np.float32) @ around.weight
+        for side in (off >= partition.spacing, off <= -partition.spacing)
     )
+    beside = np.maximum(around.weight.sum() - summed.weight - one - other, 0)
+    own = np.maximum(summed.weight, 1)
+    return beside / (own + beside), np.maximum(one, other) / (one + other + 1)
 
 
-def _about_click(masks: NDArray[np.bool_], pool: Pool, around: Surroundings) -> tuple[Float, Float]:
+def _about_click(summed: _Summed, pool: Pool, around: Surroundings) -> tuple[Double, Double]:
     """How far off the middle of a mask (c,), and how deep inside it (c,), the first click on the
     object is, in its extents: people click well inside of what they mean. 0 without a click."""
-    nothing = np.zeros(len(masks), np.float32)
+    nothing = np.zeros(len(summed))
     if not pool.asked.on:
         return nothing, nothing
-    points = around.moments[:, 1:4]
-    count = np.maximum(masks.sum(1), 1).astype(np.float32)
-    middle = masks @ points / count[:, None]
+    points, regions = around.points[:3], summed.regions
+    click = points[:, pool.asked.on[0]]
+    count = np.maximum(summed.count, 1)
+    middle = summed.moments[:, :3] / count[:, None]
     extent = np.sqrt(
-        np.maximum(masks @ np.square(points).sum(1) / count - np.square(middle).sum(1), 1e-12)
+        np.maximum(summed.moments[:, 3:6].sum(1) / count - np.square(middle).sum(1), 1e-12)
     )
-    away = np.sqrt(np.square(points - points[pool.asked.on[0]]).sum(1))
-    depth = np.where(masks, np.float32(np.inf), away).min(1)
+    away = np.sqrt(np.square(points - click[:, None]).sum(0))
+    nearest = regions.least(away)
+    depth = np.where(regions.inside[: len(summed)], np.inf, nearest).min(1)
     depth = np.where(np.isfinite(depth), depth, around.diagonal)
-    off = np.sqrt(np.square(middle - points[pool.asked.on[0]]).sum(1))
-    return np.asarray(off / extent, np.float32), np.asarray(depth / extent, np.float32)
+    off = np.sqrt(np.square(middle - click).sum(1))
+    return off / extent, depth / extent
 
 
-def _request(masks: NDArray[np.bool_], pool: Pool, around: Surroundings) -> list[Float]:
+def _request(summed: _Summed, pool: Pool, around: Surroundings) -> list[Double]:
     """How candidates stand to the clicks and to the mask so far."""
-    asked, c = pool.asked, len(masks)
-    before = asked.so_far if asked.so_far is not None else asked.claimed
-    kept, growth = np.zeros(c, np.float32), np.zeros(c, np.float32)
+    asked, c = pool.asked, len(summed)
+    before = asked.before
+    kept, growth = np.zeros(c), np.zeros(c)
     if before is not None:
-        kept = _overlap(masks, before[None], around.weight)[:, 0]
+        kept = summed.overlap[:, -1]
         size = max(float(around.weight[before].sum()), 1.0)
-        growth = np.log(masks @ around.weight / size + 1e-3)
+        growth = np.log(summed.weight / size + 1e-3)
     numbers = len(asked.clicks), len(asked.off)
-    origin = np.array(pool.origin)
+    origin = np.fromiter(pool.origin, np.int64, c)[:, None] == np.array(ONE_HOT)
     return [
-        *(np.full(c, number, np.float32) for number in numbers),
-        pool.disobedience().astype(np.float32),
+        *(np.full(c, number, np.float64) for number in numbers),
+        pool.disobedience().astype(np.float64),
         kept,
         growth,
-        np.full(c, float(pool.score.count(UNKNOWN) < c), np.float32),
-        *((origin == own).astype(np.float32) for own in ONE_HOT),
+        np.full(c, float(pool.score.count(UNKNOWN) < c)),
+        *origin.astype(np.float64).T,
     ]
-
-
-def _overlap(masks: NDArray[np.bool_], others: NDArray[np.bool_], weight: Float) -> Float:
-    """IoU (c,o) of masks (c,m) and others (o,m) over source points."""
-    weighted = masks * weight
-    shared = weighted @ others.T.astype(np.float32)
-    union = weighted.sum(1)[:, None] + others @ weight - shared
-    return np.asarray(shared / np.maximum(union, 1), np.float32)
