@@ -65,7 +65,7 @@ class MergeTree:
         part, chain = int(self._leaf_part[self.leaf[point]]), []
         while part >= 0:
             chain.append(part)
-            part = int(self.parent[part])
+            part = self.parent.item(part)
         return chain
 
     def holds(self, part: int, point: int) -> bool:

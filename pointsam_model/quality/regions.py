@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,16 +40,20 @@ class Regions:
 
     def sums(self, values: NDArray[np.floating]) -> NDArray[np.float64]:
         """(r,d) sums of values (m,d) over each region."""
-        m = len(self.number)
-        shape = self.inside.shape[1], m
-        of_points = csc_matrix((np.ones(m), self.number, np.arange(m + 1)), shape=shape)
-        return np.asarray(of_points @ values)
+        return np.asarray(self._of_points @ values)
 
     def least(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
         """(r,) the least of values (m,) in each region."""
         least = np.full(self.inside.shape[1], np.inf, np.float32)
         np.minimum.at(least, self.number, values)
         return least
+
+    @cached_property
+    def _of_points(self) -> csc_matrix:
+        """(r,m) 1 where a region holds a point."""
+        m = len(self.number)
+        shape = self.inside.shape[1], m
+        return csc_matrix((np.ones(m), self.number, np.arange(m + 1)), shape=shape)
 
 
 def _ranks(keys: NDArray[np.int64]) -> NDArray[np.int64]:
