@@ -78,17 +78,16 @@ class _Summed:
 
     Attributes:
         masks: (c,m).
-        regions: of the candidates, of the network's a answers, and of the mask before, if any.
         count: (c,) points; weight: (c,) source points; rim: (c,) points at the rim.
         moments: (c,9) x, y, z and their products.
         crossing: (c,5) sums of `Surroundings.edge` over the edges that leave a candidate.
         within: (c,5) the same of those inside of it.
         soft: (c,a) IoU with the network's answers, each point counted as their probability says.
-        overlap: (c,o) IoU with all masks that the regions are of.
+        overlap: (c,o) IoU with the candidates, with the network's a answers, and with the mask
+            before, if there is one.
     """
 
     masks: NDArray[np.bool_]
-    regions: Regions
     count: Double
     weight: Double
     rim: Double
@@ -114,8 +113,9 @@ class _Summed:
         one, other = regions.number[partition.start], regions.number[partition.end]
         # Within a region no edge can leave a mask.
         between = np.flatnonzero(one != other)
-        leaves = regions.inside[:c, one[between]] != regions.inside[:c, other[between]]
-        crossing = leaves.astype(np.float64) @ around.edge[between]
+        holding = np.ascontiguousarray(regions.inside[:c].T)
+        leaves = holding[one[between]] != holding[other[between]]
+        crossing = (around.edge[between].T @ leaves.astype(np.float32)).T.astype(np.float64)
         weight = sums[:, 10]
         shared = (inside[:c] * of_regions[:, 10]) @ inside.T
         overlap = shared / np.maximum(weight[:c, None] + weight - shared, 1)
@@ -123,7 +123,6 @@ class _Summed:
         either = sums[:, 10, None] + probable.sum(0) - probably_both
         return cls(
             masks,
-            regions,
             sums[:, 0],
             sums[:, 10],
             sums[:, 11],
@@ -257,7 +256,7 @@ def _about_click(summed: _Summed, pool: Pool, around: Surroundings) -> tuple[Dou
     nothing = np.zeros(len(summed))
     if not pool.asked.on:
         return nothing, nothing
-    points, regions = around.points[:3], summed.regions
+    points = around.points[:3]
     click = points[:, pool.asked.on[0]]
     count = np.maximum(summed.count, 1)
     middle = summed.moments[:, :3] / count[:, None]
@@ -265,8 +264,7 @@ def _about_click(summed: _Summed, pool: Pool, around: Surroundings) -> tuple[Dou
         np.maximum(summed.moments[:, 3:6].sum(1) / count - np.square(middle).sum(1), 1e-12)
     )
     away = np.sqrt(np.square(points - click[:, None]).sum(0))
-    nearest = regions.least(away)
-    depth = np.where(regions.inside[: len(summed)], np.inf, nearest).min(1)
+    depth = np.where(summed.masks, np.float32(np.inf), away).min(1)
     depth = np.where(np.isfinite(depth), depth, around.diagonal)
     off = np.sqrt(np.square(middle - click).sum(1))
     return off / extent, depth / extent

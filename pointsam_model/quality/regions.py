@@ -42,12 +42,6 @@ class Regions:
         """(r,d) sums of values (m,d) over each region."""
         return np.asarray(self._of_points @ values)
 
-    def least(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
-        """(r,) the least of values (m,) in each region."""
-        least = np.full(self.inside.shape[1], np.inf, np.float32)
-        np.minimum.at(least, self.number, values)
-        return least
-
     @cached_property
     def _of_points(self) -> csc_matrix:
         """(r,m) 1 where a region holds a point."""
