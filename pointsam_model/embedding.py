@@ -151,8 +151,8 @@ class Embedding:
     def kept_rows(self, points: np.ndarray) -> list[int]:
         """The kept points nearest to clicks (q,3) [m]."""
         kept = self.kept.points.astype(np.float64)
-        near = (np.square(kept - (point - self.kept.origin)).sum(1).argmin() for point in points)
-        return [int(row) for row in near]
+        off = (kept - (point - self.kept.origin) for point in points)
+        return [int(np.einsum("md,md->m", it, it).argmin()) for it in off]
 
     @cached_property
     def source_counts(self) -> Tensor:

@@ -104,7 +104,7 @@ def test_on_a_cpu_a_partition_counts_as_an_embeddings_memory_once_it_is_made(
     _ = parts.walker
     surroundings = embedding.surroundings
     assert parts.walker.nbytes > 0
-    assert surroundings.nbytes > surroundings.moments.nbytes
+    assert surroundings.nbytes > surroundings.summed.nbytes
     assert embedding.nbytes == before + parts.nbytes + surroundings.nbytes
 
 

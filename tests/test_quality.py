@@ -24,6 +24,7 @@ from pointsam_model.quality.features import (
     features_of,
 )
 from pointsam_model.quality.quality import OUTPUTS, QUALITY, QUALITY_ANY, WEIGHTS, best_different
+from pointsam_model.quality.regions import Regions
 
 POINTS, BOX = box_on_a_table(0.02)
 PARTS = partition_of(POINTS, POINTS, SENSOR)
@@ -41,6 +42,12 @@ def network(mask=BOX, seed=0):
         np.array([0.8, 0.4, 0.2], np.float32),
         np.array([1.0, 0.3, 0.3], np.float32),
     )
+
+
+def masks_of_patches(count, seed=0):
+    """Masks that share their borders, as candidates do."""
+    rng = np.random.default_rng(seed)
+    return rng.random((count, 20))[:, rng.integers(0, 20, M)] < 0.4
 
 
 def iou(a, b):
@@ -227,3 +234,41 @@ def test_a_checkpoint_has_the_quality_beside_it_or_one_for_any(tmp_path):
     beside.write_bytes(b"no estimator")
     with pytest.raises(CheckpointError, match=r"other\.quality\.safetensors"):
         quality_of(other)
+
+
+@pytest.mark.parametrize("count", [1, 20, 32, 33, 70])
+def test_regions_are_held_by_the_same_masks_and_no_two_of_them_are_alike(count):
+    masks = masks_of_patches(count)
+    regions = Regions.of(masks)
+    assert (regions.inside[:, regions.number] == masks).all()
+    assert len(np.unique(regions.inside, axis=1).T) == regions.inside.shape[1]
+
+
+def test_sums_over_regions_are_those_over_their_points():
+    regions = Regions.of(masks_of_patches(5))
+    values = np.random.default_rng(1).normal(size=(M, 3))
+    for region, total in enumerate(regions.sums(values)):
+        assert total == pytest.approx(values[regions.number == region].sum(0))
+
+
+def test_what_is_summed_by_regions_is_what_points_and_edges_sum_to_one_by_one():
+    colors = np.random.default_rng(2).random((M, 3)).astype(np.float32)
+    weight = np.random.default_rng(3).integers(1, 9, M).astype(np.float32)
+    around = Surroundings.of(PARTS, weight, colors)
+    pool = pool_of(PARTS, Asked([ON, OFF], [1, 0], BOX), network())
+    features = features_of(pool, PARTS, around)
+    step = np.abs(colors[PARTS.start] - colors[PARTS.end]).mean(1)
+    probability = 1 / (1 + np.exp(-pool.network.logits))
+    points = POINTS - POINTS.mean(0)
+    for mask, row in zip(pool.masks, features, strict=True):
+        one, other = mask[PARTS.start], mask[PARTS.end]
+        crossing, within = one ^ other, one & other
+        assert row[1] == pytest.approx(np.log(weight[mask].sum() / weight.sum() + 1e-4), rel=1e-4)
+        assert row[8] == pytest.approx(step[crossing].sum() / (crossing.sum() + 1), abs=1e-4)
+        assert row[9] == pytest.approx(step[within].sum() / (within.sum() + 1), abs=1e-4)
+        shared = weight[mask] @ probability[:, mask].T
+        soft = shared / (weight[mask].sum() + probability @ weight - shared)
+        assert row[14] == pytest.approx(soft.max(), abs=1e-4)
+        away = np.linalg.norm(points - points[ON], axis=1)
+        extent = np.sqrt(np.square(points[mask] - points[mask].mean(0)).sum(1).mean())
+        assert row[35] == pytest.approx(away[~mask].min() / extent, rel=1e-3)

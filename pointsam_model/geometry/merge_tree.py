@@ -7,6 +7,7 @@ hold a point, from the smallest to all that is connected with it, are what a cli
 from __future__ import annotations
 
 import heapq
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,9 +43,9 @@ class MergeTree:
         Args:
             sure: (m,) the parts that edges below SURE connect, as `ops.connected_parts` names them.
         """
-        leaf = _leaves(sure, start, end, cut)
+        leaf, borders = _leaves(sure, start, end, cut)
         leaves = int(leaf.max()) + 1
-        self.parent, self.height = _merged(leaves, *_borders(leaf, start, end, cut))
+        self.parent, self.height = _merged(leaves, *borders.pairs(leaves))
         order, self.first, self.last = _runs(leaves, self.parent)
         self.leaf = order[leaf]
         self._leaf_part = np.argsort(order)
@@ -64,7 +65,7 @@ class MergeTree:
         part, chain = int(self._leaf_part[self.leaf[point]]), []
         while part >= 0:
             chain.append(part)
-            part = int(self.parent[part])
+            part = self.parent.item(part)
         return chain
 
     def holds(self, part: int, point: int) -> bool:
@@ -78,20 +79,45 @@ class MergeTree:
         return (self.leaf >= low) & (self.leaf < high)
 
 
+class _Borders(NamedTuple):
+    """Edges between parts: the parts a, b (x,) that each joins, and its cut probability (x,)."""
+
+    a: NDArray[np.int64]
+    b: NDArray[np.int64]
+    cut: NDArray[np.float32]
+
+    def after(self, became: NDArray[np.int64]) -> _Borders:
+        """Those that are left once each part has become another."""
+        a, b = became[self.a], became[self.b]
+        across = a != b
+        return _Borders(a[across], b[across], self.cut[across])
+
+    def pairs(
+        self, count: int
+    ) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
+        """Pairs (p,2) of parts 0 to count-1 that touch, mean cut probability (p,), edges (p,)."""
+        low, high = np.minimum(self.a, self.b), np.maximum(self.a, self.b)
+        pair, mean, edges = _means(low, high, self.cut, count)
+        return np.stack(np.divmod(pair, count), 1), mean, edges
+
+
 def _leaves(
     sure: NDArray[np.int64],
     start: NDArray[np.int64],
     end: NDArray[np.int64],
     cut: NDArray[np.float32],
-) -> NDArray[np.int64]:
-    """(m,) the smallest part of each point, numbered from 0, before they are ordered."""
+) -> tuple[NDArray[np.int64], _Borders]:
+    """(m,) the smallest part of each point, numbered from 0, before they are ordered; and the edges
+    between them."""
     leaf = _numbered(sure)
+    borders = _Borders(start, end, cut).after(leaf)
+    size = np.bincount(leaf)
     for _ in range(ABSORBING_ROUNDS):
-        absorbed = _absorbed(leaf, start, end, cut)
-        if absorbed is None:
+        became = _absorbed(size, borders)
+        if became is None:
             break
-        leaf = absorbed
-    return leaf
+        leaf, borders, size = became[leaf], borders.after(became), np.bincount(became, size)
+    return leaf, borders
 
 
 def _numbered(parts: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -100,16 +126,12 @@ def _numbered(parts: NDArray[np.int64]) -> NDArray[np.int64]:
     return (np.cumsum(lowest) - 1)[parts]
 
 
-def _absorbed(
-    leaf: NDArray[np.int64],
-    start: NDArray[np.int64],
-    end: NDArray[np.int64],
-    cut: NDArray[np.float32],
-) -> NDArray[np.int64] | None:
-    """Each small part joined to the neighbour it is least parted from; None: there is none."""
-    small = np.bincount(leaf) < SMALLEST
-    a, b = leaf[start], leaf[end]
-    here, there = (a != b) & small[a], (a != b) & small[b]
+def _absorbed(size: NDArray[np.floating | np.int64], borders: _Borders) -> NDArray[np.int64] | None:
+    """Each small part joined to the neighbour it is least parted from: (l,) what parts of so many
+    points become; None: there is none."""
+    small = size < SMALLEST
+    a, b, cut = borders
+    here, there = small[a], small[b]
     source = np.concatenate((a[here], b[there]))
     if len(source) == 0:
         return None
@@ -124,22 +146,7 @@ def _absorbed(
     nearest[source[best]] = target[best]  # of equally near ones the first is written last
     own = source[first]
     links = csr_matrix((np.ones(len(own)), (own, nearest[own])), shape=(count, count))
-    return connected_components(links, directed=False)[1].astype(np.int64)[leaf]
-
-
-def _borders(
-    leaf: NDArray[np.int64],
-    start: NDArray[np.int64],
-    end: NDArray[np.int64],
-    cut: NDArray[np.float32],
-) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
-    """Pairs (b,2) of leaves that touch, mean cut probability (b,) and number of edges (b,)."""
-    a, b = leaf[start], leaf[end]
-    across = a != b
-    low, high = np.minimum(a, b)[across], np.maximum(a, b)[across]
-    count = int(leaf.max()) + 1
-    pair, mean, edges = _means(low, high, cut[across], count)
-    return np.stack(np.divmod(pair, count), 1), mean, edges
+    return connected_components(links, directed=False)[1].astype(np.int64)
 
 
 def _means(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -129,10 +130,19 @@ def _edges(near: Tensor) -> tuple[Tensor, Tensor]:
     """Edges to neighbours (m,k), each once: lower rows (e,) and higher rows (e,)."""
     m = len(near)
     rows = torch.arange(m, device=near.device)[:, None]
-    # Points that coincide may come before themselves among their neighbours.
-    key = (torch.minimum(near, rows) * m + torch.maximum(near, rows))[near != rows]
+    key = (torch.minimum(near, rows) * m + torch.maximum(near, rows)).view(-1)
     if m * m < 2**31:  # half the bytes to sort, in half the time
         key = key.int()
-    key = torch.unique_consecutive(key.sort().values).long()
+    key = torch.unique_consecutive(_ascending(key)).long()
     low = key.div(m, rounding_mode="floor")
-    return low, key - low * m
+    high = key - low * m
+    # Points that coincide may come before themselves among their neighbours.
+    loops = low == high
+    return (low[~loops], high[~loops]) if bool(loops.any()) else (low, high)
+
+
+def _ascending(key: Tensor) -> Tensor:
+    """Numbers (k,) in order."""
+    if key.device.type == "cpu":
+        return torch.from_numpy(np.sort(key.numpy()))  # PyTorch sorts where they were as well
+    return key.sort().values

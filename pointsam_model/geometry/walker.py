@@ -7,12 +7,20 @@ prior with a strength of its own and to clicks with a large one.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
+from torch import Tensor
+
+from pointsam_model.cores import on_one_core
+
+# Said once in a process; all that is used of such tensors is their product with a matrix.
+warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta", UserWarning)
 
 CLICKED = 5  # neighbours of a click that it speaks for, beside its own point
 CLICK_STRENGTH = 50.0
@@ -62,6 +70,7 @@ class Walker:
         self._weight = csr_matrix(
             (np.concatenate((weight, weight)).astype(np.float32), both), shape=(m, m)
         )
+        self._multiplier = _multiplier(self._weight)
         self._total = np.asarray(self._weight.sum(1), np.float32).ravel()
         self._neighbours = neighbours
 
@@ -87,29 +96,75 @@ class Walker:
             at = np.append(self._neighbours[click, :CLICKED], click)
             pull[at] += CLICK_STRENGTH
             target[at] += CLICK_STRENGTH * label
+        first = np.stack([it.inside for it in priors], 1).astype(np.float32)
         diagonal = self._total[:, None] + pull
-        found = np.stack([it.inside for it in priors], 1).astype(np.float32)
-        rest = target - (diagonal * found - self._weight @ found)
+        # Products this small are over before a second core has taken its share.
+        solved = on_one_core(lambda: self._solved(diagonal, target, first))
+        return np.ascontiguousarray(solved.T)
+
+    def _solved(
+        self, diagonal: NDArray[np.float32], target: NDArray[np.float32], found: NDArray[np.float32]
+    ) -> NDArray[np.float32]:
+        """What `diagonal - weight` takes to the target: (m,p), from a first guess.
+
+        Conjugate gradients, preconditioned by the diagonal, of all columns at once. One that is
+        close leaves: a strong prior's does so long before a weak one's.
+        """
+        result, open_columns = found, np.arange(found.shape[1])
+        rest = target - self._applied(diagonal, found)
         scaled = rest / diagonal
         direction, size = scaled.copy(), _products(rest, scaled)
         for _ in range(ROUNDS):
-            moved = diagonal * direction
-            moved -= self._weight @ direction
-            step = size / np.maximum(_products(direction, moved), 1e-12)
+            moved = self._applied(diagonal, direction)
+            step = _on_all_rows(size / np.maximum(_products(direction, moved), 1e-12), moved)
             found += step * direction
-            rest -= step * moved
+            moved *= step
+            rest -= moved
             np.divide(rest, diagonal, out=scaled)
             before, size = size, _products(rest, scaled)
-            if np.sqrt(size.max(initial=0)) < CLOSE:
-                break
-            direction *= size / np.maximum(before, 1e-12)
+            direction *= _on_all_rows(size / np.maximum(before, 1e-12), moved)
             direction += scaled
-        return np.ascontiguousarray(found.T)
+            far = np.sqrt(size) >= CLOSE
+            if not far.all():
+                result[:, open_columns] = found
+                if not far.any():
+                    break
+                open_columns, size = open_columns[far], size[far]
+                diagonal, rest, scaled, direction, found = (
+                    it.compress(far, 1) for it in (diagonal, rest, scaled, direction, found)
+                )
+        result[:, open_columns] = found
+        return result
+
+    def _applied(
+        self, diagonal: NDArray[np.float32], at: NDArray[np.float32]
+    ) -> NDArray[np.float32]:
+        """(m,p) `diagonal - weight` times (m,p)."""
+        result = diagonal * at
+        if self._multiplier is None:
+            result -= self._weight @ at
+        else:
+            torch.from_numpy(result).addmm_(self._multiplier, torch.from_numpy(at), alpha=-1)
+        return result
+
+
+def _multiplier(matrix: csr_matrix) -> Tensor | None:
+    """The same matrix in the same memory for MKL, whose products take a third of SciPy's time; None
+    where PyTorch has no MKL."""
+    if not torch.backends.mkl.is_available():
+        return None
+    rows, columns, values = map(torch.from_numpy, (matrix.indptr, matrix.indices, matrix.data))
+    return torch.sparse_csr_tensor(rows, columns, values, matrix.shape, check_invariants=False)
 
 
 def _products(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(p,) scalar products of the columns of (m,p)."""
-    return np.asarray(np.einsum("mp,mp->p", a, b))
+    """(p,) scalar products of the columns of (m,p): those of all pairs take BLAS less time."""
+    return (a.T @ b).diagonal()
+
+
+def _on_all_rows(columns: NDArray[np.floating], like: NDArray[np.float32]) -> NDArray[np.floating]:
+    """Numbers (p,) written out as (m,p): NumPy is slow at broadcasting over rows this short."""
+    return np.repeat(columns[None], len(like), 0)
 
 
 def _among_nearest(

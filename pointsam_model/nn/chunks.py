@@ -8,14 +8,12 @@ other after every layer, which costs most on a robot whose cores have other work
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from functools import cache
-from threading import Barrier
 
 import torch
 from torch import Tensor
+
+from pointsam_model.cores import cores
 
 # Values of the widest layer in a chunk, by the bytes of a value: 1 MiB was fastest in float32,
 # half-precision kernels take longer to start.
@@ -62,23 +60,4 @@ def map_chunks(
         with torch.inference_mode(inference), torch.no_grad():
             return work(rows)
 
-    return torch.cat(list(_cores(threads).map(on_one_core, slices)), dim)
-
-
-@cache
-def _cores(threads: int) -> ThreadPoolExecutor:
-    """Threads that each compute on one core."""
-    pool = ThreadPoolExecutor(threads, "pointsam_chunks")
-    all_started = Barrier(threads)
-
-    def start() -> None:
-        torch.set_num_threads(1)
-        all_started.wait()
-
-    for started in [pool.submit(start) for _ in range(threads)]:
-        started.result()
-    torch.set_num_threads(threads)  # what other new threads get, which the calls above changed too
-    return pool
-
-
-os.register_at_fork(after_in_child=_cores.cache_clear)  # threads do not live on in a fork
+    return torch.cat(list(cores(threads).map(on_one_core, slices)), dim)

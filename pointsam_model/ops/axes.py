@@ -1,4 +1,4 @@
-"""Principal axes of neighbours in plain PyTorch for both devices: column by column, in float64."""
+"""Principal axes of neighbours in plain PyTorch for both devices, in float64."""
 
 from __future__ import annotations
 
@@ -16,10 +16,7 @@ def principal_axes(points: Tensor, neighbours: Tensor) -> tuple[Tensor, Tensor]:
     Eigenvalues are in closed form (Smith, Eigenvalues of a Symmetric 3 x 3 Matrix, 1961): a general
     solver takes most of its time per matrix for nothing.
     """
-    rows = neighbours.t().contiguous()
-    x, y, z = (_centred(points[:, axis].contiguous(), rows) for axis in range(3))
-    pairs = (x, x), (y, y), (z, z), (x, y), (x, z), (y, z)
-    xx, yy, zz, xy, xz, yz = ((one * other).mean(0) for one, other in pairs)
+    xx, yy, zz, xy, xz, yz = _covariances(points, neighbours)
     # In units of the radius about the mean: eigenvalues are then from -2 to 2.
     mean = (xx + yy + zz) / 3
     a, b, c = xx - mean, yy - mean, zz - mean
@@ -36,14 +33,28 @@ def principal_axes(points: Tensor, neighbours: Tensor) -> tuple[Tensor, Tensor]:
     return _axis_of(a - least, b - least, c - least, xy, xz, yz).float(), variances.float()
 
 
-def _centred(axis: Tensor, rows: Tensor) -> Tensor:
-    """(k,m) float64: coordinates (v,) at rows (k,m), less their mean.
+def _covariances(points: Tensor, neighbours: Tensor) -> tuple[Tensor, ...]:
+    """Covariances xx, yy, zz, xy, xz, yz, each (m,) float64, of the neighbours of each place.
 
-    The first is taken off before they widen: near each other they lose nothing by it.
+    Summed one neighbour of all places after the other, so that the sums stay in a CPU's cache. The
+    first is taken off before numbers widen: near each other they lose nothing by it.
     """
-    around = axis.index_select(0, rows.view(-1)).view(rows.shape)
-    wide = (around - around[0]).double()
-    return wide.sub_(wide.mean(0))
+    m, k = neighbours.shape
+    axes, rows = points.t().contiguous(), neighbours.t().contiguous()
+    first = axes.index_select(1, rows[0])
+    total, squares, (xy, xz, yz) = torch.zeros(3, 3, m, dtype=torch.float64, device=points.device)
+    for row in rows[1:]:
+        off = (axes.index_select(1, row) - first).double()
+        total += off
+        squares.addcmul_(off, off)
+        x, y, z = off
+        xy.addcmul_(x, y)
+        xz.addcmul_(x, z)
+        yz.addcmul_(y, z)
+    x, y, z = total / k
+    xx, yy, zz = squares
+    sums = (xx, x, x), (yy, y, y), (zz, z, z), (xy, x, y), (xz, x, z), (yz, y, z)
+    return tuple(it / k - one * other for it, one, other in sums)
 
 
 def _axis_of(a: Tensor, b: Tensor, c: Tensor, xy: Tensor, xz: Tensor, yz: Tensor) -> Tensor:

@@ -61,6 +61,11 @@ class Asked:
     claimed: Mask | None = None
 
     @property
+    def before(self) -> Mask | None:
+        """(m,) what is to be changed: the mask so far, or else what is claimed; None: nothing."""
+        return self.claimed if self.so_far is None else self.so_far
+
+    @property
     def on(self) -> list[int]:
         """Clicks on the object."""
         return [row for row, label in zip(self.clicks, self.labels, strict=True) if label]
@@ -129,10 +134,9 @@ class Pool:
 
     def disobedience(self) -> NDArray[np.int64]:
         """(c,) how many clicks each candidate has on the wrong side."""
-        wrong = np.zeros(len(self), np.int64)
-        for click, label in zip(self.asked.clicks, self.asked.labels, strict=True):
-            wrong += np.array([mask[click] != bool(label) for mask in self.masks], np.int64)
-        return wrong
+        right = np.asarray(self.asked.labels, np.bool_)
+        there = np.stack(self.masks)[:, np.asarray(self.asked.clicks, np.int64)]
+        return np.asarray((there != right).sum(1))
 
     def only(self, which: NDArray[np.bool_]) -> None:
         """Drops the others."""
@@ -203,9 +207,21 @@ def _own_points(partition: Partition, asked: Asked) -> NDArray[np.int64]:
     """(m,) which click is the nearest to each point; all 0 without clicks."""
     if len(asked.clicks) < 2:
         return np.zeros(len(partition), np.int64)
-    points = partition.points
-    distance = [np.square(points - points[click]).sum(1) for click in asked.clicks]
-    return np.argmin(distance, 0)
+    nearest, least = (
+        np.zeros(len(partition), np.int64),
+        _squared_distance(partition, asked.clicks[0]),
+    )
+    for number, click in enumerate(asked.clicks[1:], 1):
+        distance = _squared_distance(partition, click)
+        nearest[distance < least] = number
+        np.minimum(least, distance, out=least)
+    return nearest
+
+
+def _squared_distance(partition: Partition, point: int) -> NDArray[np.float32]:
+    """(m,) [m²] of all points from one of them."""
+    off = partition.points - partition.points[point]
+    return np.asarray(np.einsum("md,md->m", off, off))
 
 
 def _levels(tree: MergeTree, click: int) -> tuple[list[int], NDArray[np.bool_], list[float]]:
@@ -236,7 +252,7 @@ def _add_changed(pool: Pool, partition: Partition, so_far: Mask, own: NDArray[np
 
 def _add_balls(pool: Pool, partition: Partition, so_far: Mask, own: NDArray[np.int64]) -> None:
     newest, label = pool.asked.clicks[-1], pool.asked.labels[-1]
-    distance = np.sqrt(np.square(partition.points - partition.points[newest]).sum(1))
+    distance = np.sqrt(_squared_distance(partition, newest))
     elsewhere = so_far != so_far[newest]
     if not elsewhere.any():
         return
@@ -253,7 +269,8 @@ def _add_rebuilt(pool: Pool, partition: Partition, own: NDArray[np.int64]) -> No
     tree, on, off = partition.tree, pool.asked.on, pool.asked.off
     if not on:
         return
-    heights = sorted({float(tree.height[part]) for click in on for part in tree.chain(click)})
+    chains, off_chains = ([tree.chain(click) for click in clicks] for clicks in (on, off))
+    heights = sorted({float(tree.height[part]) for chain in chains for part in chain})
     if len(heights) > REBUILT:
         chosen = np.linspace(0, len(heights) - 1, REBUILT).astype(int)
         heights = [heights[row] for row in chosen]
@@ -262,13 +279,13 @@ def _add_rebuilt(pool: Pool, partition: Partition, own: NDArray[np.int64]) -> No
     clicked_off = np.isin(tree.leaf, tree.leaf[off])
     # What the clicks off the object stand for: the most that holds no click on it.
     beside = np.zeros(len(partition), np.bool_)
-    for click in off:
-        beside |= tree.masks([_up_to(tree, click, ANY_HEIGHT, on)])[0]
+    for chain in off_chains:
+        beside |= tree.masks([_up_to(tree, chain, ANY_HEIGHT, on)])[0]
     seen: set[bytes] = set()
     for height in heights:
-        made = [_together(tree, [_up_to(tree, click, height, off) for click in on])]
+        made = [_together(tree, [_up_to(tree, chain, height, off) for chain in chains])]
         if off:
-            whole = _together(tree, [_up_to(tree, click, height, []) for click in on])
+            whole = _together(tree, [_up_to(tree, chain, height, []) for chain in chains])
             made.append(whole & ~beside)
         for mask in made:
             if mask[off].any():  # on and off the object in one smallest part: cut it between them
@@ -284,9 +301,8 @@ def _together(tree: MergeTree, parts: list[int] | NDArray[np.int64]) -> Mask:
     return np.asarray(tree.masks(parts).any(0))
 
 
-def _up_to(tree: MergeTree, click: int, height: float, without: Sequence[int]) -> int:
-    """The largest part of a click below a height that holds none of some others."""
-    chain = tree.chain(click)
+def _up_to(tree: MergeTree, chain: list[int], height: float, without: Sequence[int]) -> int:
+    """The largest part of a click's chain below a height that holds none of some others."""
     found = chain[0]
     for part in chain[1:]:
         if tree.height[part] > height or any(tree.holds(part, other) for other in without):
@@ -328,7 +344,7 @@ def _add_walks(pool: Pool, partition: Partition) -> None:
     best = int(np.argmax(network.scores))
     own = 1 / (1 + np.exp(-network.logits[best].clip(-CERTAIN, CERTAIN) / SOFTENED))
     priors = [Prior(own, strength) for strength in OWN_PRIORS]
-    start = asked.so_far if asked.so_far is not None else asked.claimed
+    start = asked.before
     if start is not None:
         priors += [
             Prior(np.where(start, inside, 1 - inside).astype(np.float32), strength)

@@ -1,0 +1,43 @@
+"""Threads that each compute on one core of a CPU."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from threading import Barrier
+from typing import TypeVar
+
+import torch
+
+Result = TypeVar("Result")
+
+
+def on_one_core(work: Callable[[], Result]) -> Result:
+    """Does work whose PyTorch operations are too small to be shared out to several cores.
+
+    Where others use the cores too, an operation that is shared out waits for the slowest: of small
+    ones that took ten times as long as the work itself.
+    """
+    threads = torch.get_num_threads()
+    return work() if threads == 1 else cores(threads).submit(work).result()
+
+
+@cache
+def cores(threads: int) -> ThreadPoolExecutor:
+    """Threads that each compute on one core."""
+    pool = ThreadPoolExecutor(threads, "pointsam_cores")
+    all_started = Barrier(threads)
+
+    def start() -> None:
+        torch.set_num_threads(1)
+        all_started.wait()
+
+    for started in [pool.submit(start) for _ in range(threads)]:
+        started.result()
+    torch.set_num_threads(threads)  # what other new threads get, which the calls above changed too
+    return pool
+
+
+os.register_at_fork(after_in_child=cores.cache_clear)  # threads do not live on in a fork
