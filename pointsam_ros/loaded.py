@@ -17,6 +17,7 @@ from pointsam_ros.segmenter import Segmenter
 from pointsam_ros.tally import Tally
 from pointsam_ros.tracks import Tracks
 from pointsam_ros.transforms import Lookup
+from pointsam_ros.viewpoints import Viewpoints
 
 _models: WeakValueDictionary[ModelSettings, PointSAM] = WeakValueDictionary()
 _one_loads = threading.Lock()
@@ -69,7 +70,8 @@ def load(
     predictor = Predictor(model, config().predictor, config().reduction)
     warm_up(predictor)
     tracks = Tracks(predictor, store, config, lookup, tally, warn)
-    segmenter = Segmenter(predictor, store, config, now_ns, lookup, tally, log, tracks)
+    viewpoints = Viewpoints(config, lookup, tally, warn)
+    segmenter = Segmenter(predictor, store, config, now_ns, lookup, tally, log, tracks, viewpoints)
     proposer = Proposer(predictor, segmenter.embedding_of, store, config, now_ns, tally, tracks)
     return Loaded(segmenter, proposer, tracks, step_aside, lambda: device_memory(model.device))
 

@@ -26,6 +26,7 @@ from pointsam_ros.sessions import NO_CLICKS, ObjectClicks, Session, Sessions
 from pointsam_ros.tally import Stopwatch, Tally
 from pointsam_ros.tracks import Tracks
 from pointsam_ros.transforms import Lookup, into
+from pointsam_ros.viewpoints import Viewpoints
 
 Result = TypeVar("Result")
 
@@ -56,6 +57,7 @@ class Segmenter:
         tally: counts what becomes of the sensor's clouds.
         log: takes timings.
         tracks: gives instances their ids, and follows objects.
+        viewpoints: give clouds their sensor's place.
     """
 
     def __init__(
@@ -68,6 +70,7 @@ class Segmenter:
         tally: Tally,
         log: Callable[[str], None],
         tracks: Tracks,
+        viewpoints: Viewpoints,
     ) -> None:
         self._predictor = predictor
         self._store = store
@@ -77,6 +80,7 @@ class Segmenter:
         self._tally = tally
         self._log = log
         self._tracks = tracks
+        self._viewpoints = viewpoints
         self._embedded = EmbeddedClouds()
         self._sessions = Sessions()
         self._clicked: Session | None = None
@@ -273,7 +277,7 @@ class Segmenter:
     def _embed(self, cloud: StoredCloud) -> Embedding:
         watch = Stopwatch(self._tally, lambda: wait_for_device(self._predictor.model.device))
         try:
-            source = cloud.read(self._predictor.device)
+            source = self._viewpoints.viewed(cloud, cloud.read(self._predictor.device))
             watch.reached("decode")
             embedding = self._predictor.embed(source, watch.reached)
         except OutOfMemory:
@@ -282,6 +286,7 @@ class Segmenter:
             return self._embed(cloud)
         if not cloud.attached:
             self._tally.cloud("embedded")
+        self._viewpoints.tell(cloud, source)
         self._took("embed", f"embedded {cloud.size} points", watch.total())
         return embedding
 
