@@ -348,7 +348,7 @@ def test_the_range_is_measured_from_the_viewpoint_that_is_given() -> None:
 
 def test_the_range_does_not_jump_between_clouds_of_which_only_some_tell_their_sensor() -> None:
     scene = generate_scene(3, SceneConfig(width=160, height=120))
-    moved = Cloud(scene.xyz.astype(np.float64) + [0, 0, 1], width=scene.width)
+    moved = Cloud(scene.xyz.astype(np.float64) + np.array([0, 0, 1]), width=scene.width)
     assert moved.sensor == pytest.approx([0, 0, 1], abs=1e-2)
     distance = np.linalg.norm(moved.xyz, axis=1)
     most = float(np.median(distance[moved.valid]))

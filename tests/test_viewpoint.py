@@ -227,5 +227,5 @@ def test_a_viewpoint_may_be_given_later_and_nothing_is_copied():
 def test_a_cloud_knows_whether_it_was_plainly_seen_from_a_place(at):
     moved = Cloud(kept(camera_scene().xyz).astype(np.float64) @ TURNED.T + at)
     assert moved.seen_from(at)
-    assert not moved.seen_from(at + [0.4, -0.5, 0.3])
+    assert not moved.seen_from(at + np.array([0.4, -0.5, 0.3]))
     assert not moved.seen_from((0, 0, 0))
