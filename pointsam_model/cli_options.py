@@ -43,6 +43,11 @@ def load_predictor(model: str, checkpoint: Path | None, device: str, dtype: str)
     return Predictor(load_model(model, checkpoint=checkpoint, device=device, dtype=dtype))
 
 
+def tell_written(what: str, path: Path) -> None:
+    """Says where something was written: the whole path in one line, to be copied."""
+    console.print(f"{what}: {escape(str(path))}", highlight=False, soft_wrap=True)
+
+
 @contextmanager
 def refusals() -> Iterator[None]:
     """Turns a refusal into one line for a person and exit status 1."""
