@@ -133,10 +133,14 @@ class Predictor:
             One prediction a prompt, in their order.
 
         Raises:
-            PromptError: a prompt that is malformed or belongs to another cloud; names the object.
+            PromptError: a prompt that is malformed or belongs to another cloud; says which one, by
+                its name, or of several by its number from 1.
             OutOfMemory: the device has too little memory for a single object.
         """
-        asked = [self._resolver.resolve(embedding, number, p) for number, p in enumerate(prompts)]
+        numbers = range(1, len(prompts) + 1) if len(prompts) > 1 else [None]
+        asked = [
+            self._resolver.resolve(embedding, *it) for it in zip(numbers, prompts, strict=False)
+        ]
         answers: dict[int, Prediction] = {}
         waiting = list(range(len(asked)))
         for _ in range(MOST_WIDENED + 1):
@@ -199,7 +203,7 @@ class Predictor:
         Raises:
             PromptError: see `segment`.
         """
-        return self._resolver.resolve(embedding, 0, prompt)
+        return self._resolver.resolve(embedding, None, prompt)
 
     def choosing(self) -> Choosing:
         """What answers from network and geometry together."""

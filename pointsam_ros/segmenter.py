@@ -213,7 +213,10 @@ class Segmenter:
         embedding = self.embedding_of(session.cloud)
         objects = self._objects(clicks, embedding.snap(clicks.points), session.objects)
         started = time.perf_counter()
-        prompts = [Prompt(it.points, it.labels, it.mask, box=it.box) for it in objects.values()]
+        prompts = [
+            Prompt(it.points, it.labels, it.mask, box=it.box, name=f"object {object_id}")
+            for object_id, it in objects.items()
+        ]
         predictions = self._with_looks(
             session.cloud, lambda: self._predictor.segment(embedding, prompts)
         )
