@@ -51,8 +51,8 @@ def segment(
     npz: Annotated[
         Path | None,
         typer.Option(
-            help="write here the arrays masks (c,n) bool and scores (c,), best first; .npz is added "
-            "where the name lacks it"
+            help="write here the arrays masks (c,n) bool and scores (c,), best first; .npz is "
+            "added where the name lacks it"
         ),
     ] = None,
     model: Model = "tiny",

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from pointsam_model import ops
+from pointsam_model import ops, units
 from pointsam_model.batches import in_one
 from pointsam_model.config import ReductionConfig
 from pointsam_model.errors import CloudError
@@ -153,12 +153,31 @@ class Cloud:
         """
         if self._viewpoint is not None:
             return self._viewpoint
-        points, rows = self._points.some(MOST_POINTS)
-        if self._width is not None:
-            camera = camera_of_grid(points, rows, self._width)
-            if camera is not None:
-                return _place(camera)
+        if self._camera is not None:
+            return self._camera
+        points, _ = self._points.some(MOST_POINTS)
         return _place((0, 0, 0)) if seen_from_origin(points) else None
+
+    @cached_property
+    def _camera(self) -> NDArray[np.float64] | None:
+        """(3,) where the camera stood by the cloud's grid; None: it has none, or does not tell."""
+        if self._width is None:
+            return None
+        camera = camera_of_grid(*self._points.some(MOST_POINTS), self._width)
+        return None if camera is None else _place(camera)
+
+    @cached_property
+    def doubt(self) -> str:
+        """Why the coordinates are plainly not metres, for a person; empty: nothing says so.
+
+        Only the organised cloud of a depth camera can tell (`units`).
+        """
+        if self._width is None:
+            return ""
+        points, _ = self._points.some(MOST_POINTS)
+        if not units.may_be_millimetres(points) or self._camera is None:
+            return ""
+        return units.doubt(points, self._camera)
 
     def seen_from(self, place: ArrayLike) -> bool:
         """Whether the points were plainly seen by one sensor that stood there (3,) [m].

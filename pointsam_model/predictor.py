@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
 
@@ -19,7 +20,7 @@ from pointsam_model.choosing import Choosing, Target
 from pointsam_model.cloud import Cloud, ReducedCloud
 from pointsam_model.config import PredictorConfig, ReductionConfig
 from pointsam_model.embedding import Embedding
-from pointsam_model.errors import PromptError
+from pointsam_model.errors import CloudWarning, PromptError
 from pointsam_model.nn import PointSAM, make_patches
 from pointsam_model.prompt import Prediction, Prompt
 from pointsam_model.quality import Quality, quality_of
@@ -78,7 +79,12 @@ class Predictor:
         Raises:
             CloudError: fewer than three distinct points are left by the reduction.
             OutOfMemory: the device has too little memory for it.
+
+        Warns:
+            CloudWarning: the cloud is plainly in millimetres (`Cloud.doubt`).
         """
+        if cloud.doubt:
+            warnings.warn(cloud.doubt, CloudWarning, stacklevel=3)
         return in_one(lambda: self._embed(cloud, None, reached))
 
     @torch.inference_mode()

@@ -13,13 +13,14 @@ from typing import TypeVar
 import numpy as np
 
 from pointsam_interfaces.srv import SegmentPrompts
-from pointsam_model import Embedding, Predictor, Prompt, wait_for_device
+from pointsam_model import Cloud, Embedding, Predictor, Prompt, wait_for_device
 from pointsam_model.errors import CloudError, OutOfMemory
 from pointsam_ros import requests
 from pointsam_ros.answers import Answer
 from pointsam_ros.cloud_store import CloudStore, StoredCloud, seconds
 from pointsam_ros.config import NodeConfig
 from pointsam_ros.embedded import EmbeddedClouds
+from pointsam_ros.rarely import Rarely
 from pointsam_ros.refusal import Code, Refusal
 from pointsam_ros.requests import Clicks
 from pointsam_ros.sessions import NO_CLICKS, ObjectClicks, Session, Sessions
@@ -56,8 +57,8 @@ class Segmenter:
         lookup: where coordinate frames are.
         tally: counts what becomes of the sensor's clouds.
         log: takes timings.
+        warn: takes what a person should know.
         tracks: gives instances their ids, and follows objects.
-        viewpoints: give clouds their sensor's place.
     """
 
     def __init__(
@@ -69,8 +70,8 @@ class Segmenter:
         lookup: Lookup,
         tally: Tally,
         log: Callable[[str], None],
+        warn: Callable[[str], None],
         tracks: Tracks,
-        viewpoints: Viewpoints,
     ) -> None:
         self._predictor = predictor
         self._store = store
@@ -80,7 +81,8 @@ class Segmenter:
         self._tally = tally
         self._log = log
         self._tracks = tracks
-        self._viewpoints = viewpoints
+        self._viewpoints = Viewpoints(config, lookup, tally, warn)
+        self._warn_of_doubt = Rarely(warn)
         self._embedded = EmbeddedClouds()
         self._sessions = Sessions()
         self._clicked: Session | None = None
@@ -290,8 +292,16 @@ class Segmenter:
         if not cloud.attached:
             self._tally.cloud("embedded")
         self._viewpoints.tell(cloud, source)
+        self._tell_doubt(cloud, source)
         self._took("embed", f"embedded {cloud.size} points", watch.total())
         return embedding
+
+    def _tell_doubt(self, cloud: StoredCloud, source: Cloud) -> None:
+        """Says where a cloud is plainly not in metres; it is answered all the same."""
+        if not cloud.attached:
+            self._tally.doubtful(source.doubt)
+        if source.doubt:
+            self._warn_of_doubt(f"in the frame {cloud.frame_id!r}: {source.doubt}")
 
     def _embedding_if_possible(self, cloud: StoredCloud) -> Embedding | None:
         try:

@@ -55,7 +55,7 @@ class Tally:
         self._clicks: Counter[str] = Counter()
         self._objects: Counter[str] = Counter()
         self._unrecognised = ""
-        self._sensor = self._missing_sensor = ""
+        self._sensor = self._missing_sensor = self._doubt = ""
         self._times = {stage: deque[float](maxlen=TIMES_KEPT) for stage in STAGES}
         self._last_refused = ""
         self._last_is_bad = self._last_was_unread = False
@@ -123,6 +123,11 @@ class Tally:
         """Remembers why no transform tells where the sensor is; empty: one does, or need not."""
         with self._lock:
             self._missing_sensor = reason
+
+    def doubtful(self, reason: str) -> None:
+        """Remembers why the last cloud is probably not in metres; empty: nothing says so."""
+        with self._lock:
+            self._doubt = reason
 
     def took(self, stage: str, seconds: float) -> None:
         """Remembers how long one of STAGES took."""
@@ -193,6 +198,11 @@ class Tally:
         """Why no transform tells where the sensor of the last cloud stood; empty: it need not."""
         with self._lock:
             return self._missing_sensor
+
+    def doubt(self) -> str:
+        """Why the last cloud is probably not in metres; empty: nothing says so."""
+        with self._lock:
+            return self._doubt
 
     def values(self) -> dict[str, str]:
         """All of it as text, for the diagnostics."""

@@ -6,7 +6,6 @@ were empty, and the diagnostics and the log say why.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 
 import numpy as np
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 from pointsam_model import Cloud
 from pointsam_ros.cloud_store import StoredCloud
 from pointsam_ros.config import NodeConfig
+from pointsam_ros.rarely import Rarely
 from pointsam_ros.tally import Tally
 from pointsam_ros.transforms import Gap, Lookup, NoTransformError, Transform
 
@@ -22,7 +22,6 @@ from pointsam_ros.transforms import Gap, Lookup, NoTransformError, Transform
 # and from a few metres away that changes nothing; what is older says nothing of a moving sensor.
 NEWEST_WITHIN_S = 0.2
 FARTHEST_M = 1e9  # beyond it lies no point of a cloud, and no sensor
-LOGGED_S = 60.0  # from one line of the log to the next
 
 
 class NoPlaceError(Exception):
@@ -49,8 +48,7 @@ class Viewpoints:
         self._config = config
         self._lookup = lookup
         self._tally = tally
-        self._warn = warn
-        self._next_logged = float("-inf")
+        self._warn = Rarely(warn)
 
     def viewed(self, cloud: StoredCloud, source: Cloud) -> Cloud:
         """The decoded cloud with its sensor's place as its viewpoint; as it is where none is known.
@@ -87,8 +85,7 @@ class Viewpoints:
     def _complain(self, reason: str) -> None:
         """Says why the place is not known, the log not too often; empty: all is well."""
         self._tally.sensor_missing(reason)
-        if reason and time.monotonic() >= self._next_logged:
-            self._next_logged = time.monotonic() + LOGGED_S
+        if reason:
             self._warn(
                 f"{reason}. Clouds are answered all the same, but first clicks are worse where the "
                 "cloud itself does not tell its sensor's place"

@@ -18,7 +18,6 @@ from pointsam_ros.segmenter import Segmenter
 from pointsam_ros.sessions import Session
 from pointsam_ros.tally import Tally
 from pointsam_ros.tracks import Tracks
-from pointsam_ros.viewpoints import Viewpoints
 
 CONFIG = NodeConfig(tracking=TrackingSettings(enabled=True))
 BASE_S = 1_000
@@ -38,10 +37,9 @@ class Node:
         self.store, self.said = CloudStore("/points"), list[str]()
         tally = Tally()
         self.tracks = Tracks(predictor, self.store, lambda: CONFIG, Tree(), tally, self.said.append)
-        viewpoints = Viewpoints(lambda: CONFIG, Tree(), tally, self.said.append)
         self.segmenter = Segmenter(
             predictor, self.store, lambda: CONFIG, lambda: BASE_S * 10**9, Tree(), tally,
-            lambda _: None, self.tracks, viewpoints,
+            lambda _: None, self.said.append, self.tracks,
         )  # fmt: skip
         self.send(0.0)
 

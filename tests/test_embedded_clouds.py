@@ -32,7 +32,6 @@ from pointsam_ros.segmenter import Segmenter
 from pointsam_ros.tally import Tally
 from pointsam_ros.tracks import Tracks
 from pointsam_ros.transforms import Lookup
-from pointsam_ros.viewpoints import Viewpoints
 
 with np.load(TINY / "raw_input.npz", allow_pickle=False) as raw:
     XYZ = raw["raw_xyz"].astype(np.float32)
@@ -123,17 +122,9 @@ def segmenter(predictor: Any, mib: Any) -> Segmenter:
     config = NodeConfig(embed=EmbedSettings(max_memory_mib=mib))
     store, tally, nowhere = CloudStore("/points"), Tally(), cast("Lookup", None)
     tracks = Tracks(predictor, store, lambda: config, nowhere, tally, lambda _: None)
-    viewpoints = Viewpoints(lambda: config, nowhere, tally, lambda _: None)
+    silent = lambda _: None  # noqa: E731
     return Segmenter(
-        predictor,
-        store,
-        lambda: config,
-        lambda: 0,
-        nowhere,
-        tally,
-        lambda _: None,
-        tracks,
-        viewpoints,
+        predictor, store, lambda: config, lambda: 0, nowhere, tally, silent, silent, tracks
     )
 
 

@@ -195,7 +195,7 @@ def segmenter_of(predictor: Predictor, node: Node, tree: Tree) -> Segmenter:
     tracks = Tracks(predictor, store, NodeConfig, tree, node.tally, silent)
     return Segmenter(
         predictor, store, lambda: node.config, lambda: 20 * SECOND, tree, node.tally, silent,
-        tracks, node.viewpoints,
+        node.said.append, tracks,
     )  # fmt: skip
 
 

@@ -39,7 +39,6 @@ from pointsam_ros.transforms import (
     in_frame,
     lookup_for,
 )
-from pointsam_ros.viewpoints import Viewpoints
 
 SECOND = 10**9
 TURN = Rotation.from_euler("xyz", [0.3, -0.5, 1.0])
@@ -125,9 +124,8 @@ def segmenter_of_one_cloud(predictor: Predictor, lookup: Lookup) -> Segmenter:
     store.add(cloud_of_second(20), retain=3)
     tally, silent = Tally(), lambda _: None
     tracks = Tracks(predictor, store, NodeConfig, lookup, tally, silent)
-    viewpoints = Viewpoints(NodeConfig, lookup, tally, silent)
     return Segmenter(
-        predictor, store, NodeConfig, lambda: 20 * SECOND, lookup, tally, silent, tracks, viewpoints
+        predictor, store, NodeConfig, lambda: 20 * SECOND, lookup, tally, silent, silent, tracks
     )
 
 
