@@ -114,8 +114,9 @@ def test_a_transform_that_is_a_little_behind_the_cloud_serves() -> None:
         (moving(10, 19.5), "base_link", r"is 0\.5 s older than the cloud, more than 0\.2 s"),
         (moving(70, 80), "base_link", r"is 60\.0 s newer than the cloud"),
         (moving(10, 30), "", "empty frame_id"),
+        (moving(10, 30), "/", "empty frame_id"),
     ],
-    ids=["no tf2", "unknown", "stale", "too new", "no frame"],
+    ids=["no tf2", "unknown", "stale", "too new", "no frame", "a slash"],
 )
 def test_without_a_transform_a_cloud_stays_as_it_is_and_the_reason_is_told_once(
     lookup: Lookup, frame: str, reason: str

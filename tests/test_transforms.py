@@ -240,6 +240,22 @@ def test_each_of_tf2s_errors_is_told_apart(tf2: Any, hear: Any) -> None:
         assert caught.value.gap == gap and str(caught.value)
 
 
+def test_before_1970_there_is_no_transform(tf2: Any, hear: Any) -> None:
+    lookup, told = hear
+    told(tf2.message("camera", "base", POSE, 7 * SECOND))
+    with pytest.raises(NoTransformError, match="1970") as caught:
+        lookup("camera", "base", -SECOND)
+    assert caught.value.gap == Gap.OTHER_TIME
+
+
+def test_the_newest_transform_tells_its_own_time(tf2: Any, hear: Any) -> None:
+    lookup, told = hear
+    for second in (7, 9):
+        told(tf2.message("camera", "base", POSE, second * SECOND))
+    assert lookup("camera", "base", 8 * SECOND).stamp_ns == 8 * SECOND
+    assert lookup("camera", "base", 0).stamp_ns == 9 * SECOND
+
+
 def test_when_time_jumps_back_moving_frames_are_forgotten(tf2: Any, hear: Any) -> None:
     lookup, told = hear
     told(tf2.message("camera", "base", POSE, 70 * SECOND))
