@@ -182,7 +182,8 @@ class Cloud:
     def seen_from(self, place: ArrayLike) -> bool:
         """Whether the points were plainly seen by one sensor that stood there (3,) [m].
 
-        False also where nothing can be told; see `seen_from_origin`.
+        False also where nothing can be told; see `seen_from_origin`. Of a coarsely thinned cloud
+        it may be true of places beside the sensor's as well.
 
         Raises:
             CloudError: the place is none.

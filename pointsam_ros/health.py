@@ -68,7 +68,7 @@ def _complaints(clouds: Clouds, tally: Tally, config: NodeConfig) -> Iterator[St
         yield State(f"unusable clouds come: {reason}", WARN)
     if reason := tally.doubt():
         yield State(reason, WARN)
-    if reason := tally.missing_sensor():
+    if (reason := tally.missing_sensor()) and config.clouds.sensor_frame:
         yield State(f"first clicks may be worse: {reason}", WARN)
     if (reason := tally.unrecognised()) and config.tracking.enabled:
         yield State(f"objects lose their ids: {reason}", WARN)
