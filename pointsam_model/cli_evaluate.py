@@ -18,6 +18,7 @@ from pointsam_model.cli_options import (
     console,
     progress,
     refusals,
+    tell_written,
 )
 from pointsam_model.cli_scenes import Kind
 from pointsam_model.errors import ConfigError
@@ -116,7 +117,7 @@ def evaluate(
             _draw_scores(reliability, ways)
         if pictures is not None and examples is not None and ways[0].objects:
             for picture in examples.draw(pictures, ways[0].objects, source.read):
-                console.print(f"picture: {picture}")
+                tell_written("picture", picture)
 
 
 def _source(data: Path | None, generated: Kind | None, count: int, seed: int, limit: int) -> Source:
@@ -201,7 +202,7 @@ def _write(
         **machine(network.device),
     }
     write_json(path, methods, about)
-    console.print(f"every object's result: {path}")
+    tell_written("every object's result", path)
 
 
 def _draw_scores(path: Path, methods: list[Method]) -> None:
@@ -220,7 +221,7 @@ def _draw_scores(path: Path, methods: list[Method]) -> None:
             panels[method.name] = lines
     if not panels:
         raise ConfigError("no scores to draw: there is no object, or only --way geometry was asked")
-    console.print(f"picture: {draw_reliability(path, panels)}")
+    tell_written("picture", draw_reliability(path, panels))
 
 
 def _once(names: list[str]) -> list[str]:

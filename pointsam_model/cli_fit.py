@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from pointsam_model.cli_options import Checkpoint, Model, console, progress, refusals
+from pointsam_model.cli_options import Checkpoint, Model, console, progress, refusals, tell_written
 
 
 class What(str, Enum):
@@ -80,7 +80,7 @@ def fit(
         bar.update(task, description="scenes; fitting, a few minutes")
         estimator = _fit_cuts(made) if what is What.cuts else _fit_quality(made, any_network)
         estimator.write(out)
-    console.print(f"fitted: {out}")
+    tell_written("fitted", out)
 
 
 SHARE = 20  # scenes that a process makes at a time
@@ -98,12 +98,13 @@ def _cut_examples(work: tuple[range]) -> tuple[range, Any]:
 def _quality_examples(work: tuple[range, str, Path | None, bool]) -> tuple[range, Any]:
     import torch
 
-    from pointsam_model.cli_options import load_predictor
+    from pointsam_model import Predictor
     from pointsam_model.fitting.examples import quality_examples
+    from pointsam_model.weights import load_network
 
     torch.set_num_threads(1)
     numbers, model, checkpoint, choose = work
-    predictor = load_predictor(model, checkpoint, "cpu", "float32")
+    predictor = Predictor(load_network(model, checkpoint, device="cpu"))
     return numbers, quality_examples(predictor, numbers, _present(predictor) if choose else None)
 
 

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import warnings
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from pointsam_model.errors import PointSamError
+from pointsam_model.errors import CloudWarning, PointSamError
 
 if TYPE_CHECKING:
     from pointsam_model import Predictor
@@ -43,15 +44,37 @@ def load_predictor(model: str, checkpoint: Path | None, device: str, dtype: str)
     return Predictor(load_model(model, checkpoint=checkpoint, device=device, dtype=dtype))
 
 
+def tell_written(what: str, path: Path) -> None:
+    """Says where something was written: the whole path in one line, to be copied."""
+    console.print(f"{what}: {escape(str(path))}", highlight=False, soft_wrap=True)
+
+
 @contextmanager
 def refusals() -> Iterator[None]:
-    """Turns a refusal into one line for a person and exit status 1."""
-    try:
-        yield
-    except PointSamError as error:
-        message = f"[bold red]pointsam:[/] {escape(str(error))}"
-        Console(stderr=True).print(message, highlight=False, soft_wrap=True)
-        raise typer.Exit(1) from error
+    """Turns a refusal into one line for a person and exit status 1, a doubt into a line."""
+    with warnings.catch_warnings():
+        warnings.showwarning = _telling_doubts(warnings.showwarning)
+        try:
+            yield
+        except PointSamError as error:
+            _say(f"[bold red]pointsam:[/] {escape(str(error))}")
+            raise typer.Exit(1) from error
+
+
+def _telling_doubts(show: Callable[..., None]) -> Callable[..., None]:
+    """How warnings are shown: those about clouds for a person, others by `show`."""
+
+    def told(message: Warning | str, category: type[Warning], *where: Any, **how: Any) -> None:
+        if issubclass(category, CloudWarning):
+            _say(f"[bold yellow]pointsam:[/] {escape(str(message))}")
+        else:
+            show(message, category, *where, **how)
+
+    return told
+
+
+def _say(text: str) -> None:
+    Console(stderr=True).print(text, highlight=False, soft_wrap=True)
 
 
 def progress() -> Progress:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from pointsam_model.cli_options import console, progress, refusals
+from pointsam_model.cli_options import progress, refusals, tell_written
 
 
 class Kind(str, Enum):
@@ -50,7 +50,7 @@ def scenes(
             clouds.append(SensorCloud(scene.xyz, colors, *size, name, labels=scene.instance))
             ups.append(scene.up)
         draw_sheet(png, clouds, ups)
-    console.print(f"picture: {png}")
+    tell_written("picture", png)
 
 
 def pool(

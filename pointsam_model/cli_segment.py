@@ -19,6 +19,7 @@ from pointsam_model.cli_options import (
     console,
     load_predictor,
     refusals,
+    tell_written,
 )
 from pointsam_model.errors import PromptError
 from pointsam_model.readers import READ
@@ -49,7 +50,10 @@ def segment(
     png: Annotated[Path | None, typer.Option(help="draw the best mask here")] = None,
     npz: Annotated[
         Path | None,
-        typer.Option(help="write here the arrays masks (c,n) bool and scores (c,), best first"),
+        typer.Option(
+            help="write here the arrays masks (c,n) bool and scores (c,), best first; .npz is "
+            "added where the name lacks it"
+        ),
     ] = None,
     model: Model = "tiny",
     checkpoint: Checkpoint = None,
@@ -87,13 +91,15 @@ def segment(
             table.add_row(str(number + 1), f"{score:.2f}", f"{stability:.2f}", f"{held:,}")
         console.print(table)
         if npz is not None:
-            np.savez_compressed(npz, masks=prediction.masks, scores=prediction.scores)
-            console.print(f"masks: {npz}")
+            written = npz if npz.suffix == ".npz" else npz.with_name(f"{npz.name}.npz")
+            written.parent.mkdir(parents=True, exist_ok=True)
+            np.savez_compressed(written, masks=prediction.masks, scores=prediction.scores)
+            tell_written("masks", written)
         if png is not None:
             best = np.flatnonzero(prediction.masks[0])
             caption = f"{len(best):,} points   score {prediction.scores[0]:.2f}"
             draw_masks(png, source, [DrawnMask(best, caption, points, labels)], source.name)
-            console.print(f"picture: {png}")
+            tell_written("picture", png)
 
 
 def read_mask(path: Path, cloud: SensorCloud) -> NDArray[Any]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pointsam_model.cli_options import LABELLED, DeviceName, console, progress, refusals
+from pointsam_model.cli_options import LABELLED, DeviceName, progress, refusals, tell_written
 
 if TYPE_CHECKING:
     from pointsam_model.training import StepReport
@@ -55,4 +55,4 @@ def train(
             bar.update(task, completed=step + 1, description=text)
 
         run(settings, device=device, report=show)
-    console.print(f"checkpoint: {Path(settings.output) / 'model.safetensors'}")
+    tell_written("checkpoint", Path(settings.output) / "model.safetensors")

@@ -6,6 +6,7 @@ to one; the host then gets of them what it asks for.
 
 from __future__ import annotations
 
+from copy import copy
 from functools import cached_property
 from typing import Any
 
@@ -14,7 +15,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from pointsam_model import ops
+from pointsam_model import ops, units
 from pointsam_model.batches import in_one
 from pointsam_model.config import ReductionConfig
 from pointsam_model.errors import CloudError
@@ -137,6 +138,11 @@ class Cloud:
         """(n,) bool, read-only: the sensor saw something there."""
         return self._points.on_host.valid
 
+    @property
+    def viewpoint(self) -> NDArray[np.float64] | None:
+        """(3,) where the sensor stood [m], read-only, as it was given; None: `sensor` finds out."""
+        return self._viewpoint
+
     @cached_property
     def sensor(self) -> NDArray[np.float64] | None:
         """(3,) where the sensor stood [m], read-only; None: not known.
@@ -147,12 +153,54 @@ class Cloud:
         """
         if self._viewpoint is not None:
             return self._viewpoint
-        points, rows = self._points.some(MOST_POINTS)
-        if self._width is not None:
-            camera = camera_of_grid(points, rows, self._width)
-            if camera is not None:
-                return _place(camera)
+        if self._camera is not None:
+            return self._camera
+        points, _ = self._points.some(MOST_POINTS)
         return _place((0, 0, 0)) if seen_from_origin(points) else None
+
+    @cached_property
+    def _camera(self) -> NDArray[np.float64] | None:
+        """(3,) where the camera stood by the cloud's grid; None: it has none, or does not tell."""
+        if self._width is None:
+            return None
+        camera = camera_of_grid(*self._points.some(MOST_POINTS), self._width)
+        return None if camera is None else _place(camera)
+
+    @cached_property
+    def doubt(self) -> str:
+        """Why the coordinates are plainly not metres, for a person; empty: nothing says so.
+
+        Only the organised cloud of a depth camera can tell (`units`).
+        """
+        if self._width is None:
+            return ""
+        points, _ = self._points.some(MOST_POINTS)
+        if not units.may_be_millimetres(points) or self._camera is None:
+            return ""
+        return units.doubt(points, self._camera)
+
+    def seen_from(self, place: ArrayLike) -> bool:
+        """Whether the points were plainly seen by one sensor that stood there (3,) [m].
+
+        False also where nothing can be told; see `seen_from_origin`. Of a coarsely thinned cloud
+        it may be true of places beside the sensor's as well.
+
+        Raises:
+            CloudError: the place is none.
+        """
+        points, _ = self._points.some(MOST_POINTS)
+        return seen_from_origin(points - _place(place))
+
+    def viewed_from(self, viewpoint: ArrayLike) -> Cloud:
+        """The same points, and where the sensor stood (3,) [m]; nothing is copied.
+
+        Raises:
+            CloudError: the viewpoint is none.
+        """
+        cloud = copy(self)
+        cloud.__dict__.pop("sensor", None)
+        cloud._viewpoint = _place(viewpoint)
+        return cloud
 
     @property
     def device_bytes(self) -> int:
@@ -172,6 +220,10 @@ class Cloud:
         one point per voxel stays, and of more than `max_points` as many, chosen farthest from each
         other. Where nothing has to go, the kept points are the source's in their order.
 
+        The range is measured from the viewpoint that was given, else from the origin. A place that
+        `sensor` finds out does not count: it may be told by one cloud and not by the next, and
+        then the range would jump between two clouds of one sensor.
+
         Args:
             config: crop, range, voxel size, and a `max_points` that wins where it is not 0.
             max_points: most points to keep.
@@ -182,7 +234,7 @@ class Cloud:
             CloudError: fewer than 3 distinct points are left; says what each step left.
         """
         seen = self._points.seen.to(torch.device(device))
-        return reduce(seen, self.size, config, max_points, region)
+        return reduce(seen, self.size, config, max_points, region, self._viewpoint)
 
     def nearest(self, points: ArrayLike) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """The valid source points nearest to a few given ones, exactly.

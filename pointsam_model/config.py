@@ -157,10 +157,17 @@ class ReductionConfig:
         0.0, "edge of the voxels of which one point each is kept [m]; 0: off", low=0.0, high=100.0
     )
     min_range_m: float = setting(
-        0.0, "points nearer to the sensor are left out [m]", low=0.0, high=1e6
+        0.0,
+        "points nearer to the sensor are left out [m]; it is where its place is given (the node:"
+        " clouds.sensor_frame), else at the origin of the cloud's frame",
+        low=0.0,
+        high=1e6,
     )
     max_range_m: float = setting(
-        0.0, "points farther from the sensor are left out [m]; 0: off", low=0.0, high=1e6
+        0.0,
+        "points farther from the sensor are left out [m], from the same place; 0: off",
+        low=0.0,
+        high=1e6,
     )
     crop_min_m: tuple[float, ...] = setting(
         (), "least x, y, z of points to keep [m, cloud's frame]; empty: off", lengths=(0, 3)

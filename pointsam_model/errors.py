@@ -9,6 +9,10 @@ class CloudError(PointSamError):
     """A cloud that cannot be used: malformed, empty, without finite points, too small."""
 
 
+class CloudWarning(UserWarning):
+    """A cloud that can be used, but is probably not what was meant: millimetres."""
+
+
 class PromptError(PointSamError):
     """A prompt that cannot be answered: wrong shape, label, number, box, mask of another cloud."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
 
@@ -19,7 +20,7 @@ from pointsam_model.choosing import Choosing, Target
 from pointsam_model.cloud import Cloud, ReducedCloud
 from pointsam_model.config import PredictorConfig, ReductionConfig
 from pointsam_model.embedding import Embedding
-from pointsam_model.errors import PromptError
+from pointsam_model.errors import CloudWarning, PromptError
 from pointsam_model.nn import PointSAM, make_patches
 from pointsam_model.prompt import Prediction, Prompt
 from pointsam_model.quality import Quality, quality_of
@@ -78,7 +79,12 @@ class Predictor:
         Raises:
             CloudError: fewer than three distinct points are left by the reduction.
             OutOfMemory: the device has too little memory for it.
+
+        Warns:
+            CloudWarning: the cloud is plainly in millimetres (`Cloud.doubt`).
         """
+        if cloud.doubt:
+            warnings.warn(cloud.doubt, CloudWarning, stacklevel=3)
         return in_one(lambda: self._embed(cloud, None, reached))
 
     @torch.inference_mode()
@@ -133,10 +139,14 @@ class Predictor:
             One prediction a prompt, in their order.
 
         Raises:
-            PromptError: a prompt that is malformed or belongs to another cloud; names the object.
+            PromptError: a prompt that is malformed or belongs to another cloud; says which one, by
+                its name, or of several by its number from 1.
             OutOfMemory: the device has too little memory for a single object.
         """
-        asked = [self._resolver.resolve(embedding, number, p) for number, p in enumerate(prompts)]
+        numbers = range(1, len(prompts) + 1) if len(prompts) > 1 else [None]
+        asked = [
+            self._resolver.resolve(embedding, *it) for it in zip(numbers, prompts, strict=False)
+        ]
         answers: dict[int, Prediction] = {}
         waiting = list(range(len(asked)))
         for _ in range(MOST_WIDENED + 1):
@@ -199,7 +209,7 @@ class Predictor:
         Raises:
             PromptError: see `segment`.
         """
-        return self._resolver.resolve(embedding, 0, prompt)
+        return self._resolver.resolve(embedding, None, prompt)
 
     def choosing(self) -> Choosing:
         """What answers from network and geometry together."""

@@ -46,6 +46,7 @@ class Prompt:
             for a single click without a mask or a box, else one.
         box: a `Box`, an instance's `OrientedBox`, or two opposite corners ((x, y, z), (x, y, z))
             [m] along the axes; None: none.
+        name: what messages call it; empty: its place among several.
     """
 
     points: npt.ArrayLike | None = None
@@ -53,6 +54,7 @@ class Prompt:
     mask: Prediction | MaskPrompt | npt.ArrayLike | None = None
     multimask: bool | None = None
     box: Box | OrientedBox | npt.ArrayLike | None = None
+    name: str = ""
 
     def claimed(self, cloud: Cloud) -> NDArray[np.bool_] | None:
         """The source's points that box and mask of the source together claim.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -133,14 +134,19 @@ def reduce(
     config: ReductionConfig,
     max_points: int,
     region: Ball | None = None,
+    viewpoint: NDArray[np.float64] | None = None,
 ) -> ReducedCloud:
     """What `Cloud.reduce` gives, of the points seen in a cloud of `size`.
+
+    Args:
+        seen, size, config, max_points, region: as there.
+        viewpoint: (3,) from where the range is measured [m]; None: from the origin.
 
     Raises:
         CloudError: fewer than 3 distinct points are left; says what each step left.
     """
     steps = [f"{size} points", f"{len(seen)} of them valid"]
-    seen = _inside(seen, config, region, steps)
+    seen = _inside(seen, config, region, viewpoint, steps)
     low, high = _extent(seen.xyz)
     origin, points = _relative(seen.xyz, low, high)
     kept = _thinned(points, config, config.max_points or max_points, steps)
@@ -160,15 +166,15 @@ def reduce(
 
 
 def _inside(
-    seen: SeenPoints, config: ReductionConfig, region: Ball | None, steps: list[str]
+    seen: SeenPoints,
+    config: ReductionConfig,
+    region: Ball | None,
+    viewpoint: NDArray[np.float64] | None,
+    steps: list[str],
 ) -> SeenPoints:
     """Those in the region, the crop box and in range; each step in use adds what it left."""
     if region is not None:
-        off = [
-            (seen.xyz[:, axis].double() - middle).square()
-            for axis, middle in enumerate(region.center)
-        ]
-        seen = seen.those(off[0] + off[1] + off[2] <= region.radius**2)
+        seen = seen.those(_squares(seen.xyz, region.center) <= region.radius**2)
         steps.append(f"{len(seen)} within {region.radius:g} m of the click")
     if config.crop_min_m or config.crop_max_m:
         inside = torch.ones(len(seen), dtype=torch.bool, device=seen.rows.device)
@@ -179,13 +185,19 @@ def _inside(
         seen = seen.those(inside)
         steps.append(f"{len(seen)} in the crop box")
     if config.min_range_m > 0 or config.max_range_m > 0:
-        squared = seen.xyz.double().square().sum(1)
+        squared = _squares(seen.xyz, (0.0, 0.0, 0.0) if viewpoint is None else viewpoint)
         inside = squared >= config.min_range_m**2
         if config.max_range_m > 0:
             inside &= squared <= config.max_range_m**2
         seen = seen.those(inside)
         steps.append(f"{len(seen)} in range")
     return seen
+
+
+def _squares(xyz: Tensor, place: Sequence[float] | NDArray[np.float64]) -> Tensor:
+    """(v,) float64 squared distances [m^2] of points (v,3) to a place (3,)."""
+    off = [(xyz[:, axis].double() - float(middle)).square() for axis, middle in enumerate(place)]
+    return off[0] + off[1] + off[2]
 
 
 def _extent(xyz: Tensor) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

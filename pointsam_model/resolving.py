@@ -73,17 +73,17 @@ class Resolver:
     def __init__(self, auto: bool, clicked: bool) -> None:
         self.auto, self.clicked = auto, clicked
 
-    def resolve(self, embedding: Embedding, number: int, prompt: Prompt) -> Resolved:
-        """The prompt of an object, of which `number` come before it in the request.
+    def resolve(self, embedding: Embedding, number: int | None, prompt: Prompt) -> Resolved:
+        """A prompt, checked; its `number` is from 1, of several, or None where it is alone.
 
         Raises:
-            PromptError: what is wrong with it, and with which object.
+            PromptError: what is wrong with it, and with which of several.
         """
         try:
             return self._resolve(embedding, prompt)
         except PromptError as error:
-            where = "" if number == 0 else f"object {number} of the request: "
-            raise type(error)(f"{where}{error}") from error
+            which = prompt.name or (number and f"prompt {number}")
+            raise type(error)(f"{which}: {error}" if which else str(error)) from error
 
     def _resolve(self, embedding: Embedding, prompt: Prompt) -> Resolved:
         points, labels = prompt.clicks()

@@ -41,7 +41,15 @@ class ModelSettings:
 
 @dataclass(frozen=True)
 class CloudSettings:
-    """Which clouds are kept, and which one a request without a stamp gets."""
+    """Where the sensor is, which clouds are kept, and which one a request without a stamp gets."""
+
+    sensor_frame: str = setting(
+        "",
+        "coordinate frame of the one sensor that the clouds come from, where they are published in"
+        " another one (base_link, odom, map): tf2 then tells where it stood, and first clicks are"
+        " better. Empty: as far as a cloud itself tells, as it must be where clouds of several"
+        " sensors are merged",
+    )
 
     retain: int = setting(
         20, "clouds kept for requests by stamp and for sessions; the oldest goes", low=1, high=1000

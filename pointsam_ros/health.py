@@ -66,6 +66,10 @@ def _complaints(clouds: Clouds, tally: Tally, config: NodeConfig) -> Iterator[St
         yield State(f"no cloud comes: {reason}", WARN)
     if reason := tally.unusable():
         yield State(f"unusable clouds come: {reason}", WARN)
+    if reason := tally.doubt():
+        yield State(reason, WARN)
+    if (reason := tally.missing_sensor()) and config.clouds.sensor_frame:
+        yield State(f"first clicks may be worse: {reason}", WARN)
     if (reason := tally.unrecognised()) and config.tracking.enabled:
         yield State(f"objects lose their ids: {reason}", WARN)
     yield from _of_age(clouds, config)

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import threading
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 from weakref import WeakValueDictionary
 
-from pointsam_model import DeviceMemory, Predictor, check_model, device_memory, load_model, warm_up
+from pointsam_model import (
+    CloudWarning,
+    DeviceMemory,
+    Predictor,
+    check_model,
+    device_memory,
+    load_model,
+    warm_up,
+)
 from pointsam_model.nn import PointSAM
 from pointsam_ros.cloud_store import CloudStore
 from pointsam_ros.config import ModelSettings, NodeConfig
@@ -65,11 +74,12 @@ def load(
     Raises:
         PointSamError: a setting or a file is wrong.
     """
+    warnings.simplefilter("ignore", CloudWarning)  # the log and the diagnostics tell it
     model = shared_model(config().model)
     predictor = Predictor(model, config().predictor, config().reduction)
     warm_up(predictor)
     tracks = Tracks(predictor, store, config, lookup, tally, warn)
-    segmenter = Segmenter(predictor, store, config, now_ns, lookup, tally, log, tracks)
+    segmenter = Segmenter(predictor, store, config, now_ns, lookup, tally, log, warn, tracks)
     proposer = Proposer(predictor, segmenter.embedding_of, store, config, now_ns, tally, tracks)
     return Loaded(segmenter, proposer, tracks, step_aside, lambda: device_memory(model.device))
 

@@ -13,19 +13,21 @@ from typing import TypeVar
 import numpy as np
 
 from pointsam_interfaces.srv import SegmentPrompts
-from pointsam_model import Embedding, Predictor, Prompt, wait_for_device
+from pointsam_model import Cloud, Embedding, Predictor, Prompt, wait_for_device
 from pointsam_model.errors import CloudError, OutOfMemory
 from pointsam_ros import requests
 from pointsam_ros.answers import Answer
 from pointsam_ros.cloud_store import CloudStore, StoredCloud, seconds
 from pointsam_ros.config import NodeConfig
 from pointsam_ros.embedded import EmbeddedClouds
+from pointsam_ros.rarely import Rarely
 from pointsam_ros.refusal import Code, Refusal
 from pointsam_ros.requests import Clicks
 from pointsam_ros.sessions import NO_CLICKS, ObjectClicks, Session, Sessions
 from pointsam_ros.tally import Stopwatch, Tally
 from pointsam_ros.tracks import Tracks
 from pointsam_ros.transforms import Lookup, into
+from pointsam_ros.viewpoints import Viewpoints
 
 Result = TypeVar("Result")
 
@@ -55,6 +57,7 @@ class Segmenter:
         lookup: where coordinate frames are.
         tally: counts what becomes of the sensor's clouds.
         log: takes timings.
+        warn: takes what a person should know.
         tracks: gives instances their ids, and follows objects.
     """
 
@@ -67,6 +70,7 @@ class Segmenter:
         lookup: Lookup,
         tally: Tally,
         log: Callable[[str], None],
+        warn: Callable[[str], None],
         tracks: Tracks,
     ) -> None:
         self._predictor = predictor
@@ -77,6 +81,8 @@ class Segmenter:
         self._tally = tally
         self._log = log
         self._tracks = tracks
+        self._viewpoints = Viewpoints(config, lookup, tally, warn)
+        self._warn_of_doubt = Rarely(warn)
         self._embedded = EmbeddedClouds()
         self._sessions = Sessions()
         self._clicked: Session | None = None
@@ -209,7 +215,10 @@ class Segmenter:
         embedding = self.embedding_of(session.cloud)
         objects = self._objects(clicks, embedding.snap(clicks.points), session.objects)
         started = time.perf_counter()
-        prompts = [Prompt(it.points, it.labels, it.mask, box=it.box) for it in objects.values()]
+        prompts = [
+            Prompt(it.points, it.labels, it.mask, box=it.box, name=f"object {object_id}")
+            for object_id, it in objects.items()
+        ]
         predictions = self._with_looks(
             session.cloud, lambda: self._predictor.segment(embedding, prompts)
         )
@@ -273,7 +282,7 @@ class Segmenter:
     def _embed(self, cloud: StoredCloud) -> Embedding:
         watch = Stopwatch(self._tally, lambda: wait_for_device(self._predictor.model.device))
         try:
-            source = cloud.read(self._predictor.device)
+            source = self._viewpoints.viewed(cloud, cloud.read(self._predictor.device))
             watch.reached("decode")
             embedding = self._predictor.embed(source, watch.reached)
         except OutOfMemory:
@@ -282,8 +291,17 @@ class Segmenter:
             return self._embed(cloud)
         if not cloud.attached:
             self._tally.cloud("embedded")
+        self._viewpoints.tell(cloud, source)
+        self._tell_doubt(cloud, source)
         self._took("embed", f"embedded {cloud.size} points", watch.total())
         return embedding
+
+    def _tell_doubt(self, cloud: StoredCloud, source: Cloud) -> None:
+        """Says where a cloud is plainly not in metres; it is answered all the same."""
+        if not cloud.attached:
+            self._tally.doubtful(source.doubt)
+        if source.doubt:
+            self._warn_of_doubt(f"in the frame {cloud.frame_id!r}: {source.doubt}")
 
     def _embedding_if_possible(self, cloud: StoredCloud) -> Embedding | None:
         try:

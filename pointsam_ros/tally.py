@@ -55,6 +55,7 @@ class Tally:
         self._clicks: Counter[str] = Counter()
         self._objects: Counter[str] = Counter()
         self._unrecognised = ""
+        self._sensor = self._missing_sensor = self._doubt = ""
         self._times = {stage: deque[float](maxlen=TIMES_KEPT) for stage in STAGES}
         self._last_refused = ""
         self._last_is_bad = self._last_was_unread = False
@@ -112,6 +113,21 @@ class Tally:
         """Remembers why objects cannot be recognised in the sensor's clouds; empty: they can."""
         with self._lock:
             self._unrecognised = reason
+
+    def sensor_at(self, place: str) -> None:
+        """Remembers in words where the sensor of the last cloud stood."""
+        with self._lock:
+            self._sensor = place
+
+    def sensor_missing(self, reason: str) -> None:
+        """Remembers why no transform tells where the sensor is; empty: one does, or need not."""
+        with self._lock:
+            self._missing_sensor = reason
+
+    def doubtful(self, reason: str) -> None:
+        """Remembers why the last cloud is probably not in metres; empty: nothing says so."""
+        with self._lock:
+            self._doubt = reason
 
     def took(self, stage: str, seconds: float) -> None:
         """Remembers how long one of STAGES took."""
@@ -178,6 +194,16 @@ class Tally:
         with self._lock:
             return self._unrecognised
 
+    def missing_sensor(self) -> str:
+        """Why no transform tells where the sensor of the last cloud stood; empty: it need not."""
+        with self._lock:
+            return self._missing_sensor
+
+    def doubt(self) -> str:
+        """Why the last cloud is probably not in metres; empty: nothing says so."""
+        with self._lock:
+            return self._doubt
+
     def values(self) -> dict[str, str]:
         """All of it as text, for the diagnostics."""
         times = {
@@ -188,6 +214,7 @@ class Tally:
         with self._lock:
             values = {f"clouds {fate}": str(self._clouds[fate]) for fate in CLOUD_FATES}
             values["last refused cloud"] = self._last_refused
+            values["sensor's place"] = self._sensor
             values |= {f"requests {code.name}": str(self._requests[code]) for code in Code}
             values |= {f"goals {fate}": str(self._goals[fate]) for fate in GOAL_FATES}
             values |= {f"clicks {fate}": str(self._clicks[fate]) for fate in CLICK_FATES}

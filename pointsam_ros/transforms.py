@@ -10,6 +10,7 @@ import numpy as np
 
 from pointsam_model import Box
 from pointsam_ros.cloud_store import seconds
+from pointsam_ros.cloud_store import stamp_ns as nanoseconds
 from pointsam_ros.refusal import Code, Refusal
 
 if TYPE_CHECKING:
@@ -18,13 +19,22 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Transform:
-    """A rigid motion: `rotation` (3,3) and `translation` (3,) [m]."""
+    """A rigid motion.
+
+    Attributes:
+        rotation: (3,3).
+        translation: (3,) [m].
+        stamp_ns: the time that it is of [ns]; 0: it holds for ever, or nobody has told.
+    """
 
     rotation: np.ndarray
     translation: np.ndarray
+    stamp_ns: int = 0
 
     @classmethod
-    def from_quaternion(cls, quaternion: np.ndarray, translation: np.ndarray) -> Transform:
+    def from_quaternion(
+        cls, quaternion: np.ndarray, translation: np.ndarray, stamp_ns: int = 0
+    ) -> Transform:
         """From x, y, z, w (4,), normalised here, and a translation (3,) [m]."""
         x, y, z, w = np.asarray(quaternion, np.float64) / np.linalg.norm(quaternion)
         rotation = [
@@ -32,7 +42,7 @@ class Transform:
             [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)],
             [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)],
         ]
-        return cls(np.array(rotation), np.asarray(translation, np.float64))
+        return cls(np.array(rotation), np.asarray(translation, np.float64), stamp_ns)
 
     @property
     def matrix(self) -> np.ndarray:
@@ -93,7 +103,7 @@ class Lookup(Protocol):
 
         Args:
             target, source: frames, without a leading slash.
-            stamp_ns: the time; 0: the newest that is known.
+            stamp_ns: the time; 0: the newest that is known, whose own time the transform tells.
 
         Raises:
             NoTransformError: there is none; one may come, unless the gap is NO_TF2.
@@ -215,13 +225,17 @@ class Tf2Lookup:
     def __call__(self, target: str, source: str, stamp_ns: int) -> Transform:
         from rclpy.time import Time
 
+        if stamp_ns < 0:  # which rclpy's Time does not take
+            raise NoTransformError(Gap.OTHER_TIME, "tf2 knows no time before 1970")
         try:
             known = self._buffer.lookup_transform(target, source, Time(nanoseconds=stamp_ns))
         except self._error as error:
             raise NoTransformError(self._gaps.get(type(error), Gap.OTHER), str(error)) from error
         turn, shift = known.transform.rotation, known.transform.translation
         return Transform.from_quaternion(
-            np.array([turn.x, turn.y, turn.z, turn.w]), np.array([shift.x, shift.y, shift.z])
+            np.array([turn.x, turn.y, turn.z, turn.w]),
+            np.array([shift.x, shift.y, shift.z]),
+            nanoseconds(known.header.stamp),
         )
 
     def forget(self) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from scipy.spatial.transform import Rotation, Slerp
@@ -57,12 +57,19 @@ class Tree:
         up, down = self._to_root(source), self._to_root(target)
         if up[-1] != down[-1]:
             raise NoTransformError(Gap.DISCONNECTED, f"{source} and {target}: two trees")
-        return _then(self._pose(up, stamp_ns), _inverse(self._pose(down, stamp_ns)))
+        stamp_ns = stamp_ns or self._newest([*up[:-1], *down[:-1]])
+        pose = _then(self._pose(up, stamp_ns), _inverse(self._pose(down, stamp_ns)))
+        return replace(pose, stamp_ns=stamp_ns)
 
     def forget(self) -> None:
         for edge in self._edges.values():
             edge.poses = {at: pose for at, pose in edge.poses.items() if at == STATIC}
         self._edges = {child: edge for child, edge in self._edges.items() if edge.poses}
+
+    def _newest(self, frames: list[str]) -> int:
+        """The newest time at which all of them are known; 0: at any time."""
+        moving = (poses for it in frames if STATIC not in (poses := self._edges[it].poses))
+        return min((max(poses) for poses in moving), default=0)
 
     def _to_root(self, frame: str) -> list[str]:
         way = [frame]

@@ -76,6 +76,20 @@ def test_segment_shows_up_to_three_masks_of_one_click_and_writes_them(
     assert matplotlib.image.imread(png).shape[1] > 1000
 
 
+@pytest.mark.parametrize("given", ["masks", "masks.v2", "new/masks", "masks.npz", "masks[1]"])
+def test_segment_says_the_name_of_the_file_that_it_has_written(
+    scene: Path, tmp_path: Path, given: str
+) -> None:
+    x, y, z = np.load(scene)["xyz"][np.load(scene)["label"] == 2][50]
+    npz, png = tmp_path / given, tmp_path / "picture"
+    click = ["--click", f"{x},{y},{z}"]
+    said = ran("segment", str(scene), *click, *RANDOM, "--npz", str(npz), "--png", str(png))
+    told = {it.split(": ")[0]: Path(it.split(": ")[1]) for it in said.splitlines() if ": " in it}
+    assert told["picture"] == png and png.is_file()
+    assert told["masks"].name == Path(given).name.removesuffix(".npz") + ".npz"
+    assert np.load(told["masks"])["masks"].shape[1] == len(np.load(scene)["xyz"])
+
+
 def test_segment_takes_clicks_off_the_object(scene: Path, tmp_path: Path) -> None:
     xyz = np.load(scene)["xyz"]
     on, off = xyz[np.isfinite(xyz).all(axis=1)][[4000, 9000]]

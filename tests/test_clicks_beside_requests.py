@@ -39,7 +39,7 @@ class Node:
         self.tracks = Tracks(predictor, self.store, lambda: CONFIG, Tree(), tally, self.said.append)
         self.segmenter = Segmenter(
             predictor, self.store, lambda: CONFIG, lambda: BASE_S * 10**9, Tree(), tally,
-            lambda _: None, self.tracks,
+            lambda _: None, self.said.append, self.tracks,
         )  # fmt: skip
         self.send(0.0)
 

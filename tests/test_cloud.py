@@ -16,6 +16,7 @@ from pointsam_model.cloud import Cloud, CloudLayout, PointField, ReducedCloud
 from pointsam_model.config import ReductionConfig
 from pointsam_model.errors import CloudError
 from pointsam_model.ops import decoding, naive
+from pointsam_model.scenes import SceneConfig, generate_scene
 
 SHARED = Path(__file__).parents[1].parent / "shared"
 SIZES = {1: 1, 2: 1, 3: 2, 4: 2, 5: 4, 6: 4, 7: 4, 8: 8}
@@ -331,6 +332,28 @@ def test_points_out_of_the_crop_box_or_range_are_dropped() -> None:
     oracle_nearest(cloud, reduced, inside)
     only_far = cloud.reduce(ReductionConfig(min_range_m=2.0), 5000)
     assert np.array_equal(only_far.rows, np.flatnonzero(distance >= 2.0))
+
+
+def test_the_range_is_measured_from_the_viewpoint_that_is_given() -> None:
+    xyz, place = random_cloud(2000), np.array([0.5, -1.0, 2.0])
+    config = ReductionConfig(min_range_m=1.0, max_range_m=2.5)
+    distance = np.linalg.norm(xyz - place, axis=1)
+    inside = np.flatnonzero((distance >= 1.0) & (distance <= 2.5))
+    assert 100 < len(inside) < 1900
+    reduced = Cloud(xyz, viewpoint=place).reduce(config, 5000)
+    assert np.array_equal(reduced.rows, inside)
+    assert np.array_equal(Cloud(xyz).viewed_from(place).reduce(config, 5000).rows, inside)
+    assert not np.array_equal(Cloud(xyz).reduce(config, 5000).rows, inside)
+
+
+def test_the_range_does_not_jump_between_clouds_of_which_only_some_tell_their_sensor() -> None:
+    scene = generate_scene(3, SceneConfig(width=160, height=120))
+    moved = Cloud(scene.xyz.astype(np.float64) + np.array([0, 0, 1]), width=scene.width)
+    assert moved.sensor == pytest.approx([0, 0, 1], abs=1e-2)
+    distance = np.linalg.norm(moved.xyz, axis=1)
+    most = float(np.median(distance[moved.valid]))
+    inside = np.flatnonzero(moved.valid & (distance <= most))
+    assert np.array_equal(moved.reduce(ReductionConfig(max_range_m=most), 10**6).rows, inside)
 
 
 def test_too_few_points_are_refused_with_what_each_step_left() -> None:

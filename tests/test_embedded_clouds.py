@@ -122,8 +122,9 @@ def segmenter(predictor: Any, mib: Any) -> Segmenter:
     config = NodeConfig(embed=EmbedSettings(max_memory_mib=mib))
     store, tally, nowhere = CloudStore("/points"), Tally(), cast("Lookup", None)
     tracks = Tracks(predictor, store, lambda: config, nowhere, tally, lambda _: None)
+    silent = lambda _: None  # noqa: E731
     return Segmenter(
-        predictor, store, lambda: config, lambda: 0, nowhere, tally, lambda _: None, tracks
+        predictor, store, lambda: config, lambda: 0, nowhere, tally, silent, silent, tracks
     )
 
 

@@ -126,6 +126,25 @@ def test_the_worst_complaint_comes_first_and_none_is_left_out() -> None:
     )
 
 
+def test_a_sensor_that_tf2_does_not_know_is_told_while_its_frame_is_set() -> None:
+    tally = Tally()
+    tally.sensor_missing("no transform tells")
+    set_ = NodeConfig(clouds=CloudSettings(sensor_frame="camera"))
+    told = State("first clicks may be worse: no transform tells", WARN)
+    assert health(READY, FINE, tally, set_) == told
+    assert health(READY, FINE, tally, NodeConfig()) == READY
+    tally.sensor_missing("")
+    assert health(READY, FINE, tally, set_) == READY
+
+
+def test_a_cloud_that_is_not_in_metres_is_told_until_one_is() -> None:
+    tally = Tally()
+    tally.doubtful("millimetres")
+    assert state_of(tally=tally) == State("millimetres", WARN)
+    tally.doubtful("")
+    assert state_of(tally=tally) == READY
+
+
 def test_an_unusable_cloud_is_told_until_a_good_one_comes_as_far_as_its_fault_can_be_seen() -> None:
     tally = Tally()
     tally.refused("point_step is 8", unread=True)

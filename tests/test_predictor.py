@@ -299,8 +299,14 @@ def test_a_malformed_prompt_is_refused_with_what_is_right(
 def test_the_object_at_fault_is_named(
     predictor: Predictor, embedding: Embedding, xyz: np.ndarray
 ) -> None:
-    with pytest.raises(PromptError, match="object 1 of the request"):
+    with pytest.raises(PromptError, match=r"^prompt 2: a label is 7"):
         predictor.segment(embedding, [Prompt(xyz[[0]]), Prompt(xyz[[0]], [7])])
+    with pytest.raises(PromptError, match=r"^prompt 1: a label is 7"):
+        predictor.segment(embedding, [Prompt(xyz[[0]], [7]), Prompt(xyz[[0]])])
+    with pytest.raises(PromptError, match=r"^the cup: a label is 7"):
+        predictor.segment(embedding, [Prompt(xyz[[0]], [7], name="the cup"), Prompt(xyz[[0]])])
+    with pytest.raises(PromptError, match=r"^a label is 7"):
+        predictor.segment(embedding, [Prompt(xyz[[0]], [7])])
 
 
 def test_logits_of_another_cloud_are_refused(

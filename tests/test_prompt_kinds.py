@@ -162,7 +162,7 @@ def test_a_box_that_says_nothing_is_refused(
 ) -> None:
     with pytest.raises(PromptError, match=message):
         predictor.segment(standing[0], [Prompt(box=box)])
-    with pytest.raises(PromptError, match=f"object 1 of the request: .*{message}"):
+    with pytest.raises(PromptError, match=f"prompt 2: .*{message}"):
         predictor.segment(standing[0], [Prompt([[0, 0, 0.92]]), Prompt(box=box)])
 
 

@@ -125,7 +125,7 @@ def segmenter_of_one_cloud(predictor: Predictor, lookup: Lookup) -> Segmenter:
     tally, silent = Tally(), lambda _: None
     tracks = Tracks(predictor, store, NodeConfig, lookup, tally, silent)
     return Segmenter(
-        predictor, store, NodeConfig, lambda: 20 * SECOND, lookup, tally, silent, tracks
+        predictor, store, NodeConfig, lambda: 20 * SECOND, lookup, tally, silent, silent, tracks
     )
 
 
@@ -238,6 +238,22 @@ def test_each_of_tf2s_errors_is_told_apart(tf2: Any, hear: Any) -> None:
         with pytest.raises(NoTransformError) as caught:
             lookup("camera", source, second * SECOND)
         assert caught.value.gap == gap and str(caught.value)
+
+
+def test_before_1970_there_is_no_transform(tf2: Any, hear: Any) -> None:
+    lookup, told = hear
+    told(tf2.message("camera", "base", POSE, 7 * SECOND))
+    with pytest.raises(NoTransformError, match="1970") as caught:
+        lookup("camera", "base", -SECOND)
+    assert caught.value.gap == Gap.OTHER_TIME
+
+
+def test_the_newest_transform_tells_its_own_time(tf2: Any, hear: Any) -> None:
+    lookup, told = hear
+    for second in (7, 9):
+        told(tf2.message("camera", "base", POSE, second * SECOND))
+    assert lookup("camera", "base", 8 * SECOND).stamp_ns == 8 * SECOND
+    assert lookup("camera", "base", 0).stamp_ns == 9 * SECOND
 
 
 def test_when_time_jumps_back_moving_frames_are_forgotten(tf2: Any, hear: Any) -> None:

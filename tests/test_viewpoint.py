@@ -210,3 +210,22 @@ def test_few_points_or_an_unorganised_cloud_tell_no_camera():
 def test_a_width_must_divide_the_points():
     with pytest.raises(CloudError, match="7 points are no rows of 3"):
         Cloud(np.ones((7, 3), np.float32), width=3)
+
+
+def test_a_viewpoint_may_be_given_later_and_nothing_is_copied():
+    at = PLACES["a robot's base"]
+    moved = Cloud(kept(camera_scene().xyz).astype(np.float64) @ TURNED.T + at)
+    assert moved.viewpoint is None and moved.sensor is None
+    viewed = moved.viewed_from(at)
+    assert place(viewed) == at.tolist() and np.shares_memory(viewed.xyz, moved.xyz)
+    assert moved.viewpoint is None and moved.sensor is None
+    with pytest.raises(CloudError, match="viewpoint"):
+        moved.viewed_from((np.nan, 0, 0))
+
+
+@pytest.mark.parametrize("at", PLACES.values(), ids=PLACES)
+def test_a_cloud_knows_whether_it_was_plainly_seen_from_a_place(at):
+    moved = Cloud(kept(camera_scene().xyz).astype(np.float64) @ TURNED.T + at)
+    assert moved.seen_from(at)
+    assert not moved.seen_from(at + np.array([0.4, -0.5, 0.3]))
+    assert not moved.seen_from((0, 0, 0))

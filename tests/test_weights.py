@@ -15,6 +15,8 @@ from safetensors.torch import load_file, save_file
 from pointsam_model import CheckpointError, ConfigError, check_model, load_model
 from pointsam_model.config import ModelConfig, preset
 from pointsam_model.nn import PointSAM
+from pointsam_model.quality.quality import QUALITY
+from pointsam_model.weights import load_network
 from pointsam_model.weights.loading import UNUSED
 from pointsam_model.weights.saving import save_checkpoint
 
@@ -113,6 +115,29 @@ def test_a_pickle_is_refused_without_being_opened(tmp_path: Path, writer: str) -
 
 def test_an_absent_file_is_refused(tmp_path: Path) -> None:
     assert "No such file" in refused_unread(tmp_path / "none.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"no estimator", "cannot read the estimator"),
+        (QUALITY.read_bytes()[:-200], "cannot read the estimator"),
+        (WEIGHTS.read_bytes(), "is no estimator of 3 outputs"),
+    ],
+    ids=["junk", "truncated", "other tensors"],
+)
+def test_a_bad_quality_beside_a_checkpoint_is_found_when_that_is_loaded(
+    tmp_path: Path, content: bytes, reason: str
+) -> None:
+    checkpoint, beside = tmp_path / "w.safetensors", tmp_path / "w.quality.safetensors"
+    checkpoint.write_bytes(WEIGHTS.read_bytes())
+    beside.write_bytes(content)
+    said = refused_unread(checkpoint)
+    assert str(beside) in said and reason in said
+    assert "beside w.safetensors" in said and "fit a new one" in said and "take it away" in said
+    assert load_network(CONFIG, checkpoint, device="cpu").checkpoint == checkpoint, "to fit one"
+    beside.write_bytes(QUALITY.read_bytes())
+    load_model(CONFIG, checkpoint, device="cpu")
 
 
 def test_a_good_checkpoint_and_the_shipped_one_pass_the_check() -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from pointsam_model.errors import CheckpointError
 from pointsam_model.estimator import Estimator
 from pointsam_model.geometry import Partition
 from pointsam_model.quality.candidates import Pool
@@ -98,4 +99,13 @@ def quality_of(checkpoint: Path | None) -> Quality:
     if checkpoint.resolve().parent == WEIGHTS.resolve():
         return shipped_quality()
     beside = checkpoint.with_name(checkpoint.name.removesuffix(".safetensors") + BESIDE)
-    return Quality(Estimator.read(beside if beside.exists() else QUALITY_ANY, FEATURES, OUTPUTS))
+    if not beside.exists():
+        return quality_of(None)
+    try:
+        return Quality(Estimator.read(beside, FEATURES, OUTPUTS))
+    except CheckpointError as error:
+        raise CheckpointError(
+            f"{error}. It lies beside {checkpoint.name} to judge its masks: fit a new one "
+            "(pointsam fit quality --checkpoint), or take it away; masks are then judged by "
+            "themselves, without what the network says of them"
+        ) from error

@@ -1,6 +1,6 @@
 """Checkpoints: reading them safely, writing them, and the one that ships."""
 
-from pointsam_model.weights.loading import check_model, load_model
+from pointsam_model.weights.loading import check_model, load_model, load_network
 from pointsam_model.weights.saving import save_checkpoint
 
-__all__ = ["check_model", "load_model", "save_checkpoint"]
+__all__ = ["check_model", "load_model", "load_network", "save_checkpoint"]

@@ -13,6 +13,7 @@ from pointsam_model.config import PRESETS, WEIGHTS, Device, ModelConfig, preset
 from pointsam_model.errors import CheckpointError, ConfigError
 from pointsam_model.nn import PointSAM
 from pointsam_model.nn.graphs import CudaBackend, Graphs
+from pointsam_model.quality import quality_of
 
 # In the released files, left over from the image model the transformer was grown from; the
 # network has no use for them.
@@ -45,8 +46,23 @@ def load_model(
 
     Raises:
         ConfigError: unknown model, device or dtype.
-        CheckpointError: no such file, no safetensors, truncated, or not this model's weights.
+        CheckpointError: no such file, no safetensors, truncated, or not this model's weights; or
+            the quality that lies beside it cannot be used (`quality_of`).
     """
+    network = load_network(model, checkpoint, device=device, dtype=dtype, cuda_graphs=cuda_graphs)
+    quality_of(network.checkpoint)  # read when it is needed: a bad one is found now, not at a click
+    return network
+
+
+def load_network(
+    model: str = "tiny",
+    checkpoint: str | Path | None = None,
+    *,
+    device: Device = "auto",
+    dtype: str = "float32",
+    cuda_graphs: bool = True,
+) -> PointSAM:
+    """As `load_model`, whatever quality lies beside the weights: for who fits a new one."""
     config = preset(model)
     kept_in, where, path = _dtype(dtype), find_device(device), _path(model, checkpoint)
     with torch.device("meta"):
@@ -67,7 +83,8 @@ def check_model(
 ) -> None:
     """Finds in a moment what `load_model` would refuse, up to the header of the checkpoint.
 
-    Arguments and errors are those of `load_model`; the weights are neither read nor compared.
+    Arguments and errors are those of `load_model`; the weights are neither read nor compared, the
+    small file of the quality beside them is.
     """
     preset(model)
     _dtype(dtype)
@@ -79,6 +96,7 @@ def check_model(
             pass
     except (SafetensorError, OSError) as error:
         raise _unreadable(path, error) from error
+    quality_of(path)
 
 
 def _dtype(name: str) -> torch.dtype:

@@ -70,7 +70,7 @@ class Buffer:
                 pose = self._tree(target_frame, source_frame, time.nanoseconds)
         except NoTransformError as error:
             raise ERRORS[error.gap](str(error)) from None
-        return message(target_frame, source_frame, pose, time.nanoseconds)
+        return message(target_frame, source_frame, pose, pose.stamp_ns)
 
     def set_transform(self, transform: TransformStamped, authority: str) -> None:
         stamp = Time.from_msg(transform.header.stamp).nanoseconds
