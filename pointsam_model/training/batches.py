@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol, TypeVar
 
 import numpy as np
@@ -35,7 +35,7 @@ class Scenes(Protocol):
 
 @dataclass(frozen=True)
 class Batch:
-    """b clouds of n points with m objects each.
+    """b clouds of n points with m objects each, or m objects for each step of the decoder.
 
     Attributes:
         coords: (b, n, 3) float32 in the unit sphere.
@@ -48,6 +48,10 @@ class Batch:
     features: np.ndarray
     truth: np.ndarray
     counted: np.ndarray
+
+    def objects(self, first: int, count: int) -> Batch:
+        """With `count` of the objects of each cloud alone, from number `first` on."""
+        return replace(self, truth=self.truth[:, first : first + count])
 
 
 def draw_batch(
@@ -66,6 +70,9 @@ def draw_batch(
         truth = drawn_objects(instance, scene.part[rows], stage.masks, rng)
         if truth is None:
             continue
+        for _ in range(1, stage.decoder_steps):
+            more = drawn_objects(instance, scene.part[rows], stage.masks, rng)
+            truth = truth if more is None else np.concatenate([truth, more])
         coords = moved(scene.xyz[rows], scene.up, config, rng)
         drawn.append((coords, coloured(scene, rows, config, rng), truth, instance >= 0))
         if len(drawn) == stage.clouds:
