@@ -66,15 +66,16 @@ def draw_batch(
     for _ in range(MOST_TRIES * stage.clouds):
         scene = scenes[int(rng.integers(len(scenes)))]
         rows = shown_points(scene, stage.points, stage.patches, config, rng)
-        instance = scene.instance[rows]
-        truth = drawn_objects(instance, scene.part[rows], stage.masks, rng)
-        if truth is None:
+        instance, part = scene.instance[rows], scene.part[rows]
+        of_steps = [
+            drawn_objects(instance, part, stage.masks, rng) for _ in range(stage.decoder_steps)
+        ]
+        truth = [objects for objects in of_steps if objects is not None]
+        if not truth:
             continue
-        for _ in range(1, stage.decoder_steps):
-            more = drawn_objects(instance, scene.part[rows], stage.masks, rng)
-            truth = truth if more is None else np.concatenate([truth, more])
         coords = moved(scene.xyz[rows], scene.up, config, rng)
-        drawn.append((coords, coloured(scene, rows, config, rng), truth, instance >= 0))
+        features = coloured(scene, rows, config, rng)
+        drawn.append((coords, features, np.concatenate(truth), instance >= 0))
         if len(drawn) == stage.clouds:
             return Batch(*(np.stack(arrays) for arrays in zip(*drawn, strict=True)))
     raise ConfigError(
