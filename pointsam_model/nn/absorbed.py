@@ -83,11 +83,8 @@ def tell_points(
         split_heads(attention.v_proj(values), heads),
         attention.out_proj.weight.unflatten(1, (heads, -1)),
     )
-    told = (told + attention.out_proj.bias / heads).flatten(1, 2).to(points.dtype)
-    if len(points) == objects:
-        return torch.baddbmm(points, shares.transpose(1, 2), told)
-    of_objects = points[:, None].expand(-1, objects // len(points), -1, -1).flatten(0, 1)
-    return of_objects.baddbmm_(shares.transpose(1, 2).to(points.dtype), told)
+    told = (told + attention.out_proj.bias / heads).flatten(1, 2)
+    return torch.baddbmm(_of_objects(points, objects), shares.transpose(1, 2), told)
 
 
 def _scaled(x: Tensor) -> Tensor:
@@ -122,3 +119,10 @@ class _DotProducts(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:
         asked, points = ctx.saved_tensors
         return gradient @ points, gradient.transpose(1, 2) @ asked
+
+
+def _of_objects(points: Tensor, objects: int) -> Tensor:
+    """(b or B, l, d) to (B, l, d)."""
+    if len(points) == objects:
+        return points
+    return points[:, None].expand(-1, objects // len(points), -1, -1).flatten(0, 1)
