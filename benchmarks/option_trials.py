@@ -6,7 +6,7 @@ import dataclasses
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
@@ -43,13 +43,14 @@ class Option:
 
     Attributes:
         name: what it is called in the table.
-        model, training: fields of ModelConfig and TrainingConfig that it changes.
+        model, training, stage: fields of ModelConfig, TrainingConfig and Stage that it changes.
         encoder: whether the encoder learns too.
     """
 
     name: str
     model: dict[str, Any] = field(default_factory=dict)
     training: dict[str, Any] = field(default_factory=dict)
+    stage: dict[str, Any] = field(default_factory=dict)
     encoder: bool = False
 
     @property
@@ -64,9 +65,12 @@ OPTIONS = (
     Option("relative positions", {"relative_positions": True}),
     Option("negative masks", {"negative_masks": True}),
     Option("mask prompts", training={"prompt_share": 0.5}),
+    Option("click masks", training={"click_masks": 0.25}),
     Option(ENCODER, encoder=True),
     Option("encoder, surface features", {"surface_features": True}, encoder=True),
     Option("none, another seed", training={"seed": 6}),  # how much is chance
+    Option("click masks, full weight", training={"click_masks": 1.0}),
+    Option("encoder, 2 decoder steps", stage={"decoder_steps": 2}, encoder=True),
     Option("every batch refined", training={"refine_share": 1.0}),
     Option("all points judged", training={"loss_points": 0}),
     Option("encoder, click features", {"click_features": True}, encoder=True),
@@ -125,22 +129,24 @@ class Trials:
     def trained(self, option: Option, seconds: float) -> tuple[PointSAM, int, float]:
         """The averaged weights after so many CPU seconds, the steps and the seconds they took."""
         config = dataclasses.replace(self.config, **option.training)
+        stage = dataclasses.replace(self.stage, **option.stage)
         network = self.network(option).train()
         with TemporaryDirectory() as folder:
             state = TrainingState.resume(network, config, Path(folder) / "state.safetensors")
-        draw = self._new if option.encoder else self.kept.draw
+        draw = partial(self._new, stage) if option.encoder else self.kept.draw
         spent = 0.0
         while spent < seconds:
             started = time.process_time()
             rng = np.random.default_rng([config.seed, state.step])
             batch, kept = draw(rng)
-            learn(network, batch, self.stage, config, rng, kept)
-            state.update(self.rate * min(1.0, (state.step + 1) / WARM_UP) * (1 - spent / seconds))
+            rate = self.rate * min(1.0, (state.step + 1) / WARM_UP) * (1 - spent / seconds)
+            learn(network, batch, stage, config, rng, kept, partial(state.descend, rate))
+            state.update(rate)
             spent += time.process_time() - started
         return state.averaged(), state.step, spent
 
-    def _new(self, rng: np.random.Generator) -> Lesson:
-        return Lesson(draw_batch(self.pool, self.stage, self.config, rng), None)
+    def _new(self, stage: Stage, rng: np.random.Generator) -> Lesson:
+        return Lesson(draw_batch(self.pool, stage, self.config, rng), None)
 
     @torch.no_grad()
     def measured(self, network: PointSAM) -> Iterator[Measured]:

@@ -2,6 +2,7 @@
 
     python -m benchmarks.training                            # both with this checkout's code
     python -m benchmarks.training --before CHECKOUT          # the other with that checkout's
+    python -m benchmarks.training --recipe my_recipe.yaml    # with a recipe of one's own
 
 The two take turns step by step, each in a process of its own, so that whatever else the machine
 does meets both. A mask learned from is one decoding of one object that gradients go through.
@@ -33,6 +34,9 @@ OLD, NEW = "tiny_cpu_mixture.yaml", "tiny_campaign.yaml"
 
 def main(
     before: Annotated[Path, typer.Option(help="checkout whose code runs the old recipe")] = HERE,
+    recipe: Annotated[
+        str, typer.Option(help="the present one: of config/training, or a file")
+    ] = NEW,
     steps: Annotated[int, typer.Option(min=2, help="of each recipe")] = 24,
     scenes: Annotated[int, typer.Option(min=2, help="generated scenes to draw from")] = 32,
     output: Annotated[Path, typer.Option(help="folder of the numbers")] = RESULTS,
@@ -46,7 +50,7 @@ def main(
         list(make_pool(pool, range(1), kind="mixture", scenes=scenes))
         recipes = {
             OLD: stack.enter_context(_worker(before.resolve(), OLD, pool, before == HERE)),
-            NEW: stack.enter_context(_worker(HERE, NEW, pool, True)),
+            recipe: stack.enter_context(_worker(HERE, recipe, pool, True)),
         }
         seconds, masks = dict.fromkeys(recipes, 0.0), dict.fromkeys(recipes, 0)
         for step in range(-2, steps):  # the first ones of each are not counted
@@ -74,7 +78,7 @@ def main(
         "recipes": {
             name: {"cpu_s": seconds[name], "masks": masks[name], "steps": steps} for name in recipes
         },
-        "ratio": rate[NEW] / rate[OLD],
+        "ratio": rate[recipe] / rate[OLD],
     }
     output.mkdir(parents=True, exist_ok=True)
     file = output / f"{started:%Y-%m-%dT%H%M%S}-training.json"
@@ -88,7 +92,8 @@ def _worker(
 ) -> Iterator[subprocess.Popen[str]]:
     """A process that takes steps with a checkout's package."""
     script = str(HERE / "benchmarks" / "training_worker.py")
-    config = str(HERE / "config" / "training" / recipe)
+    own = Path(recipe).resolve()
+    config = str(own if own.exists() else HERE / "config" / "training" / recipe)
     command = [sys.executable, script, config, str(pool), str(keep_freed_memory).lower()]
     environment: dict[str, Any] = {**os.environ, "PYTHONPATH": str(checkout)}
     pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}

@@ -31,15 +31,18 @@ def main(config_path: str, pool_path: str) -> None:
     stage, pool = config.stages[0], Pool(pool_path)
     network = load_model("tiny", device="cpu").train().requires_grad_()
     learned = _count_learned(network)
+    more: dict[str, Any] = {}
     with TemporaryDirectory() as folder:
         state = TrainingState.resume(network, config, Path(folder) / "state.safetensors")
+        if getattr(stage, "decoder_steps", 1) > 1:
+            more["between"] = lambda: state.descend(1e-6)
         print("ready", flush=True)
         for line in sys.stdin:
             rng = np.random.default_rng([config.seed, int(line)])
             learned.clear()
             started = time.process_time()
             batch = draw_batch(pool, stage, config, rng)
-            learn(network, batch, stage, config, rng)
+            learn(network, batch, stage, config, rng, **more)
             state.update(1e-6)
             print(time.process_time() - started, sum(learned), flush=True)
 

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from pointsam_model import ops
 from pointsam_model.ops import cpu, kernel_ops, naive, torch_ops
+from pointsam_model.ops.interpolation import _transposed, _transposed_on_cpu
 
 ON_A_GPU = [
     pytest.mark.gpu,
@@ -259,6 +260,12 @@ def test_the_gradient_of_interpolation_is_that_of_finite_differences(backend: Ba
     assert torch.autograd.gradcheck(
         lambda table: module.interpolate(table, index, weight.double()), (features,)
     )
+
+
+def test_a_table_transposed_by_counting_is_the_one_sorted() -> None:
+    table = *_table(points=200, centers=37, device="cpu"), 50
+    for ours, expected in zip(_transposed_on_cpu(*table), _transposed(*table), strict=True):
+        assert torch.equal(ours.to(expected.dtype), expected)
 
 
 @EVERY_BACKEND

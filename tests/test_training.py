@@ -66,10 +66,14 @@ def test_points_of_unknown_label_count_in_no_loss() -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_equal_points_share_the_gradient_of_a_patch_maximum(dtype: torch.dtype) -> None:
+@pytest.mark.parametrize("shape", [(7, 5, 4), (7, 1, 4), (3, 16, 48), (2, 24, 48), (3, 16, 128)])
+def test_equal_points_share_the_gradient_of_a_patch_maximum(
+    dtype: torch.dtype, shape: tuple[int, int, int]
+) -> None:
     torch.manual_seed(0)
-    points = torch.randint(-3, 3, (7, 5, 4)).to(dtype).requires_grad_()
-    weight = torch.randn(7, 4).to(dtype)
+    points = torch.randint(-3, 3, shape).to(dtype).requires_grad_()
+    weight = torch.randn(shape[0], shape[2]).to(dtype)
+    assert torch.equal(_SharedMaximum.apply(points), points.amax(-2))
     ours, theirs = (
         torch.autograd.grad(maximum, points, weight)[0]
         for maximum in (_SharedMaximum.apply(points), points.amax(-2))

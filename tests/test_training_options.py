@@ -53,7 +53,7 @@ def test_each_option_changes_one_thing_or_the_seed() -> None:
     assert len(set(names)) == len(names)
     for option in OPTIONS:
         assert option.baseline in names
-        changes = len(option.model) + len(option.training)
+        changes = len(option.model) + len(option.training) + len(option.stage)
         assert changes == (0 if option.baseline == option.name else 1)
 
 

@@ -22,11 +22,13 @@ class Answer(NamedTuple):
         points: (b, m, l, d), the cloud embedding after the transformer.
         heads: (b, m, c, u), the classifier of each mask.
         ious: (b, m, c) float32, as predicted.
+        click_heads: (b, m, q, u), the classifier of each click's own mask; None: not asked for.
     """
 
     points: Tensor
     heads: Tensor
     ious: Tensor
+    click_heads: Tensor | None = None
 
 
 class MaskDecoder(nn.Module):
@@ -72,6 +74,7 @@ class MaskDecoder(nn.Module):
         visible: Tensor | None,
         multimask: bool,
         first_view: CloudView | None = None,
+        click_masks: bool = False,
     ) -> Answer:
         """Decides on the masks of b · m objects, m of each of b clouds; `masks` tells where.
 
@@ -82,8 +85,10 @@ class MaskDecoder(nn.Module):
             visible: (b, m, q) bool, False for padding; None: no padding.
             multimask: all masks of mask tokens 1.., else the mask of token 0.
             first_view: the transformer's first view of `points`, if it was kept.
+            click_masks: each click's token is also classified by the head of mask token 0, for a
+                mask of the click's own that training compares with the object (as in SNAP).
         """
-        b, m = clicks.shape[:2]
+        b, m, q = clicks.shape[:3]
         tokens, points = self.attend(points, position, clicks, visible, first_view)
         chosen = slice(1, None) if multimask else slice(0, 1)
         count = len(self.output_hypernetworks_mlps)
@@ -98,10 +103,15 @@ class MaskDecoder(nn.Module):
             ]
             heads = heads - torch.stack(negative, 1)
         ious = self.iou_prediction_head(tokens[:, 0])[:, chosen]
+        click_heads: Tensor | None = None
+        if click_masks:
+            own = tokens[:, 1 + count : 1 + count + q]
+            click_heads = self.output_hypernetworks_mlps[0](own).unflatten(0, (b, m))
         return Answer(
             points.unflatten(0, (b, m)),
             heads.unflatten(0, (b, m)),
             ious.unflatten(0, (b, m)).float(),
+            click_heads,
         )
 
     def attend(

@@ -12,6 +12,8 @@ from torch.autograd.function import once_differentiable
 
 from pointsam_model.nn.chunks import chunked, map_chunks
 
+FULL_VECTORS = 64  # channels that PyTorch's maximum over points is as fast as memory for
+
 
 class PatchEncoder(nn.Module):
     """PointNet over patches: two small networks, each followed by a maximum over the points."""
@@ -77,7 +79,7 @@ class PatchEncoder(nn.Module):
         for_whole, for_local = third.weight.split(local.shape[-1], 1)
         once = F.linear(whole, for_whole) + (third.bias + F.linear(second.bias, for_local))
         mixed = F.linear(local, for_local)
-        mixed = mixed + once.to(mixed.dtype)[..., None, :]
+        mixed += once.to(mixed.dtype)[..., None, :]
         features = F.linear(gelu(norm2(mixed)), last.weight)
         return _SharedMaximum.apply(features) + last.bias
 
@@ -99,7 +101,7 @@ class _SharedMaximum(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, points: Tensor) -> Tensor:
-        greatest = points.amax(-2)
+        greatest = _greatest(points)
         ctx.save_for_backward(points, greatest)
         return greatest
 
@@ -111,6 +113,20 @@ class _SharedMaximum(torch.autograd.Function):
         torch.eq(points, greatest[..., None, :], out=equal)
         count = (equal.new_ones(1, points.shape[-2]) @ equal)[..., 0, :]
         return equal.mul_((gradient / count)[..., None, :])
+
+
+def _greatest(points: Tensor) -> Tensor:
+    """`amax` over the points of (l, k, c). Where the channels do not fill a CPU's vectors, maxima
+    of halves, whose rows are longer, take half as long."""
+    if points.device.type != "cpu" or points.shape[-1] % FULL_VECTORS == 0:
+        return points.amax(-2)
+    while points.shape[-2] % 2 == 0:
+        half = points.shape[-2] // 2
+        points = torch.maximum(points[..., :half, :], points[..., half:, :])
+    first, *others = points.unbind(-2)
+    for other in others:
+        first = torch.maximum(first, other)
+    return first
 
 
 class PatchEmbed(nn.Module):

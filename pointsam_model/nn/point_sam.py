@@ -141,13 +141,18 @@ class PointSAM(nn.Module):
         *,
         mask_logits: Tensor | None = None,
         multimask: bool = False,
+        click_masks: bool = False,
     ) -> Answer:
-        """`decode` but for its last part: where the masks are wanted is said to `masks_of`."""
+        """`decode` but for its last part: where the masks are wanted is said to `masks_of`.
+
+        Args:
+            click_masks: each click gives a mask of its own too (`MaskDecoder.answer`).
+        """
         asked = self._asked(encoding, clicks, labels, None)
         if mask_logits is not None:
             groups, offsets = self.mask_encoder.nearest(encoding.patches)
             asked = asked._replace(groups=groups, offsets=offsets, mask_logits=mask_logits)
-        return self._answer(asked, multimask)
+        return self._answer(asked, multimask, click_masks)
 
     def _asked(
         self, encoding: CloudEncoding, clicks: Tensor, labels: Tensor, visible: Tensor | None
@@ -200,7 +205,7 @@ class PointSAM(nn.Module):
         table = None if asked.index is None else (asked.index, asked.weight)
         return self.mask_decoder.masks(answer.points, answer.heads, table), answer.ious
 
-    def _answer(self, asked: _Asked, multimask: bool) -> Answer:
+    def _answer(self, asked: _Asked, multimask: bool, click_masks: bool = False) -> Answer:
         points = asked.embedding[:, None]
         if asked.mask_logits is None:
             points = points + self.mask_encoder.no_mask_embed.weight
@@ -222,6 +227,7 @@ class PointSAM(nn.Module):
             asked.visible,
             multimask,
             None if asked.keys is None else CloudView(asked.keys, asked.values, asked.queries),
+            click_masks,
         )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol, TypeVar
 
 import numpy as np
@@ -35,7 +35,7 @@ class Scenes(Protocol):
 
 @dataclass(frozen=True)
 class Batch:
-    """b clouds of n points with m objects each.
+    """b clouds of n points with m objects each, or m objects for each step of the decoder.
 
     Attributes:
         coords: (b, n, 3) float32 in the unit sphere.
@@ -48,6 +48,10 @@ class Batch:
     features: np.ndarray
     truth: np.ndarray
     counted: np.ndarray
+
+    def objects(self, first: int, count: int) -> Batch:
+        """With `count` of the objects of each cloud alone, from number `first` on."""
+        return replace(self, truth=self.truth[:, first : first + count])
 
 
 def draw_batch(
@@ -62,12 +66,16 @@ def draw_batch(
     for _ in range(MOST_TRIES * stage.clouds):
         scene = scenes[int(rng.integers(len(scenes)))]
         rows = shown_points(scene, stage.points, stage.patches, config, rng)
-        instance = scene.instance[rows]
-        truth = drawn_objects(instance, scene.part[rows], stage.masks, rng)
-        if truth is None:
+        instance, part = scene.instance[rows], scene.part[rows]
+        of_steps = [
+            drawn_objects(instance, part, stage.masks, rng) for _ in range(stage.decoder_steps)
+        ]
+        truth = [objects for objects in of_steps if objects is not None]
+        if not truth:
             continue
         coords = moved(scene.xyz[rows], scene.up, config, rng)
-        drawn.append((coords, coloured(scene, rows, config, rng), truth, instance >= 0))
+        features = coloured(scene, rows, config, rng)
+        drawn.append((coords, features, np.concatenate(truth), instance >= 0))
         if len(drawn) == stage.clouds:
             return Batch(*(np.stack(arrays) for arrays in zip(*drawn, strict=True)))
     raise ConfigError(

@@ -14,6 +14,15 @@ import yaml
 from pointsam_model.errors import ConfigError
 
 DECAYS = ((0.9, 0.01), (0.6, 0.1))  # from this part of a stage on, the rate times this (paper, A)
+COUNTS = (
+    "steps",
+    "clouds",
+    "masks",
+    "refinements",
+    "accumulate",
+    "decoder_steps",
+    "patches",
+)
 SHARES = (
     "refine_share",
     "prompt_share",
@@ -41,6 +50,9 @@ class Stage:
             after 60 % of the steps and to a hundredth after 90 %, as published.
         draw_refinements: each batch draws how many iterations, at least one; False: always all.
         accumulate: batches whose gradients make one step.
+        decoder_steps: optimiser steps that all but the encoder takes on each batch of clouds, each
+            with objects of its own, while the clouds stay embedded as they are; the encoder then
+            takes one, with the mean of their gradients.
         only_iou: only the head that predicts IoUs learns, the masks stay as they are.
     """
 
@@ -55,6 +67,7 @@ class Stage:
     final_learning_rate: float | None = None
     draw_refinements: bool = True
     accumulate: int = 1
+    decoder_steps: int = 1
     only_iou: bool = False
 
     def rate_at(self, part: float) -> float:
@@ -91,6 +104,8 @@ class TrainingConfig:
         repeats: one iteration drawn at random and the last show the mask again without a new click.
         refine_share: share of batches that go on after the first click, which is what costs most.
         refine_masks: objects of each cloud that do; 0: all.
+        click_masks: weight of the masks that each click on the object gives on its own, decoded
+            from the click's token beside the mask of all of them (SNAP); 0: none.
         prompt_share: share of batches whose refined objects are learned once more from a mask
             prompt that is not the network's: the truth, damaged (`mask_prompts`).
         loss_points: points of each mask that its loss is computed at, half of them on the object;
@@ -136,6 +151,7 @@ class TrainingConfig:
     repeats: bool = False
     refine_share: float = 1.0
     refine_masks: int = 0
+    click_masks: float = 0.0
     prompt_share: float = 0.0
     loss_points: int = 0
     center_clicks: float = 0.7
@@ -213,9 +229,14 @@ class TrainingConfig:
         for number, stage in enumerate(self.stages):
             if stage.patches > stage.points or stage.patch_size > stage.points:
                 raise ConfigError(f"stage {number}: patches and patch_size must be at most points")
-            for name in ("steps", "clouds", "masks", "refinements", "accumulate", "patches"):
+            for name in COUNTS:
                 if getattr(stage, name) < 1:
                     raise ConfigError(f"stage {number}: {name} must be at least 1")
+            if stage.decoder_steps > 1 and (stage.accumulate > 1 or self.kept_clouds):
+                raise ConfigError(
+                    f"stage {number}: decoder_steps above 1 takes clouds that the encoder learns "
+                    "from, of one batch a step: kept_clouds 0 and accumulate 1"
+                )
 
 
 def _built(cls: Any, values: object, where: str) -> Any:

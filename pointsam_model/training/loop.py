@@ -9,6 +9,7 @@ import shlex
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -79,8 +80,9 @@ def train(
     for step, (drawn, rng) in zip(steps, drawn_ahead(draw, steps), strict=True):
         started = time.monotonic()
         stage, rate = config.stage_at(step)
+        between = partial(state.descend, rate)
         seen = StepReport.mean(
-            [learn(network, batch, stage, config, rng, kept) for batch, kept in drawn]
+            [learn(network, batch, stage, config, rng, kept, between) for batch, kept in drawn]
         )
         state.update(rate)
         state.seconds += time.monotonic() - started

@@ -23,11 +23,11 @@ def iteration_loss(masks: Masks, config: TrainingConfig) -> tuple[Tensor, Tensor
     Of several masks the best one learns (hindsight), and so does the one that users would get, of
     the highest predicted IoU; the others learn a little, so that none dies. The IoU head learns
     from all of them: told only of the best, it cannot choose. Published is the best one alone, for
-    mask and IoU: weights 0 and `all_ious` False.
+    mask and IoU: weights 0 and `all_ious` False. Masks of each click's own, where there are any,
+    are compared with the object too.
     """
     logits, predicted = masks.logits, masks.predicted
-    mask_loss = config.focal * focal_loss(logits, masks.truth, masks.weight)
-    mask_loss = mask_loss + config.dice * dice_loss(logits, masks.truth, masks.weight)
+    mask_loss = _mask_loss(logits, masks, config)
     with torch.no_grad():
         ious = mask_iou(logits, masks.truth, masks.weight)
     error = (predicted - ious) ** 2
@@ -38,7 +38,16 @@ def iteration_loss(masks: Masks, config: TrainingConfig) -> tuple[Tensor, Tensor
         chosen = mask_loss.take_along_dim(predicted.argmax(-1, keepdim=True), -1)
         hindsight = hindsight + config.chosen_mask * chosen.mean()
         hindsight = hindsight + config.other_masks * mask_loss.mean()
+    if masks.of_clicks is not None and masks.on_object is not None:
+        own = _mask_loss(masks.of_clicks, masks, config)
+        hindsight = hindsight + config.click_masks * _mean(own, masks.on_object).mean()
     return hindsight + config.iou * error.mean(), ious
+
+
+def _mask_loss(logits: Tensor, masks: Masks, config: TrainingConfig) -> Tensor:
+    """(b, m, c) of logits (b, m, c, n)."""
+    focal = config.focal * focal_loss(logits, masks.truth, masks.weight)
+    return focal + config.dice * dice_loss(logits, masks.truth, masks.weight)
 
 
 def focal_loss(logits: Tensor, truth: Tensor, counted: Tensor | None = None) -> Tensor:

@@ -37,8 +37,9 @@ def rollout(
     Args:
         iterations: how many, the first one among them.
         config: says where clicks go (`center_clicks`, `click_candidates`), whether iterations
-            repeat (`repeats`), how many objects go on (`refine_masks`) and at how many points masks
-            are judged where gradients are wanted (`loss_points`).
+            repeat (`repeats`), how many objects go on (`refine_masks`), and where gradients are
+            wanted at how many points masks are judged (`loss_points`) and whether each click gives
+            one of its own (`click_masks`).
         prompt: masks and clicks to begin with; None: a click on each object.
     """
     without_click = _without_click(iterations, rng) if config.repeats else ()
@@ -66,11 +67,13 @@ def rollout(
                 labels,
                 mask_logits=mask_logits,
                 multimask=mask_logits is None,
+                click_masks=config.click_masks > 0 and torch.is_grad_enabled(),
             )
             judged = _judged(batch, rows.shape[1], rng, config)
             at = None if judged is None else torch.from_numpy(judged.rows).to(device)
-            logits = network.masks_of(answer, encoding.patches, at)
-        yield _masks(logits, answer.ious, batch, judged)
+            logits, of_clicks = _logits(network, encoding, answer, at)
+        on_object = None if of_clicks is None else labels == 1
+        yield _masks(logits, answer.ious, batch, judged, of_clicks, on_object)
         if iteration + 1 == iterations:
             return
         few = slice(config.refine_masks or None)
@@ -87,14 +90,33 @@ def _judged(
     return judged_points(batch.truth[:, :objects], batch.counted, config.loss_points, rng)
 
 
-def _masks(logits: Tensor, predicted: Tensor, batch: Batch, judged: Judged | None) -> Masks:
+def _logits(
+    network: PointSAM, encoding: CloudEncoding, answer: Answer, rows: Tensor | None
+) -> tuple[Tensor, Tensor | None]:
+    """Of the masks and, if there are any, of the clicks' own: by one product with the points."""
+    if answer.click_heads is None:
+        return network.masks_of(answer, encoding.patches, rows), None
+    heads = torch.cat([answer.heads, answer.click_heads], 2)
+    together = network.masks_of(answer._replace(heads=heads), encoding.patches, rows)
+    count = answer.heads.shape[2]
+    return together[:, :, :count], together[:, :, count:]
+
+
+def _masks(
+    logits: Tensor,
+    predicted: Tensor,
+    batch: Batch,
+    judged: Judged | None,
+    of_clicks: Tensor | None,
+    on_object: Tensor | None,
+) -> Masks:
     truth, counted = batch.truth[:, : logits.shape[1]], batch.counted[:, None]
     if judged is not None:
         truth, counted = np.take_along_axis(truth, judged.rows, -1), judged.weight
-    on_device = (
+    of_truth, weight = (
         torch.from_numpy(values).to(logits.device)[:, :, None] for values in (truth, counted)
     )
-    return Masks(logits, predicted, *on_device)
+    return Masks(logits, predicted, of_truth, weight, of_clicks, on_object)
 
 
 @torch.no_grad()

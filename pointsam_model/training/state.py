@@ -57,11 +57,7 @@ class TrainingState:
 
     def update(self, rate: float) -> None:
         """One optimiser step with the gradients in the network."""
-        torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.config.clip_norm)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
-        self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
+        self.descend(rate)
         self.step += 1
         # Young averages forget faster, so that they do not drag the first weights along.
         keep = min(self.config.ema_decay, self.step / (self.step + 10))
@@ -70,6 +66,14 @@ class TrainingState:
             torch._foreach_lerp_(
                 list(self.average.values()), [current[name] for name in self.average], 1 - keep
             )
+
+    def descend(self, rate: float) -> None:
+        """What moves the weights in `update`, those alone that have a gradient."""
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.config.clip_norm)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
 
     def averaged(self) -> PointSAM:
         """A network of the averaged weights, for use."""

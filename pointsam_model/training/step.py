@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -55,6 +55,7 @@ def learn(
     config: TrainingConfig,
     rng: np.random.Generator,
     kept: CloudEncoding | None = None,
+    between: Callable[[], object] = lambda: None,
 ) -> StepReport:
     """Adds the gradients of a batch, divided by the stage's `accumulate`, to the network's.
 
@@ -63,6 +64,8 @@ def learn(
 
     Args:
         kept: the batch's clouds, embedded before: the encoder does not learn. None: it does.
+        between: called between two of the stage's `decoder_steps`, to update the decoder with the
+            gradients so far; those of the encoder come after the last one.
     """
     network.requires_grad_(not stage.only_iou)
     network.mask_decoder.iou_prediction_head.requires_grad_()
@@ -70,11 +73,17 @@ def learn(
     whole = kept or encode(network, batch, stage, config)
     embedding = whole.embedding.detach().requires_grad_(whole.embedding.requires_grad)
     encoding = CloudEncoding(whole.patches, embedding, whole.position)
-    iterations = _iterations(stage, config, rng)
-    report = look(network, encoding, batch, iterations, config, rng, 1 / stage.accumulate)
-    if embedding.requires_grad:
-        whole.embedding.backward(embedding.grad)
-    return report
+    reports = []
+    for number in range(stage.decoder_steps):
+        if number:
+            between()
+        objects = batch.objects(number * stage.masks, stage.masks)
+        iterations = _iterations(stage, config, rng)
+        weight = 1 / stage.accumulate
+        reports.append(look(network, encoding, objects, iterations, config, rng, weight))
+    if embedding.grad is not None:
+        whole.embedding.backward(embedding.grad / stage.decoder_steps)
+    return StepReport.mean(reports)
 
 
 def encode(network: PointSAM, batch: Batch, stage: Stage, config: TrainingConfig) -> CloudEncoding:

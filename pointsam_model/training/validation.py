@@ -72,7 +72,8 @@ class Validation:
     @torch.no_grad()
     def measure(self, network: PointSAM, stage: Stage) -> dict[str, StepReport]:
         """Means over `validation_scenes` clouds of each kind, of the stage's size and clicks."""
-        stage = dataclasses.replace(stage, masks=min(stage.masks, MOST_MASKS))
+        masks = min(stage.masks, MOST_MASKS)
+        stage = dataclasses.replace(stage, masks=masks, decoder_steps=1)
         return {kind: self._measure(network, stage, scenes) for kind, scenes in self.scenes.items()}
 
     def _measure(self, network: PointSAM, stage: Stage, scenes: Scenes) -> StepReport:
