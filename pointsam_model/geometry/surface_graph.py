@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from pointsam_model import ops
+from pointsam_model.cores import beside
 
 NEIGHBOURS = 12  # of each point, joined to it
 LOCAL = 6  # nearest points whose mean distance is the spacing at a point
@@ -53,7 +54,11 @@ def surface_graph(points: Tensor, source: Tensor, sensor: Tensor | None) -> Surf
             and concave edges cannot be told apart.
     """
     m = len(points)
-    around = ops.nearest_neighbours(points, points, min(COARSE + 1, m))
+    (around, *coarse), (_, *fine) = beside(
+        points.device,
+        lambda: _axes_around(points, points, min(COARSE + 1, m)),
+        lambda: _axes_around(source, points, min(FINE, len(source))),
+    )
     near = around[:, 1 : NEIGHBOURS + 1].contiguous()
     start, end = _edges(near)
     # Coordinates a row each from here on: sums over them are then of long rows.
@@ -62,11 +67,9 @@ def surface_graph(points: Tensor, source: Tensor, sensor: Tensor | None) -> Surf
     length = _norm(step)
     spacing = float(length.median())
     toward = step / length.clamp_min(LEAST)
-    fine = ops.nearest_neighbours(source, points, min(FINE, len(source)))
     columns: list[Tensor] = []
     sides: list[Tensor] = []
-    for cloud, neighbours in ((source, fine), (points, around)):
-        normals, spread = ops.principal_axes(cloud, neighbours)
+    for normals, spread in (fine, coarse):
         if sensor is not None:
             normals = facing(normals, points, sensor)
         sides.append(normals)
@@ -81,6 +84,13 @@ def surface_graph(points: Tensor, source: Tensor, sensor: Tensor | None) -> Surf
         columns += [along, slant[start], slant[end], torch.ones_like(length)]
     features = torch.stack(columns).float().t()
     return SurfaceGraph(points, near, start, end, length, spacing, features)
+
+
+def _axes_around(cloud: Tensor, points: Tensor, k: int) -> tuple[Tensor, Tensor, Tensor]:
+    """The k nearest of a cloud around points, and their principal axes: neighbours (m,k), normals
+    and variances (m,3)."""
+    neighbours = ops.nearest_neighbours(cloud, points, k)
+    return neighbours, *ops.principal_axes(cloud, neighbours)
 
 
 def facing(normals: Tensor, points: Tensor, sensor: Tensor) -> Tensor:
