@@ -1,41 +1,41 @@
 """What looks, geometry and the learned quality cost, beside the published way, in one run.
 
-    python -m benchmarks.looks [FILE.npz ...] [--rounds 5]
+    python -m benchmarks.looks [FILE.npz ...] [--rounds 5] [--before CHECKOUT]
 
 Both ways in turn on each cloud (generated ones without files): embedding, a first click with all
-that it needs, a second click in the same look, and proposals. Prints ratios.
+that it needs, a second click in the same look, and proposals. Prints ratios. With `--before` also
+another checkout of this repository takes its turns, as it answers by default.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
+import os
+import subprocess
+import sys
 import time
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from statistics import median
-from typing import TypeVar
+from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 import torch
 
 from benchmarks.machine import machine
-from pointsam_model import (
-    Cloud,
-    Predictor,
-    PredictorConfig,
-    Prompt,
-    ProposalGenerator,
-    load_model,
-)
+from pointsam_model import Predictor, PredictorConfig, ProposalGenerator, load_model
 from pointsam_model.evaluation import LabelledCloud, first_click, read_labelled
 from pointsam_model.scenes import MixtureConfig, SceneConfig, generate
 
-Result = TypeVar("Result")
+HERE = Path(__file__).resolve().parents[1]
 PUBLISHED = PredictorConfig(geometry=False, looks="whole")
 OBJECTS = 3  # clicked on each cloud
 KINDS = ("tabletop", "street")
 SEED = 7_000_000
+OURS = "default"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -44,36 +44,26 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("files", nargs="*", type=Path, help="labelled clouds (.npz)")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--before", type=Path, help="another checkout to measure beside this one")
     parser.add_argument("--no-proposals", action="store_true")
     asked = parser.parse_args(arguments)
     torch.set_num_threads(asked.threads)
     clouds = [read_labelled(it) for it in asked.files] or [generated(kind) for kind in KINDS]
-    model = load_model("tiny", device="cpu")
-    ways = {"published": Predictor(model, PUBLISHED), "both": Predictor(model)}
     about = machine()
+    beside = "" if asked.before is None else "; checkout before [ms]"
     print(
-        f"{about['machine']}, {asked.threads} threads, torch {about['torch']}, "
-        f"medians of {asked.rounds} rounds: published way [ms], with looks and geometry [ms]"
+        f"{about['machine']}, {asked.threads} threads, torch {about['torch']}, medians of "
+        f"{asked.rounds} rounds: with looks and geometry [ms]; published way [ms]{beside}; ratios"
     )
     for cloud in clouds:
-        took: dict[str, dict[str, list[float]]] = {name: {} for name in ways}
-        for _ in range(asked.rounds):
-            for name, predictor in ways.items():
-                for stage, seconds in _clicks(predictor, cloud).items():
-                    took[name].setdefault(stage, []).append(seconds)
+        took = _clicks(cloud, asked.threads, asked.rounds, asked.before)
         if not asked.no_proposals:
-            for name, predictor in ways.items():
-                generator = ProposalGenerator(model, predictor=predictor.config)
-                embedding = predictor.embed(cloud.as_seen())
-                started = time.perf_counter()
-                generator.generate(embedding)
-                took[name]["proposals"] = [time.perf_counter() - started]
+            _proposals(cloud, took)
         print(f"{cloud.name}: {cloud.counted.sum()} points")
-        for stage, each in took["both"].items():
-            ours, theirs = median(each), median(took["published"][stage])
-            print(
-                f"  {stage:28} {1e3 * theirs:9.1f} {1e3 * ours:9.1f}   {ours / theirs:5.2f} times"
-            )
+        for stage, ours in took[OURS].items():
+            others = [each[stage] for way, each in took.items() if way != OURS and stage in each]
+            times = "  ".join(f"{1e3 * it:9.1f} {ours / it:6.2f} times" for it in others)
+            print(f"  {stage:28} {1e3 * ours:9.1f}   {times}")
 
 
 def generated(kind: str) -> LabelledCloud:
@@ -84,35 +74,79 @@ def generated(kind: str) -> LabelledCloud:
     return LabelledCloud(scene.xyz, scene.rgb, scene.instance, name, scene.height, scene.width)
 
 
-def _clicks(predictor: Predictor, cloud: LabelledCloud) -> dict[str, float]:
-    """Seconds of each stage, clicks as means over objects that share no look."""
-    source = Cloud(cloud.xyz, cloud.rgb)
-    embedding, embedded = _timed(lambda: predictor.embed(source))
-    first, second = [], []
-    for label in cloud.objects()[:OBJECTS]:
-        row = first_click(cloud.xyz, cloud.label == label, cloud.counted)
-        assert row is not None
-        point = cloud.xyz[row : row + 1].astype(np.float64)
-        looks = list(embedding.looks)
-        fresh = embedding if not looks else predictor.embed(source)  # without any look yet
-        (answer,), seconds = _timed(partial(predictor.segment, fresh, [Prompt(point)]))
-        first.append(seconds)
-        both = np.concatenate([point, point])
-        refining = Prompt(both, [1, 1], answer.best())
-        _, seconds = _timed(partial(predictor.segment, fresh, [refining]))
-        second.append(seconds)
+def _clicks(
+    cloud: LabelledCloud, threads: int, rounds: int, before: Path | None
+) -> dict[str, dict[str, float]]:
+    """Seconds of each stage by way, the ways in turns."""
+    with TemporaryDirectory() as folder, ExitStack() as stack:
+        path = Path(folder) / "cloud.npz"
+        arrays: dict[str, Any] = {"xyz": cloud.xyz, "clicks": _two_clicks(cloud)}
+        if cloud.rgb is not None:
+            arrays["rgb"] = cloud.rgb
+        np.savez(path, **arrays)
+        command = [str(path), str(threads)]
+        workers = {
+            OURS: stack.enter_context(_worker(HERE, [*command, OURS])),
+            "published": stack.enter_context(_worker(HERE, [*command, "network"])),
+        }
+        if before is not None:
+            workers["before"] = stack.enter_context(_worker(before.resolve(), [*command, OURS]))
+        all_of = [{way: _round(it) for way, it in workers.items()} for _ in range(rounds + 1)][1:]
+    stages = all_of[0][OURS]
     return {
-        "embedding": embedded,
-        "first click, look included": float(np.mean(first)),
-        "both together": embedded + float(np.mean(first)),
-        "second click": float(np.mean(second)),
+        way: {stage: median(one[way][stage] for one in all_of) for stage in stages}
+        for way in workers
     }
 
 
-def _timed(work: Callable[[], Result]) -> tuple[Result, float]:
-    started = time.perf_counter()
-    result = work()
-    return result, time.perf_counter() - started
+def _two_clicks(cloud: LabelledCloud) -> np.ndarray:
+    """(o,2,3) the first click on each of some objects, and the place on it farthest from there."""
+    clicks = []
+    for label in cloud.objects()[:OBJECTS]:
+        row = first_click(cloud.xyz, cloud.label == label, cloud.counted)
+        assert row is not None
+        there = cloud.xyz[(cloud.label == label) & cloud.counted]
+        off = np.linalg.norm(there - cloud.xyz[row], axis=1)
+        clicks.append([cloud.xyz[row], there[int(off.argmax())]])
+    return np.array(clicks, np.float64)
+
+
+@contextmanager
+def _worker(checkout: Path, arguments: Sequence[str]) -> Iterator[subprocess.Popen[str]]:
+    """A process that clicks with the package of a checkout."""
+    script = str(HERE / "benchmarks" / "clicks_worker.py")
+    environment = {**os.environ, "PYTHONPATH": str(checkout)}
+    with subprocess.Popen(
+        [sys.executable, script, *arguments],
+        env=environment,
+        cwd=checkout,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as worker:
+        assert worker.stdout is not None and worker.stdin is not None
+        if worker.stdout.readline() != "ready\n":
+            raise RuntimeError(f"no clicks with {checkout}: see above")
+        yield worker
+        worker.stdin.close()
+
+
+def _round(worker: subprocess.Popen[str]) -> dict[str, float]:
+    assert worker.stdout is not None and worker.stdin is not None
+    worker.stdin.write("\n")
+    worker.stdin.flush()
+    took: dict[str, float] = json.loads(worker.stdout.readline())
+    return took
+
+
+def _proposals(cloud: LabelledCloud, took: dict[str, dict[str, float]]) -> None:
+    """Adds the seconds of proposals for the embedded cloud, of the two ways of this checkout."""
+    model = load_model("tiny", device="cpu")
+    for way, config in ((OURS, PredictorConfig()), ("published", PUBLISHED)):
+        embedding = Predictor(model, config).embed(cloud.as_seen())
+        started = time.perf_counter()
+        ProposalGenerator(model, predictor=config).generate(embedding)
+        took[way]["proposals"] = time.perf_counter() - started
 
 
 if __name__ == "__main__":
