@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from pointsam_model.geometry import Partition
 from pointsam_model.geometry.occlusions import Pairs, occlusions
 from pointsam_model.geometry.supports import Supports, supports
+from pointsam_model.quality import nesting
 from pointsam_model.quality.candidates import UNKNOWN, Origin, Pool
 from pointsam_model.quality.regions import Regions
 
@@ -21,8 +22,8 @@ CLICKED = 8  # points about a click whose colour is the click's
 FARTHEST_OFF = 3.0  # extents of a mask: how far from what bears it, farther is all the same
 PARTED = 0.5  # cut probability from which an edge is one between objects
 ONE_HOT = tuple(origin for origin in Origin if origin not in (Origin.PART, Origin.NETWORK))
-FEATURES = 50 + len(ONE_HOT)
-NETWORKS_OWN = (*range(15, 20), 26, 27)  # numbers that rest on the logits or scores of a checkpoint
+FEATURES = 50 + nesting.FEATURES + len(ONE_HOT)
+NETWORKS_OWN = (*range(15, 20), 26, 27, 64, 68)  # what rests on logits or scores of a checkpoint
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,9 +33,9 @@ class Surroundings:
     Attributes:
         weight: (m,) source points that each kept point speaks for.
         points: (4,m) x, y, z about the middle [m], and 1.
-        summed: (m,18+p) float64, what is summed over masks: 1, x, y, z and their products; weight;
-            whether it is at the rim; half the sum of `edge` over the edges that end there; whether
-            it is in each of the planes that bear things.
+        summed: (m,21+p) float64, what is summed over masks: 1, x, y, z and their products; weight;
+            whether it is at the rim; half the sum of `edge` over the edges that end there; colours
+            times weight (0 without colours); whether it is in each of the planes that bear things.
         diagonal: of all points [m].
         edge: (e,6) 1, cut probability, whether it is likely, change of colour (0 to 1; 0 without
             colours), and the same of edges that are not cut, and of those that are.
@@ -83,10 +84,11 @@ class Surroundings:
         half = (sum(np.bincount(end, it, m) for end in ends) / 2 for it in edge)
         rim = distance > np.quantile(distance, RIM)
         bearing = supports(partition.points, partition.spacing)
+        shades = np.zeros((m, 3)) if colors is None else colors * weight[:, None]
         return cls(
             np.asarray(weight, np.float32),
             np.stack([x, y, z, one]).astype(np.float32),
-            np.stack([*moments, weight, rim, *half, *bearing.within], 1),
+            np.stack([*moments, weight, rim, *half, *shades.T, *bearing.within], 1),
             float(np.linalg.norm(points.max(0) - points.min(0))),
             np.stack(edge, 1).astype(np.float32),
             colors,
@@ -113,6 +115,7 @@ class _Summed:
             without any.
         hidden: (c,) its points right behind one that is not its own, as the sensor sees them;
             hides: (c,) such points behind its own.
+        nested: what `nesting` goes by.
     """
 
     masks: NDArray[np.bool_]
@@ -128,6 +131,7 @@ class _Summed:
     off_support: Double
     hidden: Double
     hides: Double
+    nested: nesting.Sums
 
     @classmethod
     def of(cls, pool: Pool, partition: Partition, around: Surroundings) -> _Summed:
@@ -169,10 +173,17 @@ class _Summed:
             np.maximum(sums[:, 12:18] - crossing / 2, 0),
             probably_both / np.maximum(either, 1),
             overlap,
-            sums[:, 18:],
+            sums[:, 21:],
             np.where(regions.inside[:c], off.min(0, initial=np.inf), np.inf).min(1),
             (behind & ~before).sum(0).astype(np.float64),
             (before & ~behind).sum(0).astype(np.float64),
+            nesting.Sums(
+                sums[:, 10],
+                shared[:, :c],
+                overlap[:, :c],
+                probably_both[:, int(pool.network.scores.argmax())],
+                sums[:, 18:21],
+            ),
         )
 
     def __len__(self) -> int:
@@ -194,6 +205,7 @@ def features_of(pool: Pool, partition: Partition, around: Surroundings) -> Float
         *_occluded(summed),
         _unlike_click(summed, pool, around),
         *_supported(summed, around),
+        *_nested(summed, pool),
     ]
     return np.stack(columns, 1).astype(np.float32)
 
@@ -364,6 +376,11 @@ def _supported(summed: _Summed, around: Surroundings) -> list[Double]:
     _, extent = _middle_and_extent(summed)
     off = np.where(np.isfinite(summed.off_support), summed.off_support, 0)
     return [own, covered, np.minimum(off / extent, FARTHEST_OFF)]
+
+
+def _nested(summed: _Summed, pool: Pool) -> list[Double]:
+    part = np.array([origin == Origin.PART for origin in pool.origin])
+    return nesting.nesting(summed.nested, part, np.array(pool.height), np.array(pool.above))
 
 
 def _middle_and_extent(summed: _Summed) -> tuple[Double, Double]:
