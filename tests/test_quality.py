@@ -179,6 +179,7 @@ def test_what_a_network_says_of_itself_is_in_its_own_numbers_alone():
         for number, logits in enumerate(told.logits):
             pool.add(logits > 0, Origin.NETWORK, network=number, logits=logits)
         pool.add(BOX, Origin.PART, height=0.2, above=0.5)
+        pool.add(BOX & (POINTS[:, 0] > 0), Origin.PART, height=0.1, above=0.2)
         pools.append(features_of(pool, PARTS, AROUND))
     changed = np.flatnonzero((pools[0] != pools[1]).any(0))
     assert set(changed) <= set(NETWORKS_OWN)
@@ -268,7 +269,7 @@ def test_what_is_summed_by_regions_is_what_points_and_edges_sum_to_one_by_one():
         assert row[9] == pytest.approx(step[within].sum() / (within.sum() + 1), abs=1e-4)
         shared = weight[mask] @ probability[:, mask].T
         soft = shared / (weight[mask].sum() + probability @ weight - shared)
-        assert row[14] == pytest.approx(soft.max(), abs=1e-4)
+        assert row[16] == pytest.approx(soft.max(), abs=1e-4)
         away = np.linalg.norm(points - points[ON], axis=1)
         extent = np.sqrt(np.square(points[mask] - points[mask].mean(0)).sum(1).mean())
-        assert row[35] == pytest.approx(away[~mask].min() / extent, rel=1e-3)
+        assert row[37] == pytest.approx(away[~mask].min() / extent, rel=1e-3)
