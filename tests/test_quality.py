@@ -268,7 +268,7 @@ def test_what_is_summed_by_regions_is_what_points_and_edges_sum_to_one_by_one():
         assert row[9] == pytest.approx(step[within].sum() / (within.sum() + 1), abs=1e-4)
         shared = weight[mask] @ probability[:, mask].T
         soft = shared / (weight[mask].sum() + probability @ weight - shared)
-        assert row[14] == pytest.approx(soft.max(), abs=1e-4)
+        assert row[16] == pytest.approx(soft.max(), abs=1e-4)
         away = np.linalg.norm(points - points[ON], axis=1)
         extent = np.sqrt(np.square(points[mask] - points[mask].mean(0)).sum(1).mean())
-        assert row[35] == pytest.approx(away[~mask].min() / extent, rel=1e-3)
+        assert row[37] == pytest.approx(away[~mask].min() / extent, rel=1e-3)
