@@ -164,7 +164,10 @@ class Cloud:
         if self._width is None:
             return None
         camera = camera_of_grid(*self._points.some(MOST_POINTS), self._width)
-        return None if camera is None else _place(camera)
+        if camera is None or not np.isfinite(camera).all():
+            return None
+        camera.flags.writeable = False  # it may be very far: a raster is seen from above
+        return camera
 
     @cached_property
     def doubt(self) -> str:
