@@ -164,9 +164,8 @@ class Cloud:
         if self._width is None:
             return None
         camera = camera_of_grid(*self._points.some(MOST_POINTS), self._width)
-        if camera is None or not np.isfinite(camera).all():
-            return None
-        camera.flags.writeable = False  # it may be very far: a raster is seen from above
+        if camera is not None:
+            camera.flags.writeable = False
         return camera
 
     @cached_property

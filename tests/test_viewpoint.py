@@ -243,3 +243,12 @@ def test_points_that_lie_where_the_sensor_stood_do_not_matter_to_what_was_seen_f
 def test_a_viewpoint_farther_than_any_point_may_be_is_none(far):
     with pytest.raises(CloudError, match="viewpoint"):
         Cloud(cube(), viewpoint=(0, far, 0))
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_raster_of_heights_tells_no_camera_as_only_rounding_would_say_on_which_side(seed):
+    x, y = np.meshgrid(np.arange(0.0, 160), np.arange(0.0, 120))
+    hills = 30 + 10 * np.sin(x / 20) * np.cos(y / 15)
+    hills += np.random.default_rng(seed).normal(0, 0.5, x.shape)
+    raster = np.stack([x, y, hills], 2).reshape(-1, 3)
+    assert camera_of_grid(raster, np.arange(len(raster)), 160) is None
