@@ -164,7 +164,9 @@ class Cloud:
         if self._width is None:
             return None
         camera = camera_of_grid(*self._points.some(MOST_POINTS), self._width)
-        return None if camera is None else _place(camera)
+        if camera is not None:
+            camera.flags.writeable = False
+        return camera
 
     @cached_property
     def doubt(self) -> str:
@@ -189,7 +191,8 @@ class Cloud:
             CloudError: the place is none.
         """
         points, _ = self._points.some(MOST_POINTS)
-        return seen_from_origin(points - _place(place))
+        rays = points - _place(place)
+        return seen_from_origin(rays[rays.any(1)])  # none saw what lies at its own place
 
     def viewed_from(self, viewpoint: ArrayLike) -> Cloud:
         """The same points, and where the sensor stood (3,) [m]; nothing is copied.
@@ -419,8 +422,11 @@ def _place(point: ArrayLike) -> NDArray[np.float64]:
         place = np.array(point, np.float64)
     except (TypeError, ValueError) as error:
         raise CloudError(f"the viewpoint must be three numbers [m]: {error}") from error
-    if place.shape != (3,) or not np.isfinite(place).all():
-        raise CloudError(f"the viewpoint is {place.tolist()}; it must be three finite numbers [m]")
+    if place.shape != (3,) or not (np.abs(place) <= FARTHEST_M).all():  # true for NaN
+        raise CloudError(
+            f"the viewpoint is {place.tolist()}; it must be three finite numbers [m], "
+            f"none beyond {FARTHEST_M:g}"
+        )
     place.flags.writeable = False
     return place
 

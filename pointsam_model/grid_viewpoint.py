@@ -16,6 +16,7 @@ SAMPLE = 4_000  # pixels that are looked at
 FEWEST = 200
 MOST_OFF = 0.005  # of the image's width, that half of the pixels may be off: lenses distort
 PLAIN = 1e-3  # spread of the points, in that along their widest: below it they are one plane
+FARTHEST = 1e6  # extents of the points: beyond it only rounding says where, and on which side
 PINNED = 20.0  # how much worse the second best projection must fit: else both may be right
 
 
@@ -62,4 +63,6 @@ def camera_of_grid(
         place = -np.linalg.solve(projection[:, :3], projection[:, 3])
     except np.linalg.LinAlgError:
         return None  # seen from infinitely far
+    if not np.linalg.norm(place) <= FARTHEST:  # true for NaN
+        return None  # as good as infinitely far: a raster
     return np.asarray(place * extent + middle, np.float64)

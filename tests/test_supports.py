@@ -75,6 +75,11 @@ def test_a_line_of_points_is_no_error():
     assert np.isfinite(supports(line.astype(np.float32), 0.01).away).all()
 
 
+def test_points_so_far_apart_that_planes_are_lost_in_rounding_bear_nothing():
+    points = np.random.default_rng(0).random((800, 3)).astype(np.float32)
+    assert len(supports(points, 1e-9).within) == 0
+
+
 def test_the_box_is_seen_before_the_table_that_goes_on_behind_it():
     near, far = occlusions(POINTS, SENSOR, SPACING)
     assert len(near) > 10

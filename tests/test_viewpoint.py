@@ -229,3 +229,26 @@ def test_a_cloud_knows_whether_it_was_plainly_seen_from_a_place(at):
     assert moved.seen_from(at)
     assert not moved.seen_from(at + np.array([0.4, -0.5, 0.3]))
     assert not moved.seen_from((0, 0, 0))
+
+
+def test_points_that_lie_where_the_sensor_stood_do_not_matter_to_what_was_seen_from_there():
+    at = np.array([0.5, 0.0, 1.25])  # without a return some drivers tell their own place
+    moved = kept(camera_scene().xyz).astype(np.float64) @ TURNED.T + at
+    moved[::7] = at
+    assert Cloud(moved).seen_from(at)
+    assert not Cloud(np.repeat(at[None], 500, 0)).seen_from(at)
+
+
+@pytest.mark.parametrize("far", [1.1e9, 1e300, -1e30])
+def test_a_viewpoint_farther_than_any_point_may_be_is_none(far):
+    with pytest.raises(CloudError, match="viewpoint"):
+        Cloud(cube(), viewpoint=(0, far, 0))
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_raster_of_heights_tells_no_camera_as_only_rounding_would_say_on_which_side(seed):
+    x, y = np.meshgrid(np.arange(0.0, 160), np.arange(0.0, 120))
+    hills = 30 + 10 * np.sin(x / 20) * np.cos(y / 15)
+    hills += np.random.default_rng(seed).normal(0, 0.5, x.shape)
+    raster = np.stack([x, y, hills], 2).reshape(-1, 3)
+    assert camera_of_grid(raster, np.arange(len(raster)), 160) is None

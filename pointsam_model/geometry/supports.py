@@ -76,7 +76,8 @@ def supports(points: Float, spacing: float) -> Supports:
 def _largest_plane(
     points: Float, near: float, rng: np.random.Generator
 ) -> tuple[Float, Float] | None:
-    """Normal (3,) and a point (3,) of the plane with most points; None: they are on a line."""
+    """Normal (3,) and a point (3,) of the plane with most points; None: they are on a line, or so
+    far apart that a plane has not even the points it was laid through, as those are rounded."""
     some = points[rng.integers(0, len(points), MEASURED)]
     corners = points[rng.integers(0, len(points), (TRIED, 3))]
     normal = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
@@ -88,6 +89,8 @@ def _largest_plane(
     off = np.abs(some @ normal.T - (origin * normal).sum(1))
     best = int((off <= near).sum(0).argmax())
     inside = np.abs((points - origin[best]) @ normal[best]) <= near
+    if inside.sum() < 3:
+        return None
     middle = points[inside].mean(0)
     return np.linalg.svd(points[inside] - middle, full_matrices=False)[2][2], middle
 
