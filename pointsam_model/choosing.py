@@ -23,7 +23,7 @@ from pointsam_model.quality.quality import best_different
 from pointsam_model.transfer import fetched, sent
 
 MOST_MASKS = 3  # of an ambiguous click
-SURELY_BETTER = 0.05  # in the IoU that a mask probably has, than one in the order that was given
+SURELY_BETTER = 0.06  # in the IoU that a mask probably has, than one in the order that was given
 MOST_FIRST = 4  # clicks on an object, of several given at once, that are tried as the first
 
 

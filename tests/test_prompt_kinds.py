@@ -200,7 +200,7 @@ def test_a_mask_of_the_image_says_what_is_meant(predictor: Predictor) -> None:
             one, two = predictor.segment(embedding, prompts)
             clicked.append(iou(one.masks[0], truth))
             masked.append(iou(two.masks[0], truth))
-    assert np.mean(masked) > np.mean(clicked) + 0.05, (clicked, masked)
+    assert np.mean(masked) > np.mean(clicked) + 0.03, (clicked, masked)
 
 
 def test_every_form_of_one_mask_gives_the_same_answer(predictor: Predictor) -> None:
