@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pointsam_model.viewpoint import field_of
+
 NEAREST, MEDIAN = 100.0, 200.0  # that a scene in millimetres is away from its camera, at least
 FARTHEST = 65_536.0  # that a depth image of 16 bit can tell in millimetres
 LEAST_FIELD = np.radians(8)  # half the field of a camera; a raster of heights has next to none
@@ -32,7 +34,7 @@ def doubt(points: NDArray[Any], camera: NDArray[np.float64]) -> str:
     rays = points - camera
     ranges = np.linalg.norm(rays, axis=1)
     nearest, median, farthest = np.quantile(ranges, (0.01, 0.5, 0.99))
-    if nearest < NEAREST or median < MEDIAN or farthest > FARTHEST or _field(rays) < LEAST_FIELD:
+    if nearest < NEAREST or median < MEDIAN or farthest > FARTHEST or field_of(rays) < LEAST_FIELD:
         return ""
     return (
         f"the cloud is probably in millimetres: half of its points are farther than {median:.0f} "
@@ -40,11 +42,3 @@ def doubt(points: NDArray[Any], camera: NDArray[np.float64]) -> str:
         "metres: divide the coordinates by 1000, or set the driver's depth scale. If it is metres, "
         "all is well"
     )
-
-
-def _field(rays: NDArray[np.float64]) -> float:
-    """How far most rays lie off their mean [rad]."""
-    directions = rays / np.linalg.norm(rays, axis=1, keepdims=True)
-    mean = directions.mean(0)
-    cosines = directions @ (mean / max(float(np.linalg.norm(mean)), 1e-9))
-    return float(np.quantile(np.arccos(cosines.clip(-1, 1)), 0.95))

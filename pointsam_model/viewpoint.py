@@ -49,7 +49,7 @@ def seen_from_origin(points: NDArray[Any]) -> bool:
     places, behind = _unfolded(points)
     if not np.ptp(places, axis=0).any() or _share_around(places, behind) > MOST_AROUND:
         return False
-    field = _field(points)
+    field = field_of(points[:: -(-len(points) // COARSE)].astype(np.float64))
     if field < LEAST_FIELD:  # from far away nothing is torn: all of it is one direction
         return False
     camera = count >= CAMERA_POINTS and field < CAMERA_FIELD
@@ -58,10 +58,9 @@ def seen_from_origin(points: NDArray[Any]) -> bool:
     return bool(len(torn)) and float(torn.mean()) <= most
 
 
-def _field(points: NDArray[Any]) -> float:
-    """How far most directions lie off their mean [rad]."""
-    coarse = points[:: -(-len(points) // COARSE)].astype(np.float64)
-    directions = coarse / np.linalg.norm(coarse, axis=1, keepdims=True)
+def field_of(rays: NDArray[np.float64]) -> float:
+    """How far most of some rays (k,3), none of them zero, lie off their mean direction [rad]."""
+    directions = rays / np.linalg.norm(rays, axis=1, keepdims=True)
     mean = directions.mean(0)
     length = float(np.linalg.norm(mean))
     if length < 1e-6:

@@ -84,6 +84,11 @@ def shipped_quality() -> Quality:
     return Quality(Estimator.read(QUALITY, FEATURES, OUTPUTS))
 
 
+@cache
+def _quality_of_any() -> Quality:
+    return Quality(Estimator.read(QUALITY_ANY, FEATURES, OUTPUTS))
+
+
 def quality_of(checkpoint: Path | None) -> Quality:
     """The one for a network whose weights come from a file; None: from nowhere.
 
@@ -95,12 +100,12 @@ def quality_of(checkpoint: Path | None) -> Quality:
         CheckpointError: the file beside the checkpoint is none, or was made for other numbers.
     """
     if checkpoint is None:
-        return Quality(Estimator.read(QUALITY_ANY, FEATURES, OUTPUTS))
+        return _quality_of_any()
     if checkpoint.resolve().parent == WEIGHTS.resolve():
         return shipped_quality()
     beside = checkpoint.with_name(checkpoint.name.removesuffix(".safetensors") + BESIDE)
     if not beside.exists():
-        return quality_of(None)
+        return _quality_of_any()
     try:
         return Quality(Estimator.read(beside, FEATURES, OUTPUTS))
     except CheckpointError as error:
