@@ -11,12 +11,9 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import subprocess
-import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
@@ -26,11 +23,12 @@ import numpy as np
 import torch
 
 from benchmarks.machine import machine
+from benchmarks.worker import HERE, ask, worker
 from pointsam_model import Predictor, PredictorConfig, ProposalGenerator, load_model
 from pointsam_model.evaluation import LabelledCloud, first_click, read_labelled
 from pointsam_model.scenes import MixtureConfig, SceneConfig, generate
 
-HERE = Path(__file__).resolve().parents[1]
+SCRIPT = "clicks_worker.py"
 PUBLISHED = PredictorConfig(geometry=False, looks="whole")
 OBJECTS = 3  # clicked on each cloud
 KINDS = ("tabletop", "street")
@@ -86,12 +84,16 @@ def _clicks(
         np.savez(path, **arrays)
         command = [str(path), str(threads)]
         workers = {
-            OURS: stack.enter_context(_worker(HERE, [*command, OURS])),
-            "published": stack.enter_context(_worker(HERE, [*command, "network"])),
+            OURS: stack.enter_context(worker(HERE, SCRIPT, [*command, OURS])),
+            "published": stack.enter_context(worker(HERE, SCRIPT, [*command, "network"])),
         }
         if before is not None:
-            workers["before"] = stack.enter_context(_worker(before.resolve(), [*command, OURS]))
-        all_of = [{way: _round(it) for way, it in workers.items()} for _ in range(rounds + 1)][1:]
+            old = worker(before.resolve(), SCRIPT, [*command, OURS])
+            workers["before"] = stack.enter_context(old)
+        turns = [
+            {way: json.loads(ask(it)) for way, it in workers.items()} for _ in range(rounds + 1)
+        ]
+    all_of = turns[1:]  # the first meets libraries that were never used
     stages = all_of[0][OURS]
     return {
         way: {stage: median(one[way][stage] for one in all_of) for stage in stages}
@@ -109,34 +111,6 @@ def _two_clicks(cloud: LabelledCloud) -> np.ndarray:
         off = np.linalg.norm(there - cloud.xyz[row], axis=1)
         clicks.append([cloud.xyz[row], there[int(off.argmax())]])
     return np.array(clicks, np.float64)
-
-
-@contextmanager
-def _worker(checkout: Path, arguments: Sequence[str]) -> Iterator[subprocess.Popen[str]]:
-    """A process that clicks with the package of a checkout."""
-    script = str(HERE / "benchmarks" / "clicks_worker.py")
-    environment = {**os.environ, "PYTHONPATH": str(checkout)}
-    with subprocess.Popen(
-        [sys.executable, script, *arguments],
-        env=environment,
-        cwd=checkout,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as worker:
-        assert worker.stdout is not None and worker.stdin is not None
-        if worker.stdout.readline() != "ready\n":
-            raise RuntimeError(f"no clicks with {checkout}: see above")
-        yield worker
-        worker.stdin.close()
-
-
-def _round(worker: subprocess.Popen[str]) -> dict[str, float]:
-    assert worker.stdout is not None and worker.stdin is not None
-    worker.stdin.write("\n")
-    worker.stdin.flush()
-    took: dict[str, float] = json.loads(worker.stdout.readline())
-    return took
 
 
 def _proposals(cloud: LabelledCloud, took: dict[str, dict[str, float]]) -> None:

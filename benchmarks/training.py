@@ -11,23 +11,20 @@ does meets both. A mask learned from is one decoding of one object that gradient
 from __future__ import annotations
 
 import json
-import os
 import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack
 from datetime import datetime, timezone
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
 from benchmarks.machine import machine
+from benchmarks.worker import HERE, ask, worker
 
-HERE = Path(__file__).resolve().parents[1]
 RESULTS = HERE / "benchmarks" / "results"
 OLD, NEW = "tiny_cpu_mixture.yaml", "tiny_campaign.yaml"
 
@@ -54,8 +51,8 @@ def main(
         }
         seconds, masks = dict.fromkeys(recipes, 0.0), dict.fromkeys(recipes, 0)
         for step in range(-2, steps):  # the first ones of each are not counted
-            for name, worker in recipes.items():
-                took, learned = _step(worker, step + 2)
+            for name, process in recipes.items():
+                took, learned = _step(process, step + 2)
                 if step >= 0:
                     seconds[name] += took
                     masks[name] += learned
@@ -86,31 +83,19 @@ def main(
     print(f"numbers: {file}")
 
 
-@contextmanager
 def _worker(
     checkout: Path, recipe: str, pool: Path, keep_freed_memory: bool
-) -> Iterator[subprocess.Popen[str]]:
+) -> AbstractContextManager[subprocess.Popen[str]]:
     """A process that takes steps with a checkout's package."""
-    script = str(HERE / "benchmarks" / "training_worker.py")
     own = Path(recipe).resolve()
     config = str(own if own.exists() else HERE / "config" / "training" / recipe)
-    command = [sys.executable, script, config, str(pool), str(keep_freed_memory).lower()]
-    environment: dict[str, Any] = {**os.environ, "PYTHONPATH": str(checkout)}
-    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-    with subprocess.Popen(command, env=environment, cwd=checkout, **pipes) as worker:
-        assert worker.stdout is not None and worker.stdin is not None
-        if worker.stdout.readline() != "ready\n":
-            raise SystemExit(f"{recipe}: the process did not start")
-        yield worker
-        worker.stdin.close()
+    arguments = [config, str(pool), str(keep_freed_memory).lower()]
+    return worker(checkout, "training_worker.py", arguments)
 
 
-def _step(worker: subprocess.Popen[str], number: int) -> tuple[float, int]:
+def _step(process: subprocess.Popen[str], number: int) -> tuple[float, int]:
     """CPU seconds and masks of a step."""
-    assert worker.stdout is not None and worker.stdin is not None
-    worker.stdin.write(f"{number}\n")
-    worker.stdin.flush()
-    took, learned = worker.stdout.readline().split()
+    took, learned = ask(process, str(number)).split()
     return float(took), int(learned)
 
 

@@ -8,21 +8,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from training_runs import small_pool
+from training_runs import TINY, first_batch, new_network, run_from_nothing, small_pool
 
 from pointsam_model.config import ModelConfig
 from pointsam_model.nn import PointSAM
 from pointsam_model.training import TrainingConfig, train
-from pointsam_model.training.batches import Batch, draw_batch
+from pointsam_model.training.batches import Batch
 from pointsam_model.training.config import Stage
-from pointsam_model.training.initialise import initialise
 from pointsam_model.training.losses import iteration_loss
 from pointsam_model.training.masks import Masks
-from pointsam_model.training.pool import Pool
 from pointsam_model.training.rollout import rollout
 from pointsam_model.training.step import encode, learn
 
-TINY = Path(__file__).parent / "fixtures" / "tiny" / "config.json"
 STAGE = Stage(2, 256, 32, 8, 2, 3, 2, 1e-3)
 ITERATIONS = 3
 
@@ -34,26 +31,17 @@ def pool(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def config(pool: Path, tmp_path: Path) -> TrainingConfig:
-    return TrainingConfig(
-        model=str(TINY),
-        pool=str(pool),
-        output=str(tmp_path / "run"),
-        stages=(STAGE,),
-        bfloat16=False,
-        click_masks=0.5,
-    )
+    return run_from_nothing(pool, tmp_path / "run", STAGE, click_masks=0.5)
 
 
 @pytest.fixture
 def network() -> PointSAM:
-    made = PointSAM(ModelConfig.from_json(TINY))
-    initialise(made, 0)
-    return made
+    return new_network()
 
 
 @pytest.fixture
 def batch(config: TrainingConfig) -> Batch:
-    return draw_batch(Pool(config.pool), STAGE, config, np.random.default_rng(0))
+    return first_batch(config)
 
 
 def rolled(network: PointSAM, batch: Batch, config: TrainingConfig) -> list[Masks]:

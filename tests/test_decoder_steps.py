@@ -8,20 +8,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from training_runs import small_pool
+from training_runs import first_batch, new_network, run_from_nothing, small_pool
 
 from pointsam_model import ConfigError
-from pointsam_model.config import ModelConfig
 from pointsam_model.nn import PointSAM
 from pointsam_model.training import TrainingConfig, train
 from pointsam_model.training.batches import Batch, draw_batch
 from pointsam_model.training.config import Stage
-from pointsam_model.training.initialise import initialise
 from pointsam_model.training.pool import Pool
 from pointsam_model.training.state import TrainingState
 from pointsam_model.training.step import learn
 
-TINY = Path(__file__).parent / "fixtures" / "tiny" / "config.json"
 TWICE = Stage(4, 256, 32, 8, 2, 3, 2, 1e-3, decoder_steps=2)
 ONCE = dataclasses.replace(TWICE, decoder_steps=1)
 
@@ -33,26 +30,17 @@ def pool(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def config(pool: Path, tmp_path: Path) -> TrainingConfig:
-    return TrainingConfig(
-        model=str(TINY),
-        pool=str(pool),
-        output=str(tmp_path / "run"),
-        stages=(TWICE,),
-        bfloat16=False,
-        warmup_steps=1,
-    )
+    return run_from_nothing(pool, tmp_path / "run", TWICE, warmup_steps=1)
 
 
 @pytest.fixture
 def network() -> PointSAM:
-    made = PointSAM(ModelConfig.from_json(TINY))
-    initialise(made, 0)
-    return made
+    return new_network()
 
 
 @pytest.fixture
 def batch(config: TrainingConfig) -> Batch:
-    return draw_batch(Pool(config.pool), TWICE, config, np.random.default_rng(0))
+    return first_batch(config)
 
 
 def test_each_step_of_the_decoder_has_objects_of_its_own(

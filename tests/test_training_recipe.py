@@ -11,18 +11,16 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from training_runs import small_pool
+from training_runs import first_batch, new_network, run_from_nothing, small_pool
 
 from pointsam_model import ConfigError
-from pointsam_model.config import ModelConfig
 from pointsam_model.nn import PointSAM
 from pointsam_model.training import TrainingConfig, train
 from pointsam_model.training.augmentation import coloured, moved, shown_points
-from pointsam_model.training.batches import Batch, draw_batch
+from pointsam_model.training.batches import Batch
 from pointsam_model.training.clicks import Clicks
 from pointsam_model.training.config import Stage
 from pointsam_model.training.device_clicks import DeviceClicks
-from pointsam_model.training.initialise import initialise
 from pointsam_model.training.losses import dice_loss, focal_loss, iteration_loss
 from pointsam_model.training.masks import Masks
 from pointsam_model.training.pool import Pool, PooledScene
@@ -30,7 +28,6 @@ from pointsam_model.training.rollout import chosen_mask, rollout
 from pointsam_model.training.state import TrainingState
 from pointsam_model.training.step import encode, learn
 
-TINY = Path(__file__).parent / "fixtures" / "tiny" / "config.json"
 PUBLISHED = Path("config/training/large_published.yaml")
 STAGE = Stage(3, 256, 32, 8, 2, 2, 3, 1e-3)
 
@@ -42,26 +39,17 @@ def pool(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def config(pool: Path, tmp_path: Path) -> TrainingConfig:
-    return TrainingConfig(
-        model=str(TINY),
-        pool=str(pool),
-        output=str(tmp_path / "run"),
-        stages=(STAGE,),
-        bfloat16=False,
-        warmup_steps=2,
-    )
+    return run_from_nothing(pool, tmp_path / "run", STAGE, warmup_steps=2)
 
 
 @pytest.fixture
 def network() -> PointSAM:
-    made = PointSAM(ModelConfig.from_json(TINY))
-    initialise(made, 0)
-    return made
+    return new_network()
 
 
 @pytest.fixture
 def batch(config: TrainingConfig) -> Batch:
-    return draw_batch(Pool(config.pool), STAGE, config, np.random.default_rng(0))
+    return first_batch(config)
 
 
 def test_published_steps_of_the_learning_rate() -> None:
