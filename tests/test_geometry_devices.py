@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +50,17 @@ def test_a_box_on_a_table_is_parted_as_when_all_of_it_was_done_on_the_host(
         assert np.array_equal(parts.tree.parent, before[f"{name}_parent"])
 
 
+@pytest.fixture
+def several_cores() -> Iterator[None]:
+    """Partitions search from two threads, whatever this machine or its settings say."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
 @SEEN
+@pytest.mark.usefixtures("several_cores")
 @pytest.mark.parametrize("module", [torch_ops, KernelsOnCpu()], ids=["torch", "kernels"])
 def test_what_a_gpu_runs_parts_a_cloud_as_the_cpu_does(
     monkeypatch: pytest.MonkeyPatch, sensor: np.ndarray | None, module: Any
