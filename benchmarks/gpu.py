@@ -35,6 +35,7 @@ from benchmarks.clouds import surface_cloud
 from benchmarks.gpu_network import CASES, Case, Effort, NetworkTiming, measure_network
 from benchmarks.machine import machine
 from benchmarks.tables import ros_table
+from pointsam_model.geometry.surface_graph import moments_of
 from pointsam_model.layout import FLOAT32, CloudLayout, PointField
 from pointsam_model.ops import cpu, torch_ops
 
@@ -227,6 +228,7 @@ def _tables_and_masks(
     masks = torch.rand(sizes.masks, n, device=device) < 0.02
     links = kernels.nearest_neighbours(points, points, 9)
     start, end = torch.arange(n, device=device).repeat_interleave(9), links.flatten()
+    moments = moments_of(points)
     cut = torch.rand(len(start), device=device)
     works: tuple[tuple[str, Callable[[Any], Tensor], int], ...] = (
         (
@@ -253,8 +255,8 @@ def _tables_and_masks(
         ),
         (
             f"normals of {n:,} points from {links.shape[1]} each",
-            lambda module: module.principal_axes(points, links)[1],
-            8 * links.numel() + 12 * n + 24 * n,
+            lambda module: module.principal_axes(module.summed_rows(moments, links, None))[1],
+            8 * links.numel() + 80 * n + 160 * n + 24 * n,
         ),
         (
             f"parts of {n:,} points at 3 strictnesses",

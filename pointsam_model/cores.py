@@ -1,4 +1,4 @@
-"""Work on a CPU's cores: on one alone, or two pieces beside each other."""
+"""Work on a CPU's cores, each on its own."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from typing import TypeVar
 import torch
 
 Result = TypeVar("Result")
-Other = TypeVar("Other")
 
 
 def on_one_core(work: Callable[[], Result]) -> Result:
@@ -23,28 +22,6 @@ def on_one_core(work: Callable[[], Result]) -> Result:
     """
     threads = torch.get_num_threads()
     return work() if threads == 1 else cores(threads).submit(work).result()
-
-
-def beside(
-    device: torch.device, first: Callable[[], Result], second: Callable[[], Other]
-) -> tuple[Result, Other]:
-    """Does both, at once where the device is a CPU of several cores: while one of them does what
-    takes a single core, the other has the rest. A GPU has an order of its own."""
-    if device.type != "cpu" or torch.get_num_threads() == 1:
-        return first(), second()
-    inference = torch.is_inference_mode_enabled()
-
-    def in_the_same_mode() -> Other:
-        with torch.inference_mode(inference), torch.no_grad():
-            return second()
-
-    other = _another_thread().submit(in_the_same_mode)
-    return first(), other.result()
-
-
-@cache
-def _another_thread() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(1, "pointsam_beside")
 
 
 @cache
@@ -68,4 +45,3 @@ def cores(threads: int) -> ThreadPoolExecutor:
 
 # Threads do not live on in a fork.
 os.register_at_fork(after_in_child=cores.cache_clear)
-os.register_at_fork(after_in_child=_another_thread.cache_clear)

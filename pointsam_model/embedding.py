@@ -106,10 +106,11 @@ class Embedding:
 
     def _partition(self) -> Partition:
         points, origin, sensor = self.kept.kept.points, self.kept.origin, self.cloud.sensor
-        seen = (self.kept.kept.nearest >= 0).nonzero()[:, 0]
-        source = self.cloud.points_at(sampled(seen)).to(points.device)
+        some = sampled((self.kept.kept.nearest >= 0).nonzero()[:, 0])
+        source = self.cloud.points_at(some).to(points.device)
         source = (source.double() - sent(origin, points.device)).float()
-        return partition(points, source, None if sensor is None else sensor - origin)
+        place = None if sensor is None else sensor - origin
+        return partition(points, source, place, nearest=self.kept.kept.nearest[some].long())
 
     @cached_property
     def surroundings(self) -> Surroundings:

@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from threading import RLock
 from typing import Any
 from unittest import mock
 
@@ -43,10 +42,6 @@ WARNINGS = (
     "-Wno-unused-variable",
     "-Wno-unknown-pragmas",
 )
-
-# One kernel at a time: the shim's fibres, its launcher and poisoned memory are the process's own,
-# and partitions search from two threads where PyTorch has several cores.
-ONE_AT_A_TIME = RLock()
 
 
 class ShimLauncher:
@@ -97,8 +92,7 @@ def launch(
     pointers = (ctypes.c_void_p * len(held))(*[ctypes.addressof(each) for each in held])
     start = getattr(library, f"shim_launch_{kernel}")
     start.restype = ctypes.c_char_p
-    with ONE_AT_A_TIME:
-        failure = start(*grid, threads, int(together), schedule, pointers)
+    failure = start(*grid, threads, int(together), schedule, pointers)
     if failure is not None:
         raise RuntimeError(f"{kernel}: {failure.decode()}")
 
@@ -148,7 +142,6 @@ class KernelsOnCpu:
 
         def on_cpu(*arguments: Any, **named: Any) -> Any:
             with (
-                ONE_AT_A_TIME,
                 poisoned_memory(),
                 mock.patch.object(kernel_ops, "launcher", lambda: self._launcher),
             ):

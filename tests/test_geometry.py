@@ -15,8 +15,17 @@ from pointsam_model.estimator import Estimator
 from pointsam_model.geometry import MergeTree
 from pointsam_model.geometry.merge_tree import SMALLEST, SURE
 from pointsam_model.geometry.partition import CUTS, shipped_cuts
-from pointsam_model.geometry.surface_graph import FEATURES, facing
+from pointsam_model.geometry.surface_graph import (
+    FEATURES,
+    FINE,
+    NEIGHBOURS,
+    RING,
+    facing,
+    moments_around,
+    neighbourhoods,
+)
 from pointsam_model.geometry.walker import CLICK_STRENGTH, CLICKED, Prior, Walker
+from pointsam_model.ops import naive
 
 
 def test_normals_face_the_sensor():
@@ -38,6 +47,34 @@ def test_edges_join_each_point_with_its_neighbours_once_and_know_their_length():
     assert graph.length.numpy() == pytest.approx(length, rel=1e-4)
     assert graph.features.shape == (len(start), FEATURES)
     assert torch.isfinite(graph.features).all()
+
+
+def test_normals_are_of_what_lies_around_a_point_at_three_widths():
+    points = torch.from_numpy(box_on_a_table(0.08)[0])
+    source = torch.from_numpy(box_on_a_table(0.03)[0])
+    nearest = ops.nearest_point(source, points)
+    around = neighbourhoods(points)
+    fine, ring, wide = (
+        it.round(decimals=5) for it in moments_around(points, source, nearest, around)
+    )
+
+    def of(cloud, sets):
+        middle = points.mean(0)
+        each = [naive.moments(cloud - middle, torch.tensor([rows])) for rows in sets]
+        return torch.cat(each)
+
+    cells = [(nearest == row).nonzero()[:, 0].tolist() for row in range(len(points))]
+    some = []
+    for rows in around.tolist():
+        taken = []
+        for row in rows:
+            if len(taken) < FINE:
+                taken += cells[row]
+        some.append(taken)
+    torch.testing.assert_close(fine, of(source, some), rtol=0, atol=1e-5)
+    for found, k in ((ring, RING + 1), (wide, NEIGHBOURS + 1)):
+        sets = [[b for a in rows[:k] for b in around[a, :k].tolist()] for rows in around.tolist()]
+        torch.testing.assert_close(found, of(points, sets), rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("scale", [0.01, 1.0, 100.0])

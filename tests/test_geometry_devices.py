@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,7 +17,6 @@ from pointsam_model.geometry import Partition
 from pointsam_model.geometry.partition import SAMPLE, partition, sampled
 from pointsam_model.ops import dispatch, surfaces, torch_ops
 
-BEFORE = Path(__file__).parent / "fixtures" / "geometry" / "box_on_a_table.npz"
 SEEN = pytest.mark.parametrize("sensor", [SENSOR, None], ids=["seen", "unseen"])
 ROUNDING = 1e-3  # of a cut: the turn of parallel normals is a root of what float32 leaves of 1 - 1
 
@@ -35,32 +32,6 @@ def assert_alike(one: Partition, other: Partition) -> None:
 
 
 @SEEN
-def test_a_box_on_a_table_is_parted_as_when_all_of_it_was_done_on_the_host(
-    sensor: np.ndarray | None,
-) -> None:
-    points, _ = box_on_a_table(0.05)
-    parts = partition_of(points, points, sensor)
-    with np.load(BEFORE, allow_pickle=False) as before:
-        name = "unseen" if sensor is None else "seen"
-        assert np.array_equal(parts.start, before["start"])
-        assert np.array_equal(parts.end, before["end"])
-        assert parts.length == pytest.approx(before["length"], abs=1e-6)
-        assert parts.cut == pytest.approx(before[f"{name}_cut"], abs=ROUNDING)
-        assert np.array_equal(parts.tree.leaf, before[f"{name}_leaf"])
-        assert np.array_equal(parts.tree.parent, before[f"{name}_parent"])
-
-
-@pytest.fixture
-def several_cores() -> Iterator[None]:
-    """Partitions search from two threads, whatever this machine or its settings say."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    yield
-    torch.set_num_threads(before)
-
-
-@SEEN
-@pytest.mark.usefixtures("several_cores")
 @pytest.mark.parametrize("module", [torch_ops, KernelsOnCpu()], ids=["torch", "kernels"])
 def test_what_a_gpu_runs_parts_a_cloud_as_the_cpu_does(
     monkeypatch: pytest.MonkeyPatch, sensor: np.ndarray | None, module: Any
@@ -120,7 +91,13 @@ def test_an_embedding_is_parted_from_what_its_device_holds(monkeypatch: pytest.M
     cloud = Cloud(points + far, viewpoint=SENSOR + far)
     kept = cloud.reduce(ReductionConfig(), 500)
     given: list[Any] = []
-    monkeypatch.setattr(module, "partition", lambda *arguments: given.append(arguments))
+    cells: list[torch.Tensor] = []
+
+    def noted(*arguments: Any, nearest: torch.Tensor) -> None:
+        given.append(arguments)
+        cells.append(nearest)
+
+    monkeypatch.setattr(module, "partition", noted)
     whole = module.Embedding(cloud, kept, None, np.zeros(3), 1.0, 0.1, 0.1)  # type: ignore[arg-type]
     _ = whole.partition
     ((places, source, sensor),) = given
@@ -128,3 +105,5 @@ def test_an_embedding_is_parted_from_what_its_device_holds(monkeypatch: pytest.M
     assert source.dtype == torch.float32
     assert source.numpy() == pytest.approx(cloud.xyz - kept.origin, abs=1e-6)
     assert sensor == pytest.approx(SENSOR + far - kept.origin)
+    away = (source[:, None] - places[None]).norm(dim=2)
+    assert torch.equal(cells[0], away.argmin(1)), "what reducing knows, not searched for again"

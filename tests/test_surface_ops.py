@@ -36,27 +36,33 @@ def test_normals_and_variances_are_those_of_a_general_eigensolver(
 ) -> None:
     module, device = backend
     points, neighbours = drawn
-    normals, variances = module.principal_axes(points.to(device), neighbours.to(device))
+    points = points.double() - points.double().mean(0)
+    moments = naive.moments(points, neighbours)
+    normals, variances = module.principal_axes(moments.to(device))
     assert normals.dtype == variances.dtype == torch.float32
     assert normals.shape == variances.shape == (len(neighbours), 3)
     normals, variances = normals.cpu().double(), variances.cpu().double()
     axes, expected = naive.principal_axes(points, neighbours)
-    # Coordinates are rounded once when neighbours are compared, and results once more.
+    # Sums are rounded where coordinates are from the middle of all, and results once more.
     size = expected[:, 2:]
-    assert ((variances - expected.clamp_min(0)).abs() <= 3e-7 * size + 1e-30).all()
+    rounding = 1e-14 * (moments[:, 4:7].sum(1) / moments[:, 0])[:, None]
+    assert ((variances - expected.clamp_min(0)).abs() <= 3e-7 * size + rounding + 1e-30).all()
     assert (variances >= 0).all()
     assert (variances.diff(dim=1) >= 0).all()
     torch.testing.assert_close(normals.norm(dim=1), torch.ones(len(normals), dtype=torch.float64))
-    apart = expected[:, 1] - expected[:, 0] > 1e-3 * size[:, 0]
+    apart = expected[:, 1] - expected[:, 0] > (1e-3 * size + 1e6 * rounding)[:, 0]
     along = (normals * axes[:, :, 0]).sum(1).abs()[apart]
     torch.testing.assert_close(along, torch.ones_like(along), rtol=0, atol=1e-6)
 
 
 @EVERY_BACKEND
-def test_neighbours_that_coincide_have_a_normal_along_z_and_do_not_vary(backend: Backend) -> None:
+@pytest.mark.parametrize("count", [0, 1, 4])
+def test_points_that_coincide_and_no_points_have_a_normal_along_z_and_do_not_vary(
+    backend: Backend, count: int
+) -> None:
     module, device = backend
-    points = torch.full((4, 3), 0.1, device=device)
-    normals, variances = module.principal_axes(points, torch.arange(4, device=device)[None])
+    moments = naive.moments(torch.full((4, 3), 0.5), torch.arange(count)[None])
+    normals, variances = module.principal_axes(moments.to(device))
     assert normals.tolist() == [[0, 0, 1]]
     assert variances.tolist() == [[0, 0, 0]]
 
@@ -67,26 +73,37 @@ def test_a_plane_has_the_same_normal_at_every_size(backend: Backend, size: float
     module, device = backend
     grid = torch.cartesian_prod(*[torch.arange(5.0)] * 2)
     points = torch.stack([grid[:, 0], grid[:, 1], 0.5 * grid[:, 0]], 1) * size
-    normals, variances = module.principal_axes(
-        points.to(device), torch.arange(25, device=device)[None]
-    )
+    moments = naive.moments(points, torch.arange(25)[None])
+    normals, variances = module.principal_axes(moments.to(device))
     expected = torch.tensor([-0.5, 0, 1]) / 1.25**0.5
     assert float((normals[0].cpu() @ expected).abs()) == pytest.approx(1, abs=1e-6)
     assert float(variances[0, 0]) <= 1e-7 * float(variances[0, 2])
 
 
 @EVERY_BACKEND
-def test_points_in_float64_far_from_the_origin_keep_their_normals(backend: Backend) -> None:
+@EXAMPLES
+@given(places(), st.booleans())
+def test_sums_of_rows_are_what_adding_them_gives(
+    backend: Backend, drawn: tuple[Tensor, Tensor], masked: bool
+) -> None:
     module, device = backend
-    random_numbers = torch.Generator().manual_seed(1)
-    small = torch.randn(60, 3, dtype=torch.float64, generator=random_numbers)
-    small *= torch.tensor([0.02, 0.03, 1e-4])
-    rows = torch.arange(60, device=device).view(3, 20)
-    far = small + torch.tensor([4.5e5, 5.2e6, 120.0])
-    normals, _ = module.principal_axes(far.to(device), rows)
-    near, _ = module.principal_axes(small.to(device), rows)
-    along = (normals * near).sum(1).abs().cpu()
-    torch.testing.assert_close(along, torch.ones(3), rtol=0, atol=1e-5)
+    values, rows = drawn[0].double(), drawn[1]
+    used = (rows % 3 > 0) if masked else None
+    sums = module.summed_rows(
+        values.to(device), rows.to(device), None if used is None else used.to(device)
+    )
+    assert (sums.dtype, sums.shape) == (torch.float64, (len(rows), 3))
+    expected = torch.tensor(naive.summed_rows(values, rows, used), dtype=torch.float64).view(-1, 3)
+    largest = values.abs().max().item()
+    torch.testing.assert_close(sums.cpu(), expected, rtol=0, atol=1e-14 * 25 * largest)
+
+
+@EVERY_BACKEND
+def test_sums_of_no_rows_are_zero(backend: Backend) -> None:
+    module, device = backend
+    values = torch.ones(4, 2, dtype=torch.float64, device=device)
+    none = torch.empty(3, 0, dtype=torch.int64, device=device)
+    assert module.summed_rows(values, none, None).tolist() == [[0, 0]] * 3
 
 
 @st.composite
@@ -144,17 +161,19 @@ def test_a_chain_of_many_edges_is_one_part(backend: Backend, shuffled: bool) -> 
 
 
 def everything(module: Any, device: str) -> list[Tensor]:
-    """What both operations give of a random cloud, on the CPU."""
+    """What each operation gives of a random cloud, on the CPU."""
     points = torch.randn(700, 3, generator=torch.Generator().manual_seed(4)).to(device)
     near = torch_ops.nearest_neighbours(points, points, 12)
     start, end = torch.arange(700, device=device).repeat_interleave(12), near.reshape(-1)
     cut = (points[start] - points[end]).norm(dim=1)
     parts = module.connected_parts(start, end, cut, 700, [0.05, 0.2, 0.4])
-    return [it.cpu() for it in (*module.principal_axes(points, near), parts)]
+    moments = naive.moments(points.cpu(), near.cpu()).to(device)
+    sums = module.summed_rows(moments, near, near % 3 > 0)
+    return [it.cpu() for it in (*module.principal_axes(moments), sums, parts)]
 
 
 @pytest.mark.parametrize("schedule", [1, 7])
-def test_neither_result_depends_on_the_order_in_which_threads_run(schedule: int) -> None:
+def test_no_result_depends_on_the_order_in_which_threads_run(schedule: int) -> None:
     found = everything(KernelsOnCpu(schedule=schedule), "cpu")
     assert all(map(torch.equal, found, everything(KernelsOnCpu(), "cpu")))
 
@@ -169,9 +188,11 @@ def test_a_chip_gives_the_bits_of_normals_and_parts_that_the_shim_gives() -> Non
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda p, i: ops.principal_axes(p, i.int()), "int64"),
-        (lambda p, i: ops.principal_axes(p, i[:, :0]), "k at least 1"),
-        (lambda p, i: ops.principal_axes(p[:, :2], i), r"\(n,3\)"),
+        (lambda p, i: ops.principal_axes(p.double()), r"they take \(m,10\) float64"),
+        (lambda p, i: ops.principal_axes(torch.zeros(2, 10)), r"they take \(m,10\) float64"),
+        (lambda p, i: ops.summed_rows(p, i), r"they take \(m,c\) float64"),
+        (lambda p, i: ops.summed_rows(p.double(), i.int()), r"they take \(q,k\) int64"),
+        (lambda p, i: ops.summed_rows(p.double(), i, i[:1] > 0), r"it takes \(2, 3\) bool"),
         (lambda p, i: ops.connected_parts(i[0], i[1], p[0], 0, []), "at least 1 point"),
         (lambda p, i: ops.connected_parts(i, i[0], p[0], 5, []), r"it takes \(e,\) int64"),
         (lambda p, i: ops.connected_parts(i[0], i[0], p[0].double(), 5, []), "float32"),

@@ -67,8 +67,10 @@ def _of_look(
             region = None
     kept = cloud.reduce(ReductionConfig(), POINTS, region=region)
     sensor = None if rng.random() < UNKNOWN_SENSOR else seen_from(scene)
-    source = torch.from_numpy(cloud.xyz[kept.nearest >= 0].astype(np.float32))
-    graph = graph_of(kept.kept.points, source, sensor)
+    seen = kept.nearest >= 0
+    source = torch.from_numpy(cloud.xyz[seen].astype(np.float32))
+    cells = torch.from_numpy(kept.nearest[seen].astype(np.int64))
+    graph = graph_of(kept.kept.points, source, sensor, cells)
     label = scene.instance[kept.rows]
     one, other = label[graph.start.numpy()], label[graph.end.numpy()]
     features = graph.features.numpy()

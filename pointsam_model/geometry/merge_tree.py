@@ -153,9 +153,11 @@ def _means(
     a: NDArray[np.int64], b: NDArray[np.int64], cut: NDArray[np.float32], count: int
 ) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
     """Of each pair of parts: a * count + b, the mean of their edges, and how many there are."""
-    pair, row = np.unique(a * count + b, return_inverse=True)
-    edges = np.bincount(row, minlength=len(pair)).astype(np.float64)
-    return pair, np.bincount(row, cut, len(pair)) / edges, edges
+    # Both sums at once, the number of edges as imaginary parts.
+    sums = csr_matrix((cut + np.complex128(1j), (a, b)), shape=(count, count))
+    sums.sort_indices()
+    pair = np.repeat(np.arange(count), np.diff(sums.indptr)) * count + sums.indices
+    return pair, sums.data.real / sums.data.imag, sums.data.imag.copy()
 
 
 def _merged(
@@ -164,35 +166,38 @@ def _merged(
     mean: NDArray[np.float64],
     edges: NDArray[np.float64],
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Parents and heights of all parts, merging the least parted two again and again."""
+    """Parents and heights of all parts, merging the least parted two again and again.
+
+    A merged part takes the place of whichever of the two touches more others, so that borders with
+    those that only that one touches stay as they are.
+    """
     touching: list[dict[int, tuple[float, float]]] = [{} for _ in range(leaves)]
     heap = []
     for (a, b), border, count in zip(pairs.tolist(), mean.tolist(), edges.tolist(), strict=True):
-        touching[a][b] = touching[b][a] = (border * count, count)
+        touching[a][b] = touching[b][a] = (border, count)
         heap.append((border, a, b))
     heapq.heapify(heap)
-    parent, height = [-1] * leaves, [0.0] * leaves
+    parent, height, part = [-1] * leaves, [0.0] * leaves, list(range(leaves))
     while heap:
         border, a, b = heapq.heappop(heap)
-        if parent[a] >= 0 or parent[b] >= 0:
-            continue
-        made = len(parent)
-        parent[a] = parent[b] = made
+        if touching[a].get(b, (-1.0, 0))[0] != border:
+            continue  # one of them has merged since, or their border has changed
+        taken, kept = (a, b) if len(touching[a]) < len(touching[b]) else (b, a)
+        parent[part[a]] = parent[part[b]] = part[kept] = len(parent)
         parent.append(-1)
         height.append(border)
-        around: dict[int, tuple[float, float]] = {}
-        for part in (a, b):
-            for other, (total, count) in touching[part].items():
-                if other not in (a, b):
-                    before = around.get(other, (0.0, 0.0))
-                    around[other] = (before[0] + total, before[1] + count)
-            touching[part] = {}
-        touching.append(around)
-        for other, (total, count) in around.items():
-            touching[other].pop(a, None)
-            touching[other].pop(b, None)
-            touching[other][made] = (total, count)
-            heapq.heappush(heap, (total / count, made, other))
+        around, gone = touching[kept], touching[taken]
+        touching[taken] = {}
+        del around[taken], gone[kept]
+        for other, (mean_there, count) in gone.items():
+            of_other = touching[other]
+            del of_other[taken]
+            if other in around:
+                mean_here, more = around[other]
+                mean_there = (mean_there * count + mean_here * more) / (count + more)
+                count += more
+            around[other] = of_other[kept] = (mean_there, count)
+            heapq.heappush(heap, (mean_there, kept, other))
     return np.array(parent, np.int64), np.array(height)
 
 

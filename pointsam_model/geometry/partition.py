@@ -12,9 +12,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pointsam_model import ops
+from pointsam_model.cores import on_one_core
 from pointsam_model.estimator import Estimator
 from pointsam_model.geometry.merge_tree import SURE, MergeTree
-from pointsam_model.geometry.surface_graph import FEATURES, SurfaceGraph, surface_graph
+from pointsam_model.geometry.surface_graph import (
+    FEATURES,
+    SurfaceGraph,
+    neighbourhoods,
+    surface_graph,
+)
 from pointsam_model.geometry.walker import Walker
 from pointsam_model.transfer import fetched, sent
 
@@ -68,6 +74,7 @@ def partition(
     source: Tensor,
     sensor: NDArray[np.float64] | None,
     cuts: Estimator | None = None,
+    nearest: Tensor | None = None,
 ) -> Partition:
     """The parts of kept points.
 
@@ -82,22 +89,47 @@ def partition(
         source: (v,3) float32 on the same device, all points there, or the sample that is looked at.
         sensor: (3,) its place in the same coordinates; None: not known.
         cuts: tells edges between objects; None: the shipped one.
+        nearest: (v,) int64, the kept point that is nearest to each of `source`, as reducing knows
+            it; None: found here.
     """
-    graph = graph_of(points, source, sensor)
-    with torch.inference_mode():
-        cut = (cuts or shipped_cuts())(graph.features)[:, 0]
-    (sure,) = ops.connected_parts(graph.start, graph.end, cut, len(points), [SURE])
-    of_edges = graph.start, graph.end, graph.length / max(graph.spacing, 1e-9), cut
-    places, neighbours, parts, *on_host = fetched(points, graph.neighbours, sure, *of_edges)
-    start, end, length, probable = on_host
-    tree = MergeTree(parts, start, end, probable)
-    return Partition(places, neighbours, start, end, length, graph.spacing, probable, tree)
+    around = neighbourhoods(points)
+
+    def parted() -> Partition:
+        graph = _graph(points, around, source, sensor, nearest)
+        with torch.inference_mode():
+            cut = (cuts or shipped_cuts())(graph.features)[:, 0]
+        (sure,) = ops.connected_parts(graph.start, graph.end, cut, len(points), [SURE])
+        of_edges = graph.start, graph.end, graph.length / max(graph.spacing, 1e-9), cut
+        places, neighbours, parts, *on_host = fetched(points, graph.neighbours, sure, *of_edges)
+        start, end, length, probable = on_host
+        tree = MergeTree(parts, start, end, probable)
+        return Partition(places, neighbours, start, end, length, graph.spacing, probable, tree)
+
+    # Beside the search no operation is worth sharing out: two cores took as long as one.
+    return on_one_core(parted) if points.device.type == "cpu" else parted()
 
 
-def graph_of(points: Tensor, source: Tensor, sensor: NDArray[np.float64] | None) -> SurfaceGraph:
+def graph_of(
+    points: Tensor,
+    source: Tensor,
+    sensor: NDArray[np.float64] | None,
+    nearest: Tensor | None = None,
+) -> SurfaceGraph:
     """The surface of kept points, see `partition`."""
+    return _graph(points, neighbourhoods(points), source, sensor, nearest)
+
+
+def _graph(
+    points: Tensor,
+    around: Tensor,
+    source: Tensor,
+    sensor: NDArray[np.float64] | None,
+    nearest: Tensor | None,
+) -> SurfaceGraph:
     place = None if sensor is None else sent(np.asarray(sensor, np.float32), points.device)
-    return surface_graph(points, sampled(source), place)
+    some = sampled(source)
+    cells = ops.nearest_point(some, points) if nearest is None else sampled(nearest)
+    return surface_graph(points, around, some, cells, place)
 
 
 def sampled(rows: Tensor) -> Tensor:

@@ -9,13 +9,13 @@ import torch
 from torch import Tensor
 
 from pointsam_model import ops
-from pointsam_model.cores import beside
 
 NEIGHBOURS = 12  # of each point, joined to it
 LOCAL = 6  # nearest points whose mean distance is the spacing at a point
-FINE, COARSE = 16, 24  # source points, and kept points, around a place that give its normals
+FINE = 16  # source points around a place that give its finest normal
+RING = 6  # neighbours whose RING neighbours give a coarser one; all neighbours give the coarsest
 LEAST = 1e-9
-FEATURES = 17  # of each edge
+FEATURES = 22  # of each edge
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,7 +30,7 @@ class SurfaceGraph:
         start, end: (e,) int64 rows of the edges' ends, start < end, each edge once.
         length: (e,) float32 [m].
         spacing: median length of the edges [m].
-        features: (e,17) float32, what tells an edge between two objects from one within an object;
+        features: (e,22) float32, what tells an edge between two objects from one within an object;
             none of them depends on the unit of length or on the pose of the cloud.
     """
 
@@ -43,23 +43,26 @@ class SurfaceGraph:
     features: Tensor
 
 
-def surface_graph(points: Tensor, source: Tensor, sensor: Tensor | None) -> SurfaceGraph:
+def neighbourhoods(points: Tensor) -> Tensor:
+    """(m,k) int64: of each kept point (m,3) its own row and its neighbours', nearest first."""
+    return ops.nearest_neighbours(points, points, min(NEIGHBOURS + 1, len(points)))
+
+
+def surface_graph(
+    points: Tensor, around: Tensor, source: Tensor, nearest: Tensor, sensor: Tensor | None
+) -> SurfaceGraph:
     """Joins kept points to their neighbours, on the device that has them.
 
     Args:
         points: (m,3) float32 kept points [m], m at least 3.
+        around: (m,k) int64 their `neighbourhoods`.
         source: (v,3) float32, all points of the cloud there or a fair sample of them: they give
             finer normals than the kept ones.
+        nearest: (v,) int64, the kept point that is nearest to each of them.
         sensor: (3,) its place, which turns normals to the outside; None: not known, and then convex
             and concave edges cannot be told apart.
     """
-    m = len(points)
-    (around, *coarse), (_, *fine) = beside(
-        points.device,
-        lambda: _axes_around(points, points, min(COARSE + 1, m)),
-        lambda: _axes_around(source, points, min(FINE, len(source))),
-    )
-    near = around[:, 1 : NEIGHBOURS + 1].contiguous()
+    near = around[:, 1:].contiguous()
     start, end = _edges(near)
     # Coordinates a row each from here on: sums over them are then of long rows.
     axes = points.t().contiguous()
@@ -69,7 +72,8 @@ def surface_graph(points: Tensor, source: Tensor, sensor: Tensor | None) -> Surf
     toward = step / length.clamp_min(LEAST)
     columns: list[Tensor] = []
     sides: list[Tensor] = []
-    for normals, spread in (fine, coarse):
+    for moments in moments_around(points, source, nearest, around):
+        normals, spread = ops.principal_axes(moments)
         if sensor is not None:
             normals = facing(normals, points, sensor)
         sides.append(normals)
@@ -86,11 +90,40 @@ def surface_graph(points: Tensor, source: Tensor, sensor: Tensor | None) -> Surf
     return SurfaceGraph(points, near, start, end, length, spacing, features)
 
 
-def _axes_around(cloud: Tensor, points: Tensor, k: int) -> tuple[Tensor, Tensor, Tensor]:
-    """The k nearest of a cloud around points, and their principal axes: neighbours (m,k), normals
-    and variances (m,3)."""
-    neighbours = ops.nearest_neighbours(cloud, points, k)
-    return neighbours, *ops.principal_axes(cloud, neighbours)
+def moments_around(
+    points: Tensor, source: Tensor, nearest: Tensor, around: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Moments (m,10) of what lies around each kept point, the finest first: of the source points of
+    its nearest kept points, as many as come to FINE; of the kept points in two steps over RING
+    neighbours; and over all neighbours.
+
+    Which kept point each source point belongs to is known from reducing: no source point is
+    searched for.
+
+    Args:
+        around: (m,k) int64 rows of kept points, its own and then its neighbours, nearest first.
+    """
+    middle = points.mean(0)
+    of_cells = torch.zeros(ops.MOMENTS, len(points), dtype=torch.float64, device=points.device)
+    for total, numbers in zip(of_cells, _moments(source - middle), strict=True):
+        total.index_add_(0, nearest, numbers)
+    of_cells = of_cells.t().contiguous()
+    counts = of_cells[:, 0][around]
+    fine = ops.summed_rows(of_cells, around, counts.cumsum(1) - counts < FINE)
+    own, few = moments_of(points - middle), around[:, : RING + 1].contiguous()
+    ring, wide = (ops.summed_rows(ops.summed_rows(own, rows), rows) for rows in (few, around))
+    return fine, ring, wide
+
+
+def moments_of(points: Tensor) -> Tensor:
+    """Moments (v,10) float64 of single points (v,3)."""
+    return torch.stack(_moments(points), 1)
+
+
+def _moments(points: Tensor) -> list[Tensor]:
+    """The same a column each."""
+    x, y, z = points.double().t().contiguous()
+    return [torch.ones_like(x), x, y, z, x * x, y * y, z * z, x * y, x * z, y * z]
 
 
 def facing(normals: Tensor, points: Tensor, sensor: Tensor) -> Tensor:

@@ -19,9 +19,10 @@ from torch import Tensor
 
 from pointsam_model.layout import CloudLayout
 from pointsam_model.ops.dispatch import backend, expect_masks, expect_pair, expect_points
-from pointsam_model.ops.surfaces import connected_parts, principal_axes
+from pointsam_model.ops.surfaces import MOMENTS, connected_parts, principal_axes, summed_rows
 
 __all__ = [
+    "MOMENTS",
     "cleaned_masks",
     "connected_parts",
     "decode",
@@ -35,6 +36,7 @@ __all__ = [
     "nearest_point",
     "normalise",
     "principal_axes",
+    "summed_rows",
     "voxel_rows",
 ]
 

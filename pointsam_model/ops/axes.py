@@ -1,4 +1,4 @@
-"""Principal axes of neighbours in plain PyTorch for both devices, in float64."""
+"""Principal axes of sets of points from their moments, in plain PyTorch for every device."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from torch import Tensor
 LEAST = 1e-30  # a radius or an axis below it counts as zero
 
 
-def principal_axes(points: Tensor, neighbours: Tensor) -> tuple[Tensor, Tensor]:
+def principal_axes(moments: Tensor) -> tuple[Tensor, Tensor]:
     """`pointsam_model.ops.principal_axes`.
 
     Eigenvalues are in closed form (Smith, Eigenvalues of a Symmetric 3 x 3 Matrix, 1961): a general
     solver takes most of its time per matrix for nothing.
     """
-    xx, yy, zz, xy, xz, yz = _covariances(points, neighbours)
+    xx, yy, zz, xy, xz, yz = _covariances(moments)
     # In units of the radius about the mean: eigenvalues are then from -2 to 2.
     mean = (xx + yy + zz) / 3
     a, b, c = xx - mean, yy - mean, zz - mean
@@ -33,28 +33,21 @@ def principal_axes(points: Tensor, neighbours: Tensor) -> tuple[Tensor, Tensor]:
     return _axis_of(a - least, b - least, c - least, xy, xz, yz).float(), variances.float()
 
 
-def _covariances(points: Tensor, neighbours: Tensor) -> tuple[Tensor, ...]:
-    """Covariances xx, yy, zz, xy, xz, yz, each (m,) float64, of the neighbours of each place.
+def _covariances(moments: Tensor) -> tuple[Tensor, ...]:
+    """Covariances xx, yy, zz, xy, xz, yz, each (m,), from moments (m,10)."""
+    count, *sums = moments.t().contiguous()
+    count = count.clamp_min(1)
+    x, y, z, xx, yy, zz, xy, xz, yz = (it / count for it in sums)
+    return xx - x * x, yy - y * y, zz - z * z, xy - x * y, xz - x * z, yz - y * z
 
-    Summed one neighbour of all places after the other, so that the sums stay in a CPU's cache. The
-    first is taken off before numbers widen: near each other they lose nothing by it.
-    """
-    m, k = neighbours.shape
-    axes, rows = points.t().contiguous(), neighbours.t().contiguous()
-    first = axes.index_select(1, rows[0])
-    total, squares, (xy, xz, yz) = torch.zeros(3, 3, m, dtype=torch.float64, device=points.device)
-    for row in rows[1:]:
-        off = (axes.index_select(1, row) - first).double()
-        total += off
-        squares.addcmul_(off, off)
-        x, y, z = off
-        xy.addcmul_(x, y)
-        xz.addcmul_(x, z)
-        yz.addcmul_(y, z)
-    x, y, z = total / k
-    xx, yy, zz = squares
-    sums = (xx, x, x), (yy, y, y), (zz, z, z), (xy, x, y), (xz, x, z), (yz, y, z)
-    return tuple(it / k - one * other for it, one, other in sums)
+
+def summed_rows(values: Tensor, rows: Tensor, used: Tensor | None) -> Tensor:
+    """`pointsam_model.ops.summed_rows`: one row of each sum after the other, always alike."""
+    total = values.new_zeros(len(rows), values.shape[1])
+    for each, row in enumerate(rows.t()):
+        of_row = values.index_select(0, row)
+        total += of_row if used is None else of_row * used[:, each, None]
+    return total
 
 
 def _axis_of(a: Tensor, b: Tensor, c: Tensor, xy: Tensor, xz: Tensor, yz: Tensor) -> Tensor:

@@ -36,6 +36,7 @@ __all__ = [
     "nearest_point",
     "normalise",
     "principal_axes",
+    "summed_rows",
     "voxel_rows",
 ]
 
@@ -159,6 +160,14 @@ def connected_parts(
         lowest[numbers[::-1]] = rows[::-1]  # the lowest row of each is written last
         of_points[:] = lowest[numbers]
     return torch.from_numpy(parts)
+
+
+def summed_rows(values: Tensor, rows: Tensor, used: Tensor | None) -> Tensor:
+    """As the product with a sparse matrix: it reads each row once, and writes each sum once."""
+    q, k = rows.shape
+    weights = np.ones(q * k) if used is None else used.numpy().reshape(-1).astype(np.float64)
+    matrix = weights, rows.numpy().reshape(-1), np.arange(q + 1) * k
+    return torch.from_numpy(csr_matrix(matrix, shape=(q, len(values))) @ values.numpy())
 
 
 def _links_once(

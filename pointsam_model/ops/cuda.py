@@ -23,6 +23,7 @@ __all__ = [
     "nearest_point",
     "normalise",
     "principal_axes",
+    "summed_rows",
     "voxel_rows",
 ]
 
@@ -58,6 +59,7 @@ if _OBSTACLE is None:
         nearest_point,
         normalise,
         principal_axes,
+        summed_rows,
         voxel_rows,
     )
 
@@ -77,6 +79,7 @@ else:
         nearest_point,
         normalise,
         principal_axes,
+        summed_rows,
         voxel_rows,
     )
 

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from pointsam_model.layout import SIZES, CloudLayout
 from pointsam_model.ops import connecting, kernel_surfaces, torch_ops
+from pointsam_model.ops.axes import summed_rows
 from pointsam_model.ops.buckets import Buckets, in_buckets
 from pointsam_model.ops.decoding import (
     buffer_bytes,
@@ -44,6 +45,7 @@ __all__ = [
     "nearest_point",
     "normalise",
     "principal_axes",
+    "summed_rows",
     "voxel_rows",
 ]
 
@@ -308,8 +310,8 @@ def connected_pieces(masks: Tensor, links: Tensor) -> tuple[Tensor, Tensor]:
     return pieces, bordering
 
 
-def principal_axes(points: Tensor, neighbours: Tensor) -> tuple[Tensor, Tensor]:
-    return kernel_surfaces.principal_axes(points, neighbours, launcher())
+def principal_axes(moments: Tensor) -> tuple[Tensor, Tensor]:
+    return kernel_surfaces.principal_axes(moments, launcher())
 
 
 def connected_parts(

@@ -9,18 +9,17 @@ import torch
 from torch import Tensor
 
 from pointsam_model.ops.launching import Launcher
-from pointsam_model.ops.torch_ops import relative
 
 BLOCK = 128
 
 
-def principal_axes(points: Tensor, neighbours: Tensor, run: Launcher) -> tuple[Tensor, Tensor]:
+def principal_axes(moments: Tensor, run: Launcher) -> tuple[Tensor, Tensor]:
     """`pointsam_model.ops.principal_axes`; nothing is waited for."""
-    m, k = neighbours.shape
-    normals = torch.empty(m, 3, dtype=torch.float32, device=points.device)
-    variances = torch.empty(m, 3, dtype=torch.float32, device=points.device)
-    given = relative(points).contiguous(), neighbours.contiguous(), np.int32(m), np.int32(k)
-    run.launch("axes_of_neighbours", _blocks(m), BLOCK, *given, normals, variances)
+    m = len(moments)
+    normals = torch.empty(m, 3, dtype=torch.float32, device=moments.device)
+    variances = torch.empty(m, 3, dtype=torch.float32, device=moments.device)
+    given = moments.contiguous(), np.int32(m)
+    run.launch("axes_of_moments", _blocks(m), BLOCK, *given, normals, variances)
     return normals, variances
 
 

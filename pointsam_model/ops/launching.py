@@ -20,7 +20,7 @@ FOLDER = Path(__file__).parent / "kernels"
 COMMON = "common"
 # The file of each kernel. `launch` takes the names; a file is compiled when one is first wanted.
 KERNEL_FILES = {
-    "axes_of_neighbours": "axes",
+    "axes_of_moments": "axes",
     "morton_codes": "buckets",
     "make_buckets": "buckets",
     "farthest_of_few": "farthest_points",

@@ -150,6 +150,23 @@ def mask_rows(masks: Tensor, nearest: Tensor) -> list[list[int]]:
     return [[row for row, near in kept if near >= 0 and mask[near]] for mask in masks.tolist()]
 
 
+def moments(points: Tensor, neighbours: Tensor) -> Tensor:
+    """Moments (m,10) float64 of some rows of points, neighbours (m,k), one after the other."""
+    sets = [[points[row].double().tolist() for row in rows] for rows in neighbours.tolist()]
+    products = [(0, 0), (1, 1), (2, 2), (0, 1), (0, 2), (1, 2)]
+    return torch.tensor(
+        [
+            [
+                len(of_set),
+                *(sum(at[axis] for at in of_set) for axis in range(3)),
+                *(sum(at[one] * at[other] for at in of_set) for one, other in products),
+            ]
+            for of_set in sets
+        ],
+        dtype=torch.float64,
+    ).view(-1, 10)
+
+
 def principal_axes(points: Tensor, neighbours: Tensor) -> tuple[Tensor, Tensor]:
     """Axes (m,3,3), a column each, and variances (m,3) ascending, by a general solver, float64."""
     around = points.double().numpy()[neighbours.numpy()]
@@ -157,6 +174,18 @@ def principal_axes(points: Tensor, neighbours: Tensor) -> tuple[Tensor, Tensor]:
     covariance = around.transpose(0, 2, 1) @ around / around.shape[1]
     variances, axes = np.linalg.eigh(covariance)
     return torch.from_numpy(axes), torch.from_numpy(variances)
+
+
+def summed_rows(values: Tensor, rows: Tensor, used: Tensor | None) -> list[list[float]]:
+    """Sums of rows, a number at a time."""
+    counts = (torch.ones_like(rows) if used is None else used.long()).tolist()
+    sums = []
+    for of_place, how_often in zip(rows.tolist(), counts, strict=True):
+        total = [0.0] * values.shape[1]
+        for row, count in zip(of_place, how_often, strict=True):
+            total = [a + count * b for a, b in zip(total, values[row].tolist(), strict=True)]
+        sums.append(total)
+    return sums
 
 
 def connected_parts(

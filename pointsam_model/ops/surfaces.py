@@ -7,34 +7,62 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from pointsam_model.ops.dispatch import backend, expect_points
+from pointsam_model.ops.dispatch import backend
+
+MOMENTS = 10  # of a set of points: count, x, y, z, xx, yy, zz, xy, xz, yz
 
 
-def principal_axes(points: Tensor, neighbours: Tensor) -> tuple[Tensor, Tensor]:
-    """The direction in which the neighbours of each place vary least, and how much they vary.
-
-    A principal component analysis of each row of neighbours, summed in float64. Its eigenvalues are
-    in closed form: each is right to about 1e-7 of the greatest.
+def summed_rows(values: Tensor, rows: Tensor, used: Tensor | None = None) -> Tensor:
+    """Sums of some rows of a table for each place, in a fixed order.
 
     Args:
-        points: (v,3) float [m].
-        neighbours: (m,k) int64 rows of `points`, k at least 1; the same row may come twice.
+        values: (m,c) float64.
+        rows: (q,k) int64 rows of `values` that each place sums; the same row may come twice.
+        used: (q,k) bool, which of them count; None: all.
+
+    Returns:
+        (q,c) float64.
+
+    Raises:
+        ValueError: another shape or type.
+    """
+    if values.dim() != 2 or values.dtype != torch.float64:
+        raise ValueError(
+            f"values are {tuple(values.shape)} {values.dtype}; they take (m,c) float64"
+        )
+    if rows.dim() != 2 or rows.dtype != torch.int64:
+        raise ValueError(f"rows are {tuple(rows.shape)} {rows.dtype}; they take (q,k) int64")
+    if used is not None and (used.shape != rows.shape or used.dtype != torch.bool):
+        raise ValueError(
+            f"used is {tuple(used.shape)} {used.dtype}; it takes {tuple(rows.shape)} bool, as rows"
+        )
+    return backend(values).summed_rows(values.detach(), rows, used)
+
+
+def principal_axes(moments: Tensor) -> tuple[Tensor, Tensor]:
+    """The direction in which the points of each set vary least, and how much they vary.
+
+    A principal component analysis of each set. Its eigenvalues are in closed form: each is right to
+    about 1e-7 of the greatest, and to 1e-15 of the mean square of the coordinates, which should be
+    from a place near the points therefore.
+
+    Args:
+        moments: (m,10) float64: how many points a set has; the sums of their x, y, z [m]; those of
+            xx, yy, zz, xy, xz, yz [m²].
 
     Returns:
         normals (m,3) float32 of unit length, of either sign; variances (m,3) float32 [m²] along
-        the three principal axes, ascending, not negative. Where neighbours are on a line, some
-        unit normal; where they coincide, (0,0,1).
+        the three principal axes, ascending, not negative. Where points are on a line, some unit
+        normal; where they coincide, or there are none, (0,0,1).
 
     Raises:
-        ValueError: no neighbours, or another shape or type.
+        ValueError: another shape or type.
     """
-    expect_points(points, "points", batched=False)
-    if neighbours.dim() != 2 or neighbours.dtype != torch.int64 or neighbours.shape[1] == 0:
+    if moments.dim() != 2 or moments.shape[1] != MOMENTS or moments.dtype != torch.float64:
         raise ValueError(
-            f"neighbours are {tuple(neighbours.shape)} {neighbours.dtype}; they take (m,k) int64 "
-            "with k at least 1"
+            f"moments are {tuple(moments.shape)} {moments.dtype}; they take (m,10) float64"
         )
-    return backend(points).principal_axes(points.detach(), neighbours)
+    return backend(moments).principal_axes(moments.detach())
 
 
 def connected_parts(

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from pointsam_model.ops import connecting
-from pointsam_model.ops.axes import principal_axes
+from pointsam_model.ops.axes import principal_axes, summed_rows
 from pointsam_model.ops.connecting import connected_parts, connected_pieces
 from pointsam_model.ops.decoding import decode_on_device as decode
 from pointsam_model.ops.decoding import decode_valid
@@ -33,6 +33,7 @@ __all__ = [
     "nearest_point",
     "normalise",
     "principal_axes",
+    "summed_rows",
     "voxel_rows",
 ]
 

@@ -1,4 +1,4 @@
-// Principal axes of the neighbours of each place: one thread a place, all sums in double precision.
+// Principal axes of sets of points from their moments: one thread a set, in double precision.
 //
 // Eigenvalues are in closed form (Smith, 1961), the axis of the least by cross products, as in axes.py.
 // Only operations that round alike everywhere are used: acos and cos do not, and cos needs a stack.
@@ -23,44 +23,22 @@ __device__ inline Axis axis_of(double x, double y, double z)
     return {x, y, z, x * x + y * y + z * z};
 }
 
-// points (v,3); neighbours (m,k): rows of points, k at least 1. normals (m,3), variances (m,3).
-extern "C" __global__ void axes_of_neighbours(
-    const float *points, const i64 *neighbours, int m, int k, float *normals, float *variances)
+// moments (m,10): count, sums of x, y, z, of xx, yy, zz, xy, xz, yz. normals, variances (m,3).
+extern "C" __global__ void axes_of_moments(
+    const double *moments, int m, float *normals, float *variances)
 {
     const i64 i = (i64)blockIdx.x * blockDim.x + threadIdx.x;
     if (i >= m) return;
-    const i64 *rows = neighbours + i * k;
-    const float *first = points + 3 * rows[0];
-    // Less the first neighbour before they widen: near each other they lose nothing by it.
-    double mean_x = 0, mean_y = 0, mean_z = 0;
-    for (int each = 0; each < k; ++each) {
-        const float *at = points + 3 * rows[each];
-        mean_x += (double)__fsub_rn(at[0], first[0]);
-        mean_y += (double)__fsub_rn(at[1], first[1]);
-        mean_z += (double)__fsub_rn(at[2], first[2]);
-    }
-    mean_x /= k;
-    mean_y /= k;
-    mean_z /= k;
-    double xx = 0, yy = 0, zz = 0, xy = 0, xz = 0, yz = 0;
-    for (int each = 0; each < k; ++each) {
-        const float *at = points + 3 * rows[each];
-        const double x = (double)__fsub_rn(at[0], first[0]) - mean_x;
-        const double y = (double)__fsub_rn(at[1], first[1]) - mean_y;
-        const double z = (double)__fsub_rn(at[2], first[2]) - mean_z;
-        xx += x * x;
-        yy += y * y;
-        zz += z * z;
-        xy += x * y;
-        xz += x * z;
-        yz += y * z;
-    }
+    const double *of = moments + 10 * i;
+    const double count = fmax(of[0], 1.0);
+    const double x = of[1] / count, y = of[2] / count, z = of[3] / count;
+    double a = of[4] / count - x * x, b = of[5] / count - y * y, c = of[6] / count - z * z;
+    double xy = of[7] / count - x * y, xz = of[8] / count - x * z, yz = of[9] / count - y * z;
     // In units of the radius about the mean: eigenvalues are then from -2 to 2.
-    const double mean = (xx + yy + zz) / k / 3;
-    double a = xx / k - mean, b = yy / k - mean, c = zz / k - mean;
-    xy /= k;
-    xz /= k;
-    yz /= k;
+    const double mean = (a + b + c) / 3;
+    a -= mean;
+    b -= mean;
+    c -= mean;
     const double off = xy * xy + xz * xz + yz * yz;
     const double radius = sqrt((a * a + b * b + c * c + 2 * off) / 6);
     const double unit = fmax(radius, LEAST);
