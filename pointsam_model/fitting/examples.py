@@ -1,8 +1,10 @@
 """Examples of candidate masks and what they are worth, from clicks simulated in generated scenes.
 
 Objects are clicked as in an evaluation, one click after the other where the mask is still wrong,
-and so is what is no object. Every candidate of every pool on the way is a row: what is known of it
-(`features_of`), and the IoU that it really has.
+and so is what is no object. Half as many scenes more are clicked as proposals do, in the middle of
+parts whatever they are of: there is more to learn of what is no object than of objects. Every
+candidate of every pool on the way is a row: what is known of it (`features_of`), and the IoU that
+it really has.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from pointsam_model.choosing import Target, pools_of
 from pointsam_model.embedding import Embedding
 from pointsam_model.errors import PromptError
 from pointsam_model.evaluation.clicks import first_click, next_click
-from pointsam_model.fitting.scenes import fitting_scenes, shown
+from pointsam_model.fitting.scenes import UNMEANT_KINDS, UNMEANT_SEED, fitting_scenes, shown
 from pointsam_model.part_proposals import middles_of_parts
 from pointsam_model.predictor import Predictor
 from pointsam_model.prompt import Prompt
@@ -31,7 +33,8 @@ from pointsam_model.transfer import sent
 
 OBJECTS, BACKGROUND = 3, 1  # clicked in each scene, at most
 ONCE = 16  # first clicks on objects beside those, in each scene
-PARTS = 10  # clicked in each scene, as proposals do
+PARTS, PARTS_ALONE = 10, 16  # clicked in each scene as proposals do; where nothing else is
+BACKGROUND_ALONE = 2  # clicks on what is no object there
 FEWEST_POINTS = 15  # of an object
 CLICKS = 8
 CLAIMED = 0.5  # share of objects that a box or a mask tells of, too
@@ -88,11 +91,16 @@ def quality_examples(
     """
     asking = Asking(predictor.model, predictor.config)
     rows: list[Examples] = []
-    for done, (number, scene) in enumerate(fitting_scenes(numbers)):
+
+    def clicks_on(number: int, scene: Scene) -> tuple[_Clicked, np.random.Generator]:
         rng = np.random.default_rng(number)
         embedding = predictor.embed(shown(scene, rng))
-        clicked = _Clicked(predictor, asking, quality, embedding, scene, rng)
-        labels, counts = np.unique(scene.instance[embedding.cloud.valid], return_counts=True)
+        return _Clicked(predictor, asking, quality, embedding, scene, rng), rng
+
+    for done, (number, scene) in enumerate(fitting_scenes(numbers)):
+        clicked, rng = clicks_on(number, scene)
+        valid = clicked.whole.cloud.valid
+        labels, counts = np.unique(scene.instance[valid], return_counts=True)
         objects = labels[(labels > 0) & (counts >= FEWEST_POINTS)]
         for label in rng.permutation(objects)[:OBJECTS].tolist():
             rows += clicked.object(label)
@@ -101,9 +109,15 @@ def quality_examples(
         rows += clicked.once(rng.permutation(objects)[:ONCE].tolist())
         for _ in range(BACKGROUND if len(objects) else OBJECTS):
             rows += clicked.background()
-        rows += clicked.parts()
+        rows += clicked.parts(PARTS)
         if told:
             told(done + 1)
+    unmeant = [number // 2 for number in numbers if number % 2]
+    for number, scene in fitting_scenes(unmeant, UNMEANT_KINDS, UNMEANT_SEED):
+        clicked, _ = clicks_on(number, scene)
+        for _ in range(BACKGROUND_ALONE):
+            rows += clicked.background()
+        rows += clicked.parts(PARTS_ALONE)
     return Examples.together(rows)
 
 
@@ -239,13 +253,13 @@ class _Clicked:
         look = self.predictor.look(self.whole, self._at(row))
         return self._unmeant(look, [row])
 
-    def parts(self) -> list[Examples]:
+    def parts(self, most: int) -> list[Examples]:
         """Clicks in the middle of some parts of a look, whatever they are of."""
         anywhere = int(self.rng.choice(np.flatnonzero(self.counted)))
         look = self.predictor.look(self.whole, self._at(anywhere))
         middles = look.kept.rows[middles_of_parts(look.partition)]
         middles = middles[self.counted[middles]]
-        return self._unmeant(look, self.rng.permutation(middles)[:PARTS].tolist())
+        return self._unmeant(look, self.rng.permutation(middles)[:most].tolist())
 
     def _unmeant(self, look: Embedding, rows: Sequence[int]) -> list[Examples]:
         """Clicks that mean nothing of themselves: what matters is whether they find an object."""

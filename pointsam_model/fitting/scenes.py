@@ -21,16 +21,30 @@ KINDS = (
     "single",
     *("empty",) * 3,  # who saw too few knows bare walls and floors badly
 )
+# Clicked where nothing is meant, as proposals do: bare surfaces most of all.
+UNMEANT_KINDS = (
+    *("tabletop",) * 4,
+    *("street",) * 4,
+    *("room",) * 3,
+    *("bin",) * 2,
+    "parts",
+    "fused",
+    "single",
+    *("empty",) * 8,
+)
+UNMEANT_SEED = FIRST_SEED + 2**30
 # Finer than those that training learns from, as the source points of a real camera, and with more
 # vessels: inside and outside of a bowl, with a gap between them, look like two things.
 CONFIG = MixtureConfig(tabletop=SceneConfig(width=320, height=240, vessel_share=0.25))
 COLOURLESS = 0.3  # share of scenes shown without colour
 
 
-def fitting_scenes(numbers: Sequence[int]) -> Iterator[tuple[int, Scene]]:
+def fitting_scenes(
+    numbers: Sequence[int], kinds: Sequence[str] = KINDS, seed: int = FIRST_SEED
+) -> Iterator[tuple[int, Scene]]:
     """The scenes of some numbers, one kind after the other; those without points are left out."""
     for number in numbers:
-        (scene,) = generate(KINDS[number % len(KINDS)], [FIRST_SEED + number], CONFIG)
+        (scene,) = generate(kinds[number % len(kinds)], [seed + number], CONFIG)
         if np.isfinite(scene.xyz[:, 0]).sum() >= 500:
             yield number, scene
 
