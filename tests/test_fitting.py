@@ -16,7 +16,7 @@ from pointsam_model.fitting.estimating import (
     fit_estimator,
     side_by_side,
 )
-from pointsam_model.fitting.examples import Examples, quality_examples
+from pointsam_model.fitting.examples import PARTS, PARTS_ALONE, Examples, quality_examples
 from pointsam_model.fitting.quality import fit_quality, pool_chances
 from pointsam_model.fitting.scenes import KINDS, fitting_scenes
 from pointsam_model.geometry.surface_graph import FEATURES as EDGE_FEATURES
@@ -140,9 +140,10 @@ def test_examples_of_edges_hold_both_kinds_and_can_be_fitted(tmp_path, monkeypat
 
 
 def test_examples_of_masks_tell_the_truth_about_them_and_can_be_fitted(monkeypatch):
-    monkeypatch.setattr(quality, "STEPS", 50)
+    for steps in ("STEPS", "CHOOSING_STEPS"):
+        monkeypatch.setattr(quality, steps, 50)
     predictor = Predictor(load_model("tiny", device="cpu"))
-    examples = quality_examples(predictor, range(1))
+    examples = quality_examples(predictor, range(1, 2))  # an odd one: and a scene beside it
     assert examples.features.shape == (len(examples.truth), FEATURES)
     assert np.isfinite(examples.features).all()
     known = examples.truth[~np.isnan(examples.truth)]
@@ -151,6 +152,8 @@ def test_examples_of_masks_tell_the_truth_about_them_and_can_be_fitted(monkeypat
     # What was meant is an object: no candidate fits another one less than that one.
     meant = examples.first & ~np.isnan(examples.truth[:, 0])
     assert (examples.truth[meant, 1] >= examples.truth[meant, 0] - 1e-6).all()
+    unmeant = examples.pool[np.isnan(examples.truth[:, 0])]
+    assert len(np.unique(unmeant)) > PARTS + PARTS_ALONE, "clicks that mean nothing, in both scenes"
     pools = np.unique(examples.pool)
     assert np.array_equal(pools, np.arange(len(pools))) and (np.diff(examples.pool) >= 0).all()
     assert all(len(set(examples.first[examples.pool == pool])) == 1 for pool in pools)
@@ -159,7 +162,8 @@ def test_examples_of_masks_tell_the_truth_about_them_and_can_be_fitted(monkeypat
 
 
 def test_a_quality_for_any_network_ignores_what_the_network_says_of_itself(monkeypatch):
-    monkeypatch.setattr(quality, "STEPS", 20)
+    for steps in ("STEPS", "CHOOSING_STEPS"):
+        monkeypatch.setattr(quality, steps, 20)
     rng = np.random.default_rng(0)
     features = rng.normal(size=(600, FEATURES)).astype(np.float32)
     truth = rng.random((600, 2)).astype(np.float32)

@@ -24,7 +24,7 @@ UNKNOWN_SENSOR = 0.12  # share of looks shown without the sensor's place
 BETWEEN, WITHIN = 2_000, 5_000  # edges of a look, at most
 TURNED = 0.35  # background that turns more than this is told apart by nobody: wall and floor
 TURN = 1  # the feature that says so
-WIDTH, STEPS = 32, 2_500
+WIDTH, STEPS = 32, 8_000
 
 
 def fit_cuts(
