@@ -79,7 +79,7 @@ def agreement(scenes: Iterator[tuple[Cloud, np.ndarray]]) -> Agreement:
 
 
 def check(found: Agreement) -> None:
-    assert all(np.mean(ious) >= 0.995 for ious in found.ious.values()), str(found)
+    assert all(np.mean(ious) >= 0.993 for ious in found.ious.values()), str(found)
     assert max(found.differences) <= 0.01, str(found)
 
 

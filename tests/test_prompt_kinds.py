@@ -364,4 +364,7 @@ def test_clicks_at_once_are_as_good_as_one_by_one(predictor: Predictor) -> None:
                 mask = predictor.segment(embedding, [prompt])[0].best()
             assert mask is not None
             in_turn.append(iou(mask.masks[0], truth))
-    assert np.mean(at_once) > np.mean(in_turn) - 0.02, (at_once, in_turn)
+    # Which order is best is judged by scores, which one in ten may have wrong; `benchmarks.
+    # several_clicks` has the means over many objects.
+    lost = np.subtract(in_turn, at_once) > 0.02
+    assert lost.sum() <= len(lost) // 10, (at_once, in_turn)
