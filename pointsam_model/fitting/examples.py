@@ -92,13 +92,14 @@ def quality_examples(
     asking = Asking(predictor.model, predictor.config)
     rows: list[Examples] = []
 
-    def clicks_on(number: int, scene: Scene) -> tuple[_Clicked, np.random.Generator]:
+    def clicks_on(number: int, scene: Scene) -> _Clicked:
         rng = np.random.default_rng(number)
         embedding = predictor.embed(shown(scene, rng))
-        return _Clicked(predictor, asking, quality, embedding, scene, rng), rng
+        return _Clicked(predictor, asking, quality, embedding, scene, rng)
 
     for done, (number, scene) in enumerate(fitting_scenes(numbers)):
-        clicked, rng = clicks_on(number, scene)
+        clicked = clicks_on(number, scene)
+        rng = clicked.rng
         valid = clicked.whole.cloud.valid
         labels, counts = np.unique(scene.instance[valid], return_counts=True)
         objects = labels[(labels > 0) & (counts >= FEWEST_POINTS)]
@@ -114,7 +115,7 @@ def quality_examples(
             told(done + 1)
     unmeant = [number // 2 for number in numbers if number % 2]
     for number, scene in fitting_scenes(unmeant, UNMEANT_KINDS, UNMEANT_SEED):
-        clicked, _ = clicks_on(number, scene)
+        clicked = clicks_on(number, scene)
         for _ in range(BACKGROUND_ALONE):
             rows += clicked.background()
         rows += clicked.parts(PARTS_ALONE)

@@ -95,7 +95,7 @@ def partition(
     around = neighbourhoods(points)
 
     def parted() -> Partition:
-        graph = _graph(points, around, source, sensor, nearest)
+        graph = graph_of(points, source, sensor, nearest, around)
         with torch.inference_mode():
             cut = (cuts or shipped_cuts())(graph.features)[:, 0]
         (sure,) = ops.connected_parts(graph.start, graph.end, cut, len(points), [SURE])
@@ -114,18 +114,10 @@ def graph_of(
     source: Tensor,
     sensor: NDArray[np.float64] | None,
     nearest: Tensor | None = None,
+    around: Tensor | None = None,
 ) -> SurfaceGraph:
-    """The surface of kept points, see `partition`."""
-    return _graph(points, neighbourhoods(points), source, sensor, nearest)
-
-
-def _graph(
-    points: Tensor,
-    around: Tensor,
-    source: Tensor,
-    sensor: NDArray[np.float64] | None,
-    nearest: Tensor | None,
-) -> SurfaceGraph:
+    """The surface of kept points, see `partition`; around: their `neighbourhoods`, if known."""
+    around = neighbourhoods(points) if around is None else around
     place = None if sensor is None else sent(np.asarray(sensor, np.float32), points.device)
     some = sampled(source)
     cells = ops.nearest_point(some, points) if nearest is None else sampled(nearest)
