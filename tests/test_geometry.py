@@ -77,6 +77,24 @@ def test_normals_are_of_what_lies_around_a_point_at_three_widths():
         torch.testing.assert_close(found, of(points, sets), rtol=0, atol=1e-5)
 
 
+def test_points_far_from_the_origin_keep_their_normals():
+    # On a grid of binary fractions that float32 still holds out there.
+    near = torch.from_numpy(box_on_a_table(0.03)[0]).mul(2**13).round() / 2**13
+    far = near + torch.tensor([512.0, -256.0, 128.0])
+    around = neighbourhoods(near)
+    cells = torch.arange(len(near))
+    for one, other in zip(
+        moments_around(near, near, cells, around),
+        moments_around(far, far, cells, around),
+        strict=True,
+    ):
+        (normals, variances), (same, spread) = ops.principal_axes(one), ops.principal_axes(other)
+        torch.testing.assert_close(spread, variances, rtol=1e-4, atol=1e-9)
+        flat = variances[:, 1] > 10 * variances[:, 0]
+        along = (normals * same).sum(1).abs()[flat]
+        torch.testing.assert_close(along, torch.ones_like(along), rtol=0, atol=1e-5)
+
+
 @pytest.mark.parametrize("scale", [0.01, 1.0, 100.0])
 def test_the_look_of_an_edge_depends_neither_on_size_nor_on_pose(scale):
     points, _ = box_on_a_table(0.04)

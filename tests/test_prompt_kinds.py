@@ -200,7 +200,7 @@ def test_a_mask_of_the_image_says_what_is_meant(predictor: Predictor) -> None:
             one, two = predictor.segment(embedding, prompts)
             clicked.append(iou(one.masks[0], truth))
             masked.append(iou(two.masks[0], truth))
-    assert np.mean(masked) > np.mean(clicked) + 0.03, (clicked, masked)
+    assert np.mean(masked) > np.mean(clicked) + 0.05, (clicked, masked)
 
 
 def test_every_form_of_one_mask_gives_the_same_answer(predictor: Predictor) -> None:
@@ -347,7 +347,7 @@ def test_a_click_off_the_object_takes_that_part_out_of_a_mask_that_is_too_large(
 
 def test_clicks_at_once_are_as_good_as_one_by_one(predictor: Predictor) -> None:
     at_once, in_turn = [], []
-    for seed in range(3):
+    for seed in range(8):
         scene = tabletop(seed)
         embedding = predictor.embed(Cloud(scene.xyz, scene.rgb))
         for truth in objects(scene):
@@ -364,7 +364,4 @@ def test_clicks_at_once_are_as_good_as_one_by_one(predictor: Predictor) -> None:
                 mask = predictor.segment(embedding, [prompt])[0].best()
             assert mask is not None
             in_turn.append(iou(mask.masks[0], truth))
-    # Which order is best is judged by scores, which one in ten may have wrong; `benchmarks.
-    # several_clicks` has the means over many objects.
-    lost = np.subtract(in_turn, at_once) > 0.02
-    assert lost.sum() <= len(lost) // 10, (at_once, in_turn)
+    assert np.mean(at_once) > np.mean(in_turn) - 0.02, (at_once, in_turn)

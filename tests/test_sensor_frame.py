@@ -186,7 +186,7 @@ def test_first_clicks_on_a_filtered_cloud_in_base_link_are_better_with_the_senso
         np.mean([iou_of_a_click(segmenter, it) for it in objects()])
         for segmenter in (segmenter_of(predictor, Node(tree, it), tree) for it in ("", "camera"))
     )
-    assert known > without + 0.02
+    assert known > without + 0.05
 
 
 def segmenter_of(predictor: Predictor, node: Node, tree: Tree) -> Segmenter:
