@@ -91,6 +91,15 @@ def test_a_click_off_the_object_takes_its_part_away_and_not_the_object():
     assert max(iou(mask, BOX) for mask in pool.masks) > 0.95
 
 
+def test_a_click_off_the_object_can_take_away_that_point_alone():
+    middle = PARTS.points[BOX].mean(0)
+    inside = int(np.flatnonzero(BOX)[np.square(PARTS.points[BOX] - middle).sum(1).argmin()])
+    pool = pool_of(PARTS, Asked([ON, inside], [1, 0], so_far=BOX), network())
+    taken = [set(np.flatnonzero(BOX & ~mask).tolist()) for mask in pool.masks]
+    assert {inside} in taken
+    assert any(1 < len(it) < 0.25 * BOX.sum() for it in taken), "and a little about it"
+
+
 def test_a_mask_with_only_a_click_off_it_is_among_the_candidates_as_it_was():
     pool = pool_of(PARTS, Asked([OFF], [0], BOX), network(~BOX))
     assert any(np.array_equal(mask, BOX) for mask in pool.masks)

@@ -17,7 +17,8 @@ Mask = NDArray[np.bool_]
 NO_HEIGHT = -0.5  # of candidates that are no part
 UNKNOWN = -1.0  # score and stability of candidates that the network did not give
 REBUILT = 12  # heights at most at which masks are put together anew from parts
-BALLS = (1.0, 1.6, 2.5)  # radii about the newest click, in distances to where the mask changes
+# Radii about the newest click, in distances to where the mask changes; 0: that point alone.
+BALLS_ADDED, BALLS_TAKEN = (1.0, 1.6, 2.5), (0.0, 0.5, 1.0, 1.6, 2.5)
 OWN_PRIORS = (0.03, 0.3)  # strength of the network's answer in a walk
 MASK_PRIORS = ((0.85, 0.02), (0.9, 0.2))  # probability inside the mask so far, and its strength
 SOFTENED = 2.0  # logits over this are a prior's
@@ -258,9 +259,10 @@ def _add_balls(pool: Pool, partition: Partition, so_far: Mask, own: NDArray[np.i
         return
     part = partition.tree.masks(partition.tree.chain(newest)[:1])[0]
     mine = own == len(pool.asked.clicks) - 1
-    for share in BALLS:
+    for share in BALLS_ADDED if label else BALLS_TAKEN:
         ball = (distance <= share * distance[elsewhere].min()) & mine
-        for mask, clipped in ((ball, 0.0), (ball & part, 1.0)):
+        in_part = ball & part
+        for mask, clipped in ((ball, 0.0), (in_part, 1.0)) if share else ((in_part, 1.0),):
             changed = so_far | mask if label else so_far & ~mask
             pool.add(changed, Origin.BALL, height=share, above=clipped)
 
