@@ -1,21 +1,19 @@
 """Point-SAM for point clouds without ROS: arrays in, masks out."""
 
-from pointsam_model.box_prompts import Box
-from pointsam_model.cloud import Cloud, CloudLayout, PointField, ReducedCloud
-from pointsam_model.config import (
+from pointsam_model.cloud.cloud import Cloud, CloudLayout, PointField, ReducedCloud
+from pointsam_model.config.settings import (
     ModelConfig,
     PredictorConfig,
     ProposalConfig,
     ReductionConfig,
     TrackingConfig,
 )
-from pointsam_model.device import (
+from pointsam_model.device.memory import (
     DeviceMemory,
     device_memory,
     free_device_memory,
     wait_for_device,
 )
-from pointsam_model.embedding import Embedding
 from pointsam_model.errors import (
     CancelledError,
     CheckpointError,
@@ -27,13 +25,15 @@ from pointsam_model.errors import (
     PromptError,
     TooFarError,
 )
-from pointsam_model.instances import Instance, OrientedBox, oriented_box
-from pointsam_model.predictor import Predictor
-from pointsam_model.prompt import MaskPrompt, Prediction, Prompt
-from pointsam_model.proposals import ProposalGenerator
-from pointsam_model.tracking import Tracker
-from pointsam_model.tracking_follow import Follower
-from pointsam_model.warm_up import warm_up
+from pointsam_model.instances.instance import Instance, OrientedBox, oriented_box
+from pointsam_model.segment.box_prompts import Box
+from pointsam_model.segment.embedding import Embedding
+from pointsam_model.segment.predictor import Predictor
+from pointsam_model.segment.prompt import MaskPrompt, Prediction, Prompt
+from pointsam_model.segment.proposals import ProposalGenerator
+from pointsam_model.segment.warm_up import warm_up
+from pointsam_model.tracking.follower import Follower
+from pointsam_model.tracking.tracker import Tracker
 from pointsam_model.weights import check_model, load_model
 
 __version__ = "0.1.0"

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from pointsam_model.config import (
+from pointsam_model.config.settings import (
     PredictorConfig,
     ProposalConfig,
     ReductionConfig,

@@ -9,7 +9,7 @@ from rclpy.exceptions import InvalidNamespaceException, InvalidTopicNameExceptio
 from rclpy.validate_full_topic_name import validate_full_topic_name
 from rclpy.validate_namespace import validate_namespace
 
-from pointsam_ros.process import own_arguments, run
+from pointsam_ros.process.process import own_arguments, run
 from pointsam_ros.segment_node import SegmentNode
 
 USAGE = """Answers clicks on several cameras' clouds: a node each, in one process, with one model.

@@ -21,28 +21,28 @@ from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 
 from pointsam_model import free_device_memory
 from pointsam_model.errors import PointSamError
-from pointsam_ros.answers import Answer
-from pointsam_ros.clicks import ClickTopics
 from pointsam_ros.config import NodeConfig
-from pointsam_ros.diagnostics import Diagnostics, memory_values
-from pointsam_ros.health import State, health
-from pointsam_ros.loaded import Loaded, check, load
-from pointsam_ros.model_thread import ModelThread
-from pointsam_ros.namesakes import namesakes
-from pointsam_ros.outputs import Outputs
+from pointsam_ros.doors.click_topics import ClickTopics
+from pointsam_ros.doors.points_topic import PointsTopic
+from pointsam_ros.doors.prompt_service import PromptService
+from pointsam_ros.doors.propose_action import ProposeAction
+from pointsam_ros.doors.release_service import ReleaseService
+from pointsam_ros.doors.transform_wait import TransformWait
+from pointsam_ros.health.diagnostics import Diagnostics, memory_values
+from pointsam_ros.health.health import State, health
+from pointsam_ros.health.namesakes import namesakes
+from pointsam_ros.health.tally import Tally
+from pointsam_ros.health.timing_topics import TimingTopics
+from pointsam_ros.outputs.outputs import Outputs
 from pointsam_ros.parameters import Parameters
-from pointsam_ros.points_topic import PointsTopic
-from pointsam_ros.process import WorkNode, own_arguments, run
-from pointsam_ros.prompt_service import PromptService
-from pointsam_ros.propose_action import ProposeAction
+from pointsam_ros.process.process import WorkNode, own_arguments, run
+from pointsam_ros.process.transitions import logged
 from pointsam_ros.refusal import Code, Refusal, forget_frames, refusal_of
-from pointsam_ros.release_service import ReleaseService
-from pointsam_ros.tally import Tally
-from pointsam_ros.timing_topics import TimingTopics
-from pointsam_ros.transform_wait import TransformWait
-from pointsam_ros.transforms import lookup_for
-from pointsam_ros.transitions import logged
-from pointsam_ros.worker import Rank, Worker
+from pointsam_ros.requests.answers import Answer
+from pointsam_ros.requests.transforms import lookup_for
+from pointsam_ros.work.loaded import Loaded, check, load
+from pointsam_ros.work.model_thread import ModelThread
+from pointsam_ros.work.worker import Rank, Worker
 
 Result = TypeVar("Result")
 Part = TypeVar("Part", bound="Closable")

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from scipy.spatial.transform import Rotation, Slerp
 
-from pointsam_ros.transforms import Gap, NoTransformError, Transform
+from pointsam_ros.requests.transforms import Gap, NoTransformError, Transform
 
 STATIC = 0
 

@@ -31,10 +31,10 @@ from std_msgs.msg import Header
 
 from pointsam_interfaces.action import ProposeInstances
 from pointsam_interfaces.srv import SegmentPrompts
-from pointsam_model.config import settings
-from pointsam_ros import cloud_msgs
+from pointsam_model.config.settings import settings
+from pointsam_ros.clouds import cloud_msgs
 from pointsam_ros.config import NodeConfig, is_live
-from pointsam_ros.prompt_service import REQUESTS
+from pointsam_ros.doors.prompt_service import REQUESTS
 from pointsam_ros.refusal import Code
 
 ROOT = Path(__file__).parents[1]

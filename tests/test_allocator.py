@@ -11,7 +11,7 @@ import pytest
 PROGRAM = """
 import sys, time
 from pathlib import Path
-from pointsam_ros.allocator import return_freed_memory
+from pointsam_ros.process.allocator import return_freed_memory
 
 how, count, size = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
 

@@ -28,7 +28,7 @@ from pointsam_model.evaluation import (
     summarise,
     table,
 )
-from pointsam_model.evaluation.classical import ClassicalPipeline
+from pointsam_model.evaluation.baselines.classical import ClassicalPipeline
 from pointsam_model.evaluation.summary import RECALL_THRESHOLDS
 
 

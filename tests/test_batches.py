@@ -23,7 +23,7 @@ from pointsam_model import (
     ProposalGenerator,
     load_model,
 )
-from pointsam_model.batches import in_batches
+from pointsam_model.device.batches import in_batches
 from pointsam_model.nn import PointSAM
 
 ON_CPU = "[enforce fail] . DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 GB"

@@ -15,10 +15,10 @@ import torch
 from boxed_table import box_on_a_table
 from safetensors.torch import load_file
 
-from benchmarks import partition
-from benchmarks.network import Effort, Size, measure
-from benchmarks.published import PublishedPointSAM
-from pointsam_model.config import ModelConfig
+from benchmarks.speed import partition
+from benchmarks.speed.network import Effort, Size, measure
+from benchmarks.speed.published import PublishedPointSAM
+from pointsam_model.config.settings import ModelConfig
 
 ROOT = Path(__file__).parents[1]
 TINY = Path(__file__).parent / "fixtures" / "tiny"
@@ -66,7 +66,7 @@ def test_our_logits_are_those_of_the_yardstick() -> None:
 
 
 def test_the_command_prints_tables_and_writes_numbers(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "benchmarks.run", "--quick", "--only", "network"]
+    command = [sys.executable, "-m", "benchmarks.speed.run", "--quick", "--only", "network"]
     command += ["--model", str(TINY / "config.json"), "--size", "600,40,24"]
     done = subprocess.run(
         [*command, "--output", str(tmp_path)], cwd=ROOT, capture_output=True, text=True
@@ -87,7 +87,7 @@ def test_the_command_prints_tables_and_writes_numbers(tmp_path: Path) -> None:
 )
 def test_a_wrong_option_is_refused_with_what_is_right(option: str, value: str, reason: str) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.run", option, value],
+        [sys.executable, "-m", "benchmarks.speed.run", option, value],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -100,7 +100,7 @@ def test_a_wrong_option_is_refused_with_what_is_right(option: str, value: str, r
 @pytest.mark.dds
 @pytest.mark.slow
 def test_the_command_times_the_node_over_middleware(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "benchmarks.run", "--quick", "--only", "ros"]
+    command = [sys.executable, "-m", "benchmarks.speed.run", "--quick", "--only", "ros"]
     done = subprocess.run(
         [*command, "--output", str(tmp_path)],
         cwd=ROOT,
@@ -117,7 +117,7 @@ def test_the_command_times_the_node_over_middleware(tmp_path: Path) -> None:
 @pytest.mark.dds
 @pytest.mark.slow
 def test_the_command_compares_cameras_in_one_process_and_in_several(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "benchmarks.cameras", "--cameras", "2", "--seconds", "1"]
+    command = [sys.executable, "-m", "benchmarks.speed.cameras", "--cameras", "2", "--seconds", "1"]
     done = subprocess.run(
         [*command, "--model", str(TINY / "config.json"), "--output", str(tmp_path)],
         cwd=ROOT,

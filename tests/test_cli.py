@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from pointsam_model.cli import app
+from pointsam_model.cli.app import app
 from pointsam_model.scenes import SceneConfig, generate_scene
 
 TINY = Path(__file__).parent / "fixtures" / "tiny"

@@ -10,14 +10,15 @@ from std_msgs.msg import Header
 
 from pointsam_interfaces.srv import SegmentPrompts
 from pointsam_model import Predictor, load_model
-from pointsam_ros import cloud_msgs, requests
-from pointsam_ros.answers import Answer
-from pointsam_ros.cloud_store import CloudStore, StoredCloud
+from pointsam_ros.clouds import cloud_msgs
+from pointsam_ros.clouds.cloud_store import CloudStore, StoredCloud
 from pointsam_ros.config import LimitSettings, NodeConfig, TrackingSettings
-from pointsam_ros.segmenter import Segmenter
-from pointsam_ros.sessions import Session
-from pointsam_ros.tally import Tally
-from pointsam_ros.tracks import Tracks
+from pointsam_ros.health.tally import Tally
+from pointsam_ros.requests import clicks as requests
+from pointsam_ros.requests.answers import Answer
+from pointsam_ros.requests.sessions import Session
+from pointsam_ros.work.segmenter import Segmenter
+from pointsam_ros.work.tracks import Tracks
 
 CONFIG = NodeConfig(tracking=TrackingSettings(enabled=True))
 BASE_S = 1_000

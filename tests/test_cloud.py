@@ -12,8 +12,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pointsam_model.cloud import Cloud, CloudLayout, PointField, ReducedCloud
-from pointsam_model.config import ReductionConfig
+from pointsam_model.cloud.cloud import Cloud, CloudLayout, PointField, ReducedCloud
+from pointsam_model.config.settings import ReductionConfig
 from pointsam_model.errors import CloudError
 from pointsam_model.ops import decoding, naive
 from pointsam_model.scenes import SceneConfig, generate_scene

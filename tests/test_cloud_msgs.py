@@ -15,7 +15,7 @@ from sensor_msgs.msg import PointCloud2, PointField
 from std_msgs.msg import Header
 
 from pointsam_model.errors import CloudError
-from pointsam_ros import cloud_msgs
+from pointsam_ros.clouds import cloud_msgs
 
 FORMATS = {1: "b", 2: "B", 3: "h", 4: "H", 5: "i", 6: "I", 7: "f", 8: "d"}
 COORDINATES = (7, 8)

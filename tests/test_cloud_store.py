@@ -12,8 +12,8 @@ from builtin_interfaces.msg import Time
 from std_msgs.msg import Header
 
 from pointsam_model.errors import CloudError
-from pointsam_ros import cloud_msgs
-from pointsam_ros.cloud_store import CloudStore, StoredCloud
+from pointsam_ros.clouds import cloud_msgs
+from pointsam_ros.clouds.cloud_store import CloudStore, StoredCloud
 from pointsam_ros.config import CloudSettings, LimitSettings
 from pointsam_ros.refusal import Code, Refusal
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from pointsam_model.cores import on_one_core
+from pointsam_model.device.cores import on_one_core
 
 
 @pytest.fixture(params=[1, 2], ids=["one core", "two cores"])

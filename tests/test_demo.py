@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pointsam_model.data.readers import SensorCloud
 from pointsam_model.errors import CloudError
-from pointsam_model.estimator import Estimator
+from pointsam_model.nn.estimator import Estimator
 from pointsam_model.quality import shipped_quality
-from pointsam_model.readers import SensorCloud
 from pointsam_ros.demo.targets import generated, load, targets_of
 
 ROOT = Path(__file__).parents[1]

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from pointsam_model.scenes import SceneConfig
-from pointsam_model.scenes.camera import Band, Camera, _in_shadow, degrade, draw_camera
-from pointsam_model.scenes.depth_sensors import (
+from pointsam_model.scenes.sensors.camera import Band, Camera, _in_shadow, degrade, draw_camera
+from pointsam_model.scenes.sensors.depth_sensors import (
     BLANK,
     STEREO,
     STRUCTURED_LIGHT,

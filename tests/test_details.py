@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pointsam_model.details import detail_at
+from pointsam_model.cloud.details import detail_at
 
 SPACING, KEPT_SPACING = 0.0012, 0.007
 

@@ -13,11 +13,12 @@ from sensor_msgs.msg import PointCloud2
 from std_msgs.msg import Header
 
 from pointsam_model import Instance
-from pointsam_ros import cloud_msgs, detection_msgs, outputs
-from pointsam_ros.answers import Answer, Found
-from pointsam_ros.cloud_store import StoredCloud
+from pointsam_ros.clouds import cloud_msgs
+from pointsam_ros.clouds.cloud_store import StoredCloud
 from pointsam_ros.config import LimitSettings, OutputQosSettings
-from pointsam_ros.tally import Tally
+from pointsam_ros.health.tally import Tally
+from pointsam_ros.outputs import detection_msgs, outputs
+from pointsam_ros.requests.answers import Answer, Found
 
 XYZ = np.random.default_rng(1).normal(size=(20, 3)).astype(np.float32)
 HEADER = Header(frame_id="camera")

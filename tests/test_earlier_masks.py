@@ -5,7 +5,7 @@ import pytest
 from boxed_table import SENSOR, box_on_a_table
 
 from pointsam_model import Cloud, Predictor, Prompt, PromptError, load_model
-from pointsam_model.boxes import oriented_box
+from pointsam_model.instances.boxes import oriented_box
 
 POINTS, BOX = box_on_a_table(0.008)
 TOP = np.array([[0.0, 0.0, 0.2]])

@@ -23,15 +23,15 @@ from pointsam_model import (
     Prompt,
     load_model,
 )
-from pointsam_ros import cloud_msgs
-from pointsam_ros.cloud_store import CloudStore, StoredCloud
+from pointsam_ros.clouds import cloud_msgs
+from pointsam_ros.clouds.cloud_store import CloudStore, StoredCloud
+from pointsam_ros.clouds.embedded import EmbeddedClouds
 from pointsam_ros.config import EmbedSettings, LimitSettings, NodeConfig
-from pointsam_ros.embedded import EmbeddedClouds
+from pointsam_ros.health.tally import Tally
 from pointsam_ros.refusal import Code, refusal_of
-from pointsam_ros.segmenter import Segmenter
-from pointsam_ros.tally import Tally
-from pointsam_ros.tracks import Tracks
-from pointsam_ros.transforms import Lookup
+from pointsam_ros.requests.transforms import Lookup
+from pointsam_ros.work.segmenter import Segmenter
+from pointsam_ros.work.tracks import Tracks
 
 with np.load(TINY / "raw_input.npz", allow_pickle=False) as raw:
     XYZ = raw["raw_xyz"].astype(np.float32)

@@ -14,7 +14,7 @@ import pytest
 from plain_tabletop import plain_tabletop
 from typer.testing import CliRunner
 
-from pointsam_model.cli import app
+from pointsam_model.cli.app import app
 from pointsam_model.evaluation.report import commit
 from pointsam_model.evaluation.sources import FIRST_SEED, generated
 

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from typer.testing import CliRunner
 
+from pointsam_model.data.clicks import innermost
 from pointsam_model.errors import CloudError
 from pointsam_model.evaluation import (
     LabelledCloud,
@@ -28,7 +29,6 @@ from pointsam_model.evaluation import (
     summarise,
     write_json,
 )
-from pointsam_model.evaluation.clicks import innermost
 from pointsam_model.evaluation.timing import Seconds
 
 
@@ -420,7 +420,7 @@ def test_a_cloud_without_labels_is_refused_with_the_form(tmp_path: Any) -> None:
 
 
 def test_the_command_says_what_is_wrong_with_its_data(tmp_path: Any) -> None:
-    from pointsam_model.cli import app
+    from pointsam_model.cli.app import app
 
     result = CliRunner().invoke(app, ["evaluate", str(tmp_path)])
     assert result.exit_code == 1

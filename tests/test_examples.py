@@ -18,8 +18,8 @@ from std_msgs.msg import Header
 from examples.grasp_client import STANDOFF_M, grasp_of, xyz_of
 from examples.navigation_client import obstacles_of
 from pointsam_interfaces.msg import Instance, InstanceArray
-from pointsam_ros import cloud_msgs
-from pointsam_ros.mask_msgs import quaternion
+from pointsam_ros.clouds import cloud_msgs
+from pointsam_ros.outputs.mask_msgs import quaternion
 
 with np.load(TINY / "raw_input.npz", allow_pickle=False) as raw:
     XYZ = raw["raw_xyz"].astype(np.float32)

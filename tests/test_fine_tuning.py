@@ -12,7 +12,7 @@ from safetensors import safe_open
 from typer.testing import CliRunner
 
 from pointsam_model import ConfigError, Predictor, load_model
-from pointsam_model.cli import app
+from pointsam_model.cli.app import app
 from pointsam_model.evaluation import evaluate_cloud, read_labelled
 from pointsam_model.training import StepReport, TrainingConfig, train
 from pointsam_model.training.labelled import LabelledClouds

@@ -7,7 +7,15 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from pointsam_ros.gaps import BLOCK, IN_A_ROW, LONGEST, REGULAR, Gaps, Recent, missing_between
+from pointsam_ros.health.gaps import (
+    BLOCK,
+    IN_A_ROW,
+    LONGEST,
+    REGULAR,
+    Gaps,
+    Recent,
+    missing_between,
+)
 
 PERIODS = st.floats(0.005, 2.0)
 JITTERS = st.floats(0.0, 0.1)

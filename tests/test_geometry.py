@@ -9,9 +9,8 @@ from boxed_table import SENSOR, box_on_a_table, graph_of_arrays, partition_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pointsam_model import estimator, ops
+from pointsam_model import ops
 from pointsam_model.errors import CheckpointError
-from pointsam_model.estimator import Estimator
 from pointsam_model.geometry import MergeTree
 from pointsam_model.geometry.merge_tree import SMALLEST, SURE
 from pointsam_model.geometry.partition import CUTS, shipped_cuts
@@ -25,6 +24,8 @@ from pointsam_model.geometry.surface_graph import (
     neighbourhoods,
 )
 from pointsam_model.geometry.walker import CLICK_STRENGTH, CLICKED, Prior, Walker
+from pointsam_model.nn import estimator
+from pointsam_model.nn.estimator import Estimator
 from pointsam_model.ops import naive
 
 

@@ -12,7 +12,7 @@ from kernel_shim import KernelsOnCpu
 from test_ops import ON_A_GPU
 
 from pointsam_model import Cloud, ops
-from pointsam_model.config import ReductionConfig
+from pointsam_model.config.settings import ReductionConfig
 from pointsam_model.geometry import Partition
 from pointsam_model.geometry.partition import SAMPLE, partition, sampled
 from pointsam_model.ops import dispatch, surfaces, torch_ops
@@ -84,7 +84,7 @@ def test_a_sample_speaks_for_all_of_a_cloud() -> None:
 
 
 def test_an_embedding_is_parted_from_what_its_device_holds(monkeypatch: pytest.MonkeyPatch) -> None:
-    from pointsam_model import embedding as module
+    from pointsam_model.segment import embedding as module
 
     points, _ = box_on_a_table(0.03)
     far = np.array([2000.0, 0, 0])

@@ -8,9 +8,9 @@ import pytest
 import torch
 from kernel_shim import KernelsOnCpu
 
-from benchmarks.gpu import Sizes, _clock_ms, main, measure, network, network_table
-from benchmarks.gpu_network import Case, Effort
-from benchmarks.network import Size
+from benchmarks.speed.gpu import Sizes, _clock_ms, main, measure, network, network_table
+from benchmarks.speed.gpu_network import Case, Effort
+from benchmarks.speed.network import Size
 
 TINY = Path(__file__).parent / "fixtures" / "tiny" / "config.json"
 SMALL = Sizes((12, 20), ((400, 60), (200, 40)), (300, 20, 16), 3, repeats=2, plain_repeats=1)

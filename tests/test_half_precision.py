@@ -12,7 +12,7 @@ import torch
 from published import PUBLISHED
 
 from pointsam_model import Cloud, Prediction, Predictor, Prompt, load_model
-from pointsam_model.evaluation.clicks import first_click, next_click
+from pointsam_model.data.clicks import first_click, next_click
 from pointsam_model.scenes import SceneConfig, generate_scene
 
 TABLETOP = Path(__file__).parents[1].parent / "shared" / "data" / "tabletop"

@@ -12,11 +12,11 @@ import pytest
 from diagnostic_msgs.msg import DiagnosticStatus
 
 from pointsam_ros.config import CloudSettings, DiagnosticsSettings, NodeConfig
-from pointsam_ros.diagnostics import Rates
-from pointsam_ros.gaps import Recent
-from pointsam_ros.health import Clouds, State, health
+from pointsam_ros.health.diagnostics import Rates
+from pointsam_ros.health.gaps import Recent
+from pointsam_ros.health.health import Clouds, State, health
+from pointsam_ros.health.tally import Tally
 from pointsam_ros.refusal import Code
-from pointsam_ros.tally import Tally
 
 OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
 READY = State("ready")
@@ -165,7 +165,7 @@ def test_clouds_of_the_future_are_told() -> None:
 
 def test_rates_are_those_of_the_last_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [100.0]
-    monkeypatch.setattr("pointsam_ros.diagnostics.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("pointsam_ros.health.diagnostics.time.monotonic", lambda: now[0])
     tally = Tally()
     rates = Rates(tally)
     assert set(rates.values().values()) == {""}

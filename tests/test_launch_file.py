@@ -18,7 +18,7 @@ import yaml
 
 ROOT = Path(__file__).parents[1]
 LAUNCH_FILE = ROOT / "launch" / "segment.launch.py"
-SETTINGS = "pointsam_ros.launch_settings"
+SETTINGS = "pointsam_ros.process.launch_settings"
 REAL_LAUNCH = importlib.util.find_spec("launch_ros") is not None
 TRANSPORT_VARIABLES = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
 

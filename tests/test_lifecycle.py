@@ -22,9 +22,10 @@ from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
 
 from pointsam_interfaces.srv import SegmentPrompts
-from pointsam_ros import loaded, segment_node
+from pointsam_ros import segment_node
 from pointsam_ros.refusal import Code
 from pointsam_ros.segment_node import READY, SegmentNode
+from pointsam_ros.work import loaded
 
 pytestmark = pytest.mark.dds
 

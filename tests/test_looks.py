@@ -5,8 +5,8 @@ import pytest
 from published import PUBLISHED
 
 from pointsam_model import Cloud, Follower, Predictor, PredictorConfig, Prompt, load_model
-from pointsam_model.looks import MOST_LOOKS, OUTDOOR_LOOK_M, Looks, rounded, wide_enough
-from pointsam_model.reduction import Ball
+from pointsam_model.cloud.looks import MOST_LOOKS, OUTDOOR_LOOK_M, Looks, rounded, wide_enough
+from pointsam_model.cloud.reduction import Ball
 from pointsam_model.scenes import generate
 
 

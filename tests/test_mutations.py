@@ -16,12 +16,13 @@ from benchmarks.endurance.mutations import mutate_request, mutated_cloud
 from benchmarks.endurance.sensors import LAYOUTS, generated_clouds, messages_of
 from pointsam_interfaces.srv import SegmentPrompts
 from pointsam_model import Cloud
-from pointsam_model.config import ReductionConfig
+from pointsam_model.config.settings import ReductionConfig
 from pointsam_model.errors import CloudError
-from pointsam_ros import cloud_msgs, requests
-from pointsam_ros.cloud_store import StoredCloud
+from pointsam_ros.clouds import cloud_msgs
+from pointsam_ros.clouds.cloud_store import StoredCloud
 from pointsam_ros.config import LimitSettings
 from pointsam_ros.refusal import Code, Refusal
+from pointsam_ros.requests import clicks as requests
 
 POINTS = 200
 MOST_BYTES = 2_000_000  # many times the largest of these messages, far below what some declare

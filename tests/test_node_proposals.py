@@ -19,7 +19,7 @@ from visualization_msgs.msg import MarkerArray
 
 from pointsam_interfaces.msg import InstanceArray
 from pointsam_model import Cloud, ProposalGenerator, load_model
-from pointsam_model.config import ProposalConfig
+from pointsam_model.config.settings import ProposalConfig
 from pointsam_ros.refusal import Code
 
 pytestmark = pytest.mark.dds

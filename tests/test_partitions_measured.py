@@ -17,8 +17,8 @@ from pointsam_model.evaluation import (
     iou,
     sources,
 )
-from pointsam_model.evaluation.concave_parts import ConcaveParts
-from pointsam_model.evaluation.geometry_alone import GeometryAlone
+from pointsam_model.evaluation.baselines.concave_parts import ConcaveParts
+from pointsam_model.evaluation.baselines.geometry_alone import GeometryAlone
 
 TABLE, SIDE, TOP = 0, 1, 2
 CLICKED = {TABLE: (0.0, 0.0, 1.0), SIDE: (0.2, 0.0, 0.95), TOP: (0.25, 0.0, 0.9)}

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from pointsam_model.data.readers import SensorCloud
 from pointsam_model.pictures import DrawnMask, color_of, draw_masks, draw_sheet
 from pointsam_model.pictures.image import image_colors, image_with_masks, is_image
 from pointsam_model.pictures.splat import BACKGROUND, View, splat
-from pointsam_model.readers import SensorCloud
 
 
 def camera_cloud(rgb: bool = True) -> SensorCloud:

@@ -23,9 +23,9 @@ from pointsam_model import (
     load_model,
     oriented_box,
 )
-from pointsam_model.claims import innermost_click, prior_logits
 from pointsam_model.scenes.mixture import generate
 from pointsam_model.scenes.scene import Scene
+from pointsam_model.segment.claims import innermost_click, prior_logits
 
 Mask = NDArray[np.bool_]
 

@@ -24,12 +24,12 @@ from pointsam_model import (
     ReductionConfig,
     load_model,
 )
-from pointsam_model import proposals as proposals_module
-from pointsam_model.connectivity import Surface
+from pointsam_model.instances.neighbour_graph import Surface
+from pointsam_model.instances.overlaps import overlaps, suppress
+from pointsam_model.instances.planes import is_flat
 from pointsam_model.nn import PointSAM, make_patches
-from pointsam_model.planes import is_flat
 from pointsam_model.scenes import SceneConfig, generate_scene
-from pointsam_model.suppression import overlaps, suppress
+from pointsam_model.segment import proposals as proposals_module
 
 SCENE = 5
 EITHER_WAY = pytest.mark.parametrize(

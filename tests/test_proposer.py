@@ -18,13 +18,13 @@ from pointsam_model import (
     ReductionConfig,
     load_model,
 )
-from pointsam_ros import cloud_msgs
-from pointsam_ros.cloud_store import CloudStore, StoredCloud
+from pointsam_ros.clouds import cloud_msgs
+from pointsam_ros.clouds.cloud_store import CloudStore, StoredCloud
 from pointsam_ros.config import LimitSettings, NodeConfig
-from pointsam_ros.proposer import Proposer, Wish
-from pointsam_ros.tally import Tally
-from pointsam_ros.tracks import Tracks
-from pointsam_ros.transforms import Lookup
+from pointsam_ros.health.tally import Tally
+from pointsam_ros.requests.transforms import Lookup
+from pointsam_ros.work.proposer import Proposer, Wish
+from pointsam_ros.work.tracks import Tracks
 
 # Masks of random weights are neither sure nor small: all of them may stay.
 ALL = ProposalConfig(points=64, min_score=0.0, min_stability=0.0, max_share=1.0, nms_iou=0.95)

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pointsam_model.errors import CheckpointError
-from pointsam_model.estimator import Estimator
+from pointsam_model.nn.estimator import Estimator
 from pointsam_model.quality import (
     Asked,
     NetworkAnswer,

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from rosbags.rosbag2 import StoragePlugin, Writer
 from rosbags.typesys import Stores, get_typestore
 
+from pointsam_model.data.readers import read_cloud, read_clouds
 from pointsam_model.errors import CloudError
-from pointsam_model.readers import read_cloud, read_clouds
 
 NAN = float("nan")
 XYZ = np.array([[1.5, -2, 3], [NAN, NAN, NAN], [0.25, 5, -6], [7, 8, 9]], dtype=np.float32)

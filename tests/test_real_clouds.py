@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from pointsam_model import Cloud, ReductionConfig
-from pointsam_model.readers import read_clouds
+from pointsam_model.data.readers import read_clouds
 
 SHARED = Path(__file__).parents[1].parent / "shared"
 DATA = SHARED / "data"
@@ -47,7 +47,7 @@ def test_all_kinds_of_clouds_are_among_them() -> None:
 
 @pytest.mark.slow
 def test_the_shipped_weights_segment_tabletops_they_have_never_seen(tmp_path: Path) -> None:
-    from pointsam_model.cli import app
+    from pointsam_model.cli.app import app
 
     report = tmp_path / "report.json"
     arguments = ["evaluate", str(DATA / "tabletop"), "--clicks", "5", "--no-classical"]

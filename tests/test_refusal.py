@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from pointsam_ros.refusal import Code, Refusal, forget_frames
-from pointsam_ros.worker import Worker
+from pointsam_ros.work.worker import Worker
 
 WAIT_S = 5.0
 

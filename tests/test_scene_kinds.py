@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import load_file
 from typer.testing import CliRunner
 
-from pointsam_model.cli import app
+from pointsam_model.cli.app import app
 from pointsam_model.errors import ConfigError
 from pointsam_model.scenes import (
     KINDS,
@@ -28,16 +28,16 @@ from pointsam_model.scenes import (
     generate,
     kind_of,
 )
-from pointsam_model.scenes.appearance import draw_light
-from pointsam_model.scenes.camera import draw_camera
-from pointsam_model.scenes.fused import fuse
-from pointsam_model.scenes.lidar import Lidar, Sweep, draw_lidar, lidar_rays, mount, sweep
-from pointsam_model.scenes.objects import Piece
-from pointsam_model.scenes.pieces import between, drum
-from pointsam_model.scenes.primitives import depths, intersect
-from pointsam_model.scenes.room_plan import draw_plan
-from pointsam_model.scenes.street_plan import draw_street
-from pointsam_model.scenes.world import Surface, Thing, World, bounds, build_world, dress
+from pointsam_model.scenes.places.room_plan import draw_plan
+from pointsam_model.scenes.places.street_plan import draw_street
+from pointsam_model.scenes.sensors.camera import draw_camera
+from pointsam_model.scenes.sensors.fused import fuse
+from pointsam_model.scenes.sensors.lidar import Lidar, Sweep, draw_lidar, lidar_rays, mount, sweep
+from pointsam_model.scenes.shapes.objects import Piece
+from pointsam_model.scenes.shapes.pieces import between, drum
+from pointsam_model.scenes.solids.primitives import depths, intersect
+from pointsam_model.scenes.worlds.appearance import draw_light
+from pointsam_model.scenes.worlds.world import Surface, Thing, World, bounds, build_world, dress
 from pointsam_model.training.pool import POINTS, Pool, make_pool
 
 Floats = NDArray[np.float64]

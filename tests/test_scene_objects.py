@@ -10,19 +10,19 @@ import pytest
 import torch
 
 from pointsam_model.scenes import SceneConfig
-from pointsam_model.scenes.appearance import draw_light, draw_looks, shade
-from pointsam_model.scenes.arrangement import Placed, arrange, draw_layout
-from pointsam_model.scenes.catalogue import TABLETOP, VESSELS, draw_object
-from pointsam_model.scenes.objects import Piece
-from pointsam_model.scenes.primitives import (
+from pointsam_model.scenes.shapes.catalogue import TABLETOP, VESSELS, draw_object
+from pointsam_model.scenes.shapes.objects import Piece
+from pointsam_model.scenes.solids.primitives import (
     ELLIPSOID,
     FRUSTUM,
     SUPERQUADRIC,
     TORUS,
     sample_surface,
 )
-from pointsam_model.scenes.superquadric import packed
-from pointsam_model.scenes.things import primitives_of
+from pointsam_model.scenes.solids.superquadric import packed
+from pointsam_model.scenes.worlds.appearance import draw_light, draw_looks, shade
+from pointsam_model.scenes.worlds.arrangement import Placed, arrange, draw_layout
+from pointsam_model.scenes.worlds.things import primitives_of
 
 
 def test_all_kinds_of_shapes_are_drawn_and_most_are_plain_boxes_and_the_like() -> None:

@@ -20,13 +20,13 @@ from pointsam_model.scenes import (
     generate,
     generate_scenes,
 )
-from pointsam_model.scenes.bins import draw_bin
-from pointsam_model.scenes.pallets import draw_stack
-from pointsam_model.scenes.primitives import depths, sample_surface
-from pointsam_model.scenes.shapes_parts import SMALL_PARTS, draw_part
-from pointsam_model.scenes.small_parts import draw_table
-from pointsam_model.scenes.things import primitives_of
-from pointsam_model.scenes.world import Thing, bounds
+from pointsam_model.scenes.places.bins import draw_bin
+from pointsam_model.scenes.places.pallets import draw_stack
+from pointsam_model.scenes.places.small_parts import draw_table
+from pointsam_model.scenes.shapes.parts import SMALL_PARTS, draw_part
+from pointsam_model.scenes.solids.primitives import depths, sample_surface
+from pointsam_model.scenes.worlds.things import primitives_of
+from pointsam_model.scenes.worlds.world import Thing, bounds
 
 
 @pytest.mark.parametrize("shape", SMALL_PARTS, ids=lambda shape: shape.__name__)

@@ -12,14 +12,14 @@ import torch
 
 from pointsam_model.errors import ConfigError
 from pointsam_model.scenes import MixtureConfig, RoomConfig, SceneConfig, generate
-from pointsam_model.scenes.appearance import draw_light
-from pointsam_model.scenes.camera import draw_camera, focal_lengths, pixel_rays
-from pointsam_model.scenes.depth_images import see
-from pointsam_model.scenes.furniture import Board
-from pointsam_model.scenes.primitives import intersect
-from pointsam_model.scenes.room_plan import draw_plan, row_on
-from pointsam_model.scenes.room_views import close_pose, good_pose, pose
-from pointsam_model.scenes.world import Thing, bounds, build_world, dress
+from pointsam_model.scenes.inhabitants.furniture import Board
+from pointsam_model.scenes.places.room_plan import draw_plan, row_on
+from pointsam_model.scenes.places.room_views import close_pose, good_pose, pose
+from pointsam_model.scenes.sensors.camera import draw_camera, focal_lengths, pixel_rays
+from pointsam_model.scenes.sensors.depth_images import see
+from pointsam_model.scenes.solids.primitives import intersect
+from pointsam_model.scenes.worlds.appearance import draw_light
+from pointsam_model.scenes.worlds.world import Thing, bounds, build_world, dress
 
 CPU = torch.device("cpu")
 CAMERA = SceneConfig(width=64, height=48, noise=False, horizontal_fov=(70.0, 80.0))

@@ -12,18 +12,18 @@ import torch
 
 from pointsam_model.errors import ConfigError
 from pointsam_model.scenes import Scene, StreetConfig, generate
-from pointsam_model.scenes.appearance import draw_light
 from pointsam_model.scenes.config import SceneConfig
-from pointsam_model.scenes.lidar import draw_lidar, lidar_rays, mount, sweep
+from pointsam_model.scenes.inhabitants.street_objects import fence, hedge, tree
+from pointsam_model.scenes.inhabitants.vehicles import car
 from pointsam_model.scenes.mixture import MixtureConfig
-from pointsam_model.scenes.pieces import between
-from pointsam_model.scenes.primitives import intersect
-from pointsam_model.scenes.street import FEWEST
-from pointsam_model.scenes.street_objects import fence, hedge, tree
-from pointsam_model.scenes.street_plan import draw_street
-from pointsam_model.scenes.terrain import FLAT, Terrain, draw_terrain
-from pointsam_model.scenes.vehicles import car
-from pointsam_model.scenes.world import Thing, World, bounds, build_world, dress
+from pointsam_model.scenes.places.street import FEWEST
+from pointsam_model.scenes.places.street_plan import draw_street
+from pointsam_model.scenes.sensors.lidar import draw_lidar, lidar_rays, mount, sweep
+from pointsam_model.scenes.shapes.pieces import between
+from pointsam_model.scenes.solids.primitives import intersect
+from pointsam_model.scenes.worlds.appearance import draw_light
+from pointsam_model.scenes.worlds.terrain import FLAT, Terrain, draw_terrain
+from pointsam_model.scenes.worlds.world import Thing, World, bounds, build_world, dress
 
 CPU = torch.device("cpu")
 FLOOR = Thing([between((-90, -90, -1), (90, 90, 0))], (0.0, 0.0, 0.0), background=True)

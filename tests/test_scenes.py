@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from pointsam_model.errors import ConfigError
 from pointsam_model.scenes import Scene, SceneConfig, generate_scene, generate_scenes
-from pointsam_model.scenes.arrangement import Placed, arrange, draw_layout
-from pointsam_model.scenes.casting import pixels_in_rectangles
-from pointsam_model.scenes.catalogue import TABLETOP
-from pointsam_model.scenes.primitives import (
+from pointsam_model.scenes.places.tabletop import render
+from pointsam_model.scenes.shapes.catalogue import TABLETOP
+from pointsam_model.scenes.solids.casting import pixels_in_rectangles
+from pointsam_model.scenes.solids.primitives import (
     BOX,
     CAPSULE,
     ELLIPSOID,
@@ -30,8 +30,8 @@ from pointsam_model.scenes.primitives import (
     local_normals,
     sample_surface,
 )
-from pointsam_model.scenes.rendering import render
-from pointsam_model.scenes.superquadric import packed
+from pointsam_model.scenes.solids.superquadric import packed
+from pointsam_model.scenes.worlds.arrangement import Placed, arrange, draw_layout
 
 Floats = NDArray[np.float64]
 SMALL = SceneConfig(width=64, height=48)

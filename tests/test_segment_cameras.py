@@ -13,9 +13,9 @@ from lifecycle_msgs.msg import Transition
 from node_process import RANDOM_MODEL, Client, NodeProcess, free_domain
 
 from pointsam_ros.config import ModelSettings
-from pointsam_ros.loaded import shared_model
 from pointsam_ros.refusal import Code
 from pointsam_ros.segment_cameras import CamerasError, cameras_of, split_namespace
+from pointsam_ros.work.loaded import shared_model
 
 CAMERAS = ("front=/front/points", "left=left/points")
 TINY = ModelSettings(

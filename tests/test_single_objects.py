@@ -7,17 +7,17 @@ import pytest
 import torch
 
 from pointsam_model.errors import ConfigError
-from pointsam_model.scenes.objects import box
-from pointsam_model.scenes.primitives import Primitives, depths
-from pointsam_model.scenes.single import (
+from pointsam_model.scenes.places.single import (
     SingleConfig,
     _centred,
     _draw_pieces,
     _visible_points,
     generate_single,
 )
+from pointsam_model.scenes.shapes.objects import box
+from pointsam_model.scenes.solids.primitives import Primitives, depths
 from pointsam_model.scenes.streams import stream
-from pointsam_model.scenes.things import primitives_of
+from pointsam_model.scenes.worlds.things import primitives_of
 
 SMALL = SingleConfig(points=600)
 AS_IT_IS = SingleConfig(points=600, normalised_share=0.0, noise=(0.0, 0.0))

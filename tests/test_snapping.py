@@ -7,7 +7,7 @@ import pytest
 
 from pointsam_model import Cloud, PromptError, TooFarError
 from pointsam_model.scenes.mixture import generate
-from pointsam_model.snapping import snap
+from pointsam_model.segment.snapping import snap
 
 RADIUS_M, FRACTION = 0.05, 0.02
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from pointsam_model import CancelledError, steps
-from pointsam_model.steps import OBJECTS_AT_ONCE, Steps
+from pointsam_model import CancelledError
+from pointsam_model.device import steps
+from pointsam_model.device.steps import OBJECTS_AT_ONCE, Steps
 
 GPU = torch.device("cuda:0")
 MIB = 2**20

@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from benchmarks.tracking import main as command
-from benchmarks.tracking_sequences import (
+from benchmarks.quality.tracking import main as command
+from benchmarks.quality.tracking_sequences import (
     Mask,
     MovingCloud,
     faulty_masks,
@@ -23,10 +23,10 @@ from benchmarks.tracking_sequences import (
     true_masks,
 )
 from pointsam_model import ConfigError, Tracker, TrackingConfig
-from pointsam_model.config import configured
+from pointsam_model.config.settings import configured
 from pointsam_model.evaluation.tracking import TrackedCloud, TrackingResult, evaluate_tracking
-from pointsam_model.tracking import MOST
-from pointsam_model.tracking_shapes import Shape
+from pointsam_model.tracking.shape import Shape
+from pointsam_model.tracking.tracker import MOST
 
 SEEDS = (0, 3, 5)
 MOVED = (0.0, 0.5, 0.0)

@@ -9,7 +9,7 @@ import pytest
 from moving_tabletop import HERE, SIDE, tabletop
 from numpy.typing import NDArray
 
-from benchmarks.tracking import main as command
+from benchmarks.quality.tracking import main as command
 from pointsam_model import (
     Cloud,
     Embedding,
@@ -20,8 +20,8 @@ from pointsam_model import (
     TrackingConfig,
     load_model,
 )
-from pointsam_model.prompt import Prediction
-from pointsam_model.tracking_follow import CLICKS
+from pointsam_model.segment.prompt import Prediction
+from pointsam_model.tracking.follower import CLICKS
 
 
 @pytest.fixture(scope="module")

@@ -13,21 +13,21 @@ from moving_tabletop import HERE, tabletop
 from numpy.typing import NDArray
 from std_msgs.msg import Header
 
-from benchmarks.tracking_sequences import MovingCloud, moving_sequence, true_masks
+from benchmarks.quality.tracking_sequences import MovingCloud, moving_sequence, true_masks
 from pointsam_model import Instance, Prediction, Predictor, load_model
-from pointsam_model.config import configured
+from pointsam_model.config.settings import configured
 from pointsam_model.evaluation.tracking import TrackedCloud, TrackingResult, evaluate_tracking
-from pointsam_ros import cloud_msgs
-from pointsam_ros.answers import Found
-from pointsam_ros.cloud_store import CloudStore, StoredCloud
+from pointsam_ros.clouds import cloud_msgs
+from pointsam_ros.clouds.cloud_store import CloudStore, StoredCloud
 from pointsam_ros.config import LimitSettings, NodeConfig, TrackingSettings
-from pointsam_ros.gaps import Recent
-from pointsam_ros.health import Clouds, State, health
+from pointsam_ros.health.gaps import Recent
+from pointsam_ros.health.health import Clouds, State, health
+from pointsam_ros.health.tally import Tally
 from pointsam_ros.refusal import Code, Refusal
-from pointsam_ros.sessions import ObjectClicks, Session
-from pointsam_ros.tally import Tally
-from pointsam_ros.tracks import Tracks
-from pointsam_ros.transforms import Transform
+from pointsam_ros.requests.answers import Found
+from pointsam_ros.requests.sessions import ObjectClicks, Session
+from pointsam_ros.requests.transforms import Transform
+from pointsam_ros.work.tracks import Tracks
 
 READY = State("ready")
 FINE = Clouds("/points", 0.1, Recent(96, 0, 0), losses_told=True)

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.option_figures import Figures
-from benchmarks.option_trials import NOT_TRAINED, OPTIONS, Measured
+from benchmarks.quality.option_figures import Figures
+from benchmarks.quality.option_trials import NOT_TRAINED, OPTIONS, Measured
 from pointsam_model.scenes import SceneConfig
 from pointsam_model.training.pool import make_pool
 
@@ -61,7 +61,7 @@ def test_each_option_changes_one_thing_or_the_seed() -> None:
 def test_the_command_trains_each_option_as_long_and_writes_its_figures(tmp_path: Path) -> None:
     pool, output = tmp_path / "pool", tmp_path / "out"
     list(make_pool(pool, range(1), scenes=4, config=SceneConfig(width=120, height=90)))
-    command = [sys.executable, "-m", "benchmarks.training_options", "--pool", str(pool)]
+    command = [sys.executable, "-m", "benchmarks.quality.training_options", "--pool", str(pool)]
     command += ["--minutes", "0.01", "--kept", "4", "--clouds", "1", "--scenes", "2"]
     command += ["--only", "none", "--only", "click features", "--output", str(output)]
     printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout

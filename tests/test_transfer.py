@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_ops import ON_A_GPU
 
-from pointsam_model.suppression import to_host
-from pointsam_model.transfer import fetched, packed, sent, unpacked
+from pointsam_model.device.transfer import fetched, packed, sent, unpacked
+from pointsam_model.instances.overlaps import to_host
 
 DEVICES = pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=ON_A_GPU)])
 KINDS = (torch.bool, torch.uint8, torch.int32, torch.float32, torch.int64, torch.float64)

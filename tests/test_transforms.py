@@ -20,16 +20,15 @@ from std_msgs.msg import Header
 from pointsam_interfaces.msg import ObjectBox
 from pointsam_interfaces.srv import SegmentPrompts
 from pointsam_model import Box, Predictor, load_model
-from pointsam_ros import cloud_msgs, requests
-from pointsam_ros.answers import Answer
-from pointsam_ros.cloud_store import CloudStore, StoredCloud
+from pointsam_ros.clouds import cloud_msgs
+from pointsam_ros.clouds.cloud_store import CloudStore, StoredCloud
 from pointsam_ros.config import LimitSettings, NodeConfig
-from pointsam_ros.mask_msgs import quaternion
+from pointsam_ros.health.tally import Tally
+from pointsam_ros.outputs.mask_msgs import quaternion
 from pointsam_ros.refusal import Code, Refusal
-from pointsam_ros.segmenter import Segmenter
-from pointsam_ros.tally import Tally
-from pointsam_ros.tracks import Tracks
-from pointsam_ros.transforms import (
+from pointsam_ros.requests import clicks as requests
+from pointsam_ros.requests.answers import Answer
+from pointsam_ros.requests.transforms import (
     Gap,
     Lookup,
     MissingTransform,
@@ -39,6 +38,8 @@ from pointsam_ros.transforms import (
     in_frame,
     lookup_for,
 )
+from pointsam_ros.work.segmenter import Segmenter
+from pointsam_ros.work.tracks import Tracks
 
 SECOND = 10**9
 TURN = Rotation.from_euler("xyz", [0.3, -0.5, 1.0])

@@ -15,9 +15,9 @@ from std_msgs.msg import Header
 from typer.testing import CliRunner
 
 from pointsam_model import Cloud, CloudWarning, Predictor, Prompt, load_model
-from pointsam_model.cli import app
-from pointsam_model.layout import columns
-from pointsam_model.readers import read_clouds
+from pointsam_model.cli.app import app
+from pointsam_model.data.readers import read_clouds
+from pointsam_model.ops.layout import columns
 from pointsam_model.scenes import SceneConfig, generate_scene
 from pointsam_model.scenes.mixture import generate
 from pointsam_ros.refusal import Code

@@ -11,11 +11,11 @@ import pytest
 import torch
 
 from pointsam_model import Cloud, CloudError, CloudLayout, PointField
-from pointsam_model.grid_viewpoint import camera_of_grid
-from pointsam_model.readers import read_clouds
+from pointsam_model.cloud.grid_viewpoint import camera_of_grid
+from pointsam_model.cloud.viewpoint import seen_from_origin
+from pointsam_model.data.readers import read_clouds
 from pointsam_model.scenes import SceneConfig, generate_scene
 from pointsam_model.scenes.mixture import generate
-from pointsam_model.viewpoint import seen_from_origin
 
 DATA = Path(__file__).parents[1].parent / "shared" / "data"
 SENSORS = [

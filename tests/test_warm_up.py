@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from pointsam_model import Predictor, PredictorConfig, ReductionConfig, load_model, warm_up
+from pointsam_model import Predictor, PredictorConfig, ReductionConfig, load_model
 from pointsam_model.geometry.partition import shipped_cuts
 from pointsam_model.nn import PointSAM
+from pointsam_model.segment import warm_up
 
 TINY = Path(__file__).parent / "fixtures" / "tiny"
 

@@ -9,7 +9,7 @@ from itertools import pairwise
 
 import pytest
 
-from pointsam_ros.worker import OverloadedError, Rank, Worker
+from pointsam_ros.work.worker import OverloadedError, Rank, Worker
 
 WAIT_S = 5.0
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from pointsam_model.config import ModelConfig
+from pointsam_model.config.settings import ModelConfig
 from pointsam_model.nn import PointSAM
 from pointsam_model.scenes import SceneConfig
 from pointsam_model.training import TrainingConfig

@@ -22,7 +22,7 @@ from pointsam_interfaces.action import ProposeInstances
 from pointsam_interfaces.msg import ObjectBox
 from pointsam_interfaces.srv import SegmentPrompts
 from pointsam_model.errors import CloudError
-from pointsam_ros import cloud_msgs
+from pointsam_ros.clouds import cloud_msgs
 
 NUMBERS = (0, 1, 2, 3, 7, 255, 65_536, 10**6, 2**31 - 1, 2**31, 2**32 - 1)
 NAMES = ("", "x", "y", "z", "X", "rgb", "rgba", "r", "instance_id", "点", "a b\n", "n" * 5_000)

@@ -19,7 +19,7 @@ from std_srvs.srv import Trigger
 from pointsam_interfaces.action import ProposeInstances
 from pointsam_interfaces.srv import SegmentPrompts
 from pointsam_ros.demo.node_process import NodeProcess
-from pointsam_ros.prompt_service import REQUESTS
+from pointsam_ros.doors.prompt_service import REQUESTS
 
 PATIENCE_S = 120.0  # for one answer, on a busy machine
 ANSWER_S = 3.0  # the first answers may be lost: the node does not know its client yet

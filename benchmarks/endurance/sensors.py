@@ -12,10 +12,10 @@ from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import PointCloud2, PointField
 from std_msgs.msg import Header
 
+from pointsam_model.data.readers import READ, SensorCloud, read_cloud
 from pointsam_model.errors import CloudError
-from pointsam_model.readers import READ, SensorCloud, read_cloud
 from pointsam_model.scenes import SceneConfig, generate, generate_scene
-from pointsam_ros import cloud_msgs
+from pointsam_ros.clouds import cloud_msgs
 
 NOISE_M = 0.001  # standard deviation along each axis
 DATATYPES = {np.dtype(kind): number for number, kind in cloud_msgs.TYPES.items()}

@@ -10,7 +10,7 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 
-from benchmarks.machine import machine
+from benchmarks.speed.machine import machine
 
 RESULTS = Path(__file__).parents[1] / "results"
 

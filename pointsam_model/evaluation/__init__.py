@@ -1,7 +1,7 @@
 """How good masks and proposals are: the paper's clicks, IoU@k and average recall."""
 
-from pointsam_model.evaluation.clicks import first_click, first_clicks, next_click
-from pointsam_model.evaluation.data import LabelledCloud, find_labelled, read_labelled
+from pointsam_model.data.clicks import first_click, first_clicks, next_click
+from pointsam_model.data.labelled import LabelledCloud, find_labelled, read_labelled
 from pointsam_model.evaluation.methods import Method
 from pointsam_model.evaluation.proposals import (
     ProposalResult,

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pointsam_model.evaluation.data import LabelledCloud
+from pointsam_model.data.labelled import LabelledCloud
+from pointsam_model.data.readers import SensorCloud
 from pointsam_model.evaluation.protocol import ObjectResult
 from pointsam_model.pictures.results import DrawnAnswer, DrawnResult, draw_results
-from pointsam_model.readers import SensorCloud
 
 SHOWN_CLICKS = (1, 5)
 OBJECTS = 4  # in one picture

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pointsam_model import Cloud
-from pointsam_model.evaluation.data import MIN_OBJECT_POINTS, LabelledCloud
+from pointsam_model.data.labelled import MIN_OBJECT_POINTS, LabelledCloud
 from pointsam_model.evaluation.timing import timed
 
 MOST_PROPOSALS = 250

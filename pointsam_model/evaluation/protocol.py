@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pointsam_model import Cloud, Prompt
-from pointsam_model.evaluation.clicks import POSITIVE, FirstClick, first_clicks, next_click
-from pointsam_model.evaluation.data import MIN_OBJECT_POINTS, LabelledCloud
+from pointsam_model.data.clicks import POSITIVE, FirstClick, first_clicks, next_click
+from pointsam_model.data.labelled import MIN_OBJECT_POINTS, LabelledCloud
 from pointsam_model.evaluation.timing import Seconds, timed
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pointsam_model.evaluation.data import LabelledCloud, find_labelled, read_labelled
+from pointsam_model.data.labelled import LabelledCloud, find_labelled, read_labelled
 from pointsam_model.scenes import (
     BinConfig,
     MixtureConfig,

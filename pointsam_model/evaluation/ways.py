@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from pointsam_model import Predictor
-from pointsam_model.config import PredictorConfig
-from pointsam_model.evaluation.classical import ClassicalPipeline
-from pointsam_model.evaluation.clicks import FirstClick
-from pointsam_model.evaluation.concave_parts import ConcaveParts
-from pointsam_model.evaluation.geometry_alone import GeometryAlone
+from pointsam_model.config.settings import PredictorConfig
+from pointsam_model.data.clicks import FirstClick
+from pointsam_model.evaluation.baselines.classical import ClassicalPipeline
+from pointsam_model.evaluation.baselines.concave_parts import ConcaveParts
+from pointsam_model.evaluation.baselines.geometry_alone import GeometryAlone
 from pointsam_model.evaluation.methods import Method
 from pointsam_model.nn import PointSAM
-from pointsam_model.proposals import ProposalGenerator
+from pointsam_model.segment.proposals import ProposalGenerator
 
 GEOMETRY = "geometry"
 # What each way sets of a predictor, and what it adds to the name of the model.

@@ -8,12 +8,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from pointsam_model.config import ReductionConfig
-from pointsam_model.estimator import Estimator
+from pointsam_model.cloud.reduction import Ball
+from pointsam_model.config.settings import ReductionConfig
 from pointsam_model.fitting.estimating import fit_estimator
 from pointsam_model.fitting.scenes import fitting_scenes, seen_from, shown
 from pointsam_model.geometry.partition import graph_of
-from pointsam_model.reduction import Ball
+from pointsam_model.nn.estimator import Estimator
 from pointsam_model.scenes import Scene
 
 POINTS = 8_192  # of each look, as in use

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from pointsam_model.estimator import FARTHEST, Estimator
+from pointsam_model.nn.estimator import FARTHEST, Estimator
 
 BATCH = 2048
 DROPPED = 0.3  # of the hidden numbers of the first layer, in each step

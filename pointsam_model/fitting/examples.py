@@ -17,19 +17,19 @@ import torch
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree  # type: ignore[import-untyped]
 
-from pointsam_model.asking import Asking
-from pointsam_model.choosing import Target, pools_of
-from pointsam_model.embedding import Embedding
+from pointsam_model.data.clicks import first_click, next_click
+from pointsam_model.device.transfer import sent
 from pointsam_model.errors import PromptError
-from pointsam_model.evaluation.clicks import first_click, next_click
 from pointsam_model.fitting.scenes import UNMEANT_KINDS, UNMEANT_SEED, fitting_scenes, shown
-from pointsam_model.part_proposals import middles_of_parts
-from pointsam_model.predictor import Predictor
-from pointsam_model.prompt import Prompt
 from pointsam_model.quality import Pool, Quality
 from pointsam_model.quality.features import features_of
 from pointsam_model.scenes import Scene
-from pointsam_model.transfer import sent
+from pointsam_model.segment.asking import Asking
+from pointsam_model.segment.choosing import Target, pools_of
+from pointsam_model.segment.embedding import Embedding
+from pointsam_model.segment.part_proposals import middles_of_parts
+from pointsam_model.segment.predictor import Predictor
+from pointsam_model.segment.prompt import Prompt
 
 OBJECTS, BACKGROUND = 3, 1  # clicked in each scene, at most
 ONCE = 16  # first clicks on objects beside those, in each scene

@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from pointsam_model.estimator import Estimator
 from pointsam_model.fitting.estimating import (
     Loss,
     averaged,
@@ -18,6 +17,7 @@ from pointsam_model.fitting.estimating import (
     side_by_side,
 )
 from pointsam_model.fitting.examples import Examples
+from pointsam_model.nn.estimator import Estimator
 from pointsam_model.quality.features import NETWORKS_OWN
 
 WIDTH, STEPS = 64, 2_500

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from pointsam_model.cloud import Cloud
+from pointsam_model.cloud.cloud import Cloud
 from pointsam_model.scenes import MixtureConfig, Scene, SceneConfig, generate
 
 FIRST_SEED = 2**41  # beyond those of pools and of their spare scenes

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pointsam_model import ops
-from pointsam_model.cores import on_one_core
-from pointsam_model.estimator import Estimator
+from pointsam_model.device.cores import on_one_core
+from pointsam_model.device.transfer import fetched, sent
 from pointsam_model.geometry.merge_tree import SURE, MergeTree
 from pointsam_model.geometry.surface_graph import (
     FEATURES,
@@ -22,7 +22,7 @@ from pointsam_model.geometry.surface_graph import (
     surface_graph,
 )
 from pointsam_model.geometry.walker import Walker
-from pointsam_model.transfer import fetched, sent
+from pointsam_model.nn.estimator import Estimator
 
 CUTS = Path(__file__).parents[1] / "weights" / "cuts.safetensors"
 SAMPLE = 30_000  # source points that normals are taken from

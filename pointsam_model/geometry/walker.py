@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 from torch import Tensor
 
-from pointsam_model.cores import on_one_core
+from pointsam_model.device.cores import on_one_core
 
 # Said once in a process; all that is used of such tensors is their product with a matrix.
 warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta", UserWarning)

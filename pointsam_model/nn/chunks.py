@@ -13,7 +13,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from pointsam_model.cores import cores
+from pointsam_model.device.cores import cores
 
 # Values of the widest layer in a chunk, by the bytes of a value: 1 MiB was fastest in float32,
 # half-precision kernels take longer to start.

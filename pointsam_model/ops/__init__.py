@@ -17,8 +17,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pointsam_model.layout import CloudLayout
 from pointsam_model.ops.dispatch import backend, expect_masks, expect_pair, expect_points
+from pointsam_model.ops.layout import CloudLayout
 from pointsam_model.ops.surfaces import MOMENTS, connected_parts, principal_axes, summed_rows
 
 __all__ = [

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pointsam_model.errors import CloudError
-from pointsam_model.layout import (
+from pointsam_model.ops.layout import (
     FLOAT32,
     FLOAT64,
     INT32,

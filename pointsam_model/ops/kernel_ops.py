@@ -16,7 +16,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pointsam_model.layout import SIZES, CloudLayout
 from pointsam_model.ops import connecting, kernel_surfaces, torch_ops
 from pointsam_model.ops.axes import summed_rows
 from pointsam_model.ops.buckets import Buckets, in_buckets
@@ -29,6 +28,7 @@ from pointsam_model.ops.decoding import (
 )
 from pointsam_model.ops.interpolation import interpolate
 from pointsam_model.ops.launching import Argument, CupyLauncher, Launcher
+from pointsam_model.ops.layout import SIZES, CloudLayout
 from pointsam_model.ops.torch_ops import relative, relative_pair
 
 __all__ = [

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pointsam_model.layout import CloudLayout
+from pointsam_model.ops.layout import CloudLayout
 
 
 def squared_distances(queries: Tensor, points: Tensor) -> Tensor:

@@ -15,11 +15,11 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from pointsam_model.data.readers.sensor_cloud import SensorCloud
 from pointsam_model.pictures.image import image_colors, image_with_masks, is_image
 from pointsam_model.pictures.palette import color_of
 from pointsam_model.pictures.splat import BACKGROUND, View, splat
 from pointsam_model.pictures.views import close_up, overview, point_size, up_axis
-from pointsam_model.readers.sensor_cloud import SensorCloud
 
 INK, PAPER = "#e8e8ea", "#16181d"
 POSITIVE, NEGATIVE = "#ffffff", "#ff2040"

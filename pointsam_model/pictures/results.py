@@ -14,12 +14,12 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from pointsam_model.data.readers.sensor_cloud import SensorCloud
 from pointsam_model.pictures.image import image_with_masks, is_image
 from pointsam_model.pictures.masks import INK, NEGATIVE, PAPER, POSITIVE
 from pointsam_model.pictures.palette import color_of
 from pointsam_model.pictures.splat import View, splat
 from pointsam_model.pictures.views import close_up, overview, point_size, up_axis
-from pointsam_model.readers.sensor_cloud import SensorCloud
 
 WRONG, MISSED, RIGHT, ELSEWHERE = 0, 2, 3, -1  # numbers of the palette: red, yellow, green
 MEANING = ((RIGHT, "in the mask and in the truth"), (MISSED, "missed"), (WRONG, "wrong"))

@@ -12,12 +12,12 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from pointsam_model.data.readers.sensor_cloud import SensorCloud
 from pointsam_model.pictures.image import image_colors, image_with_masks, is_image
 from pointsam_model.pictures.masks import INK, PAPER
 from pointsam_model.pictures.palette import color_of
 from pointsam_model.pictures.splat import View, splat
 from pointsam_model.pictures.views import up_axis
-from pointsam_model.readers.sensor_cloud import SensorCloud
 
 COLUMNS = 3
 PANEL, HIGH = 3.2, 2.4  # width and height of one picture [inch]

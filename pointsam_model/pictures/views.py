@@ -7,9 +7,9 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from pointsam_model.data.readers.sensor_cloud import SensorCloud
 from pointsam_model.pictures.image import is_image
 from pointsam_model.pictures.splat import View
-from pointsam_model.readers.sensor_cloud import SensorCloud
 
 VIEW_SIZE = (620, 1000)  # rows, columns [pixels]
 CLOSE_UP_SIZE = (420, 420)

@@ -11,8 +11,8 @@ import torch
 from numpy.typing import NDArray
 
 from pointsam_model.errors import CheckpointError
-from pointsam_model.estimator import Estimator
 from pointsam_model.geometry import Partition
+from pointsam_model.nn.estimator import Estimator
 from pointsam_model.quality.candidates import Pool
 from pointsam_model.quality.features import FEATURES, Surroundings, features_of
 

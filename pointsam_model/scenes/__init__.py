@@ -1,13 +1,13 @@
 """Generated scenes with instance and part labels, as simulated sensors see them."""
 
-from pointsam_model.scenes.bins import BinConfig
 from pointsam_model.scenes.config import SceneConfig
 from pointsam_model.scenes.mixture import KINDS, MIXTURE, MixtureConfig, generate, kind_of
-from pointsam_model.scenes.rooms import RoomConfig
+from pointsam_model.scenes.places.bins import BinConfig
+from pointsam_model.scenes.places.rooms import RoomConfig
+from pointsam_model.scenes.places.single import SingleConfig
+from pointsam_model.scenes.places.small_parts import PartsConfig
+from pointsam_model.scenes.places.street import StreetConfig
 from pointsam_model.scenes.scene import Scene, generate_scene, generate_scenes
-from pointsam_model.scenes.single import SingleConfig
-from pointsam_model.scenes.small_parts import PartsConfig
-from pointsam_model.scenes.street import StreetConfig
 
 __all__ = [
     "KINDS",

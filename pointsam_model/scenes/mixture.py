@@ -8,16 +8,16 @@ from dataclasses import dataclass, field, replace
 import torch
 
 from pointsam_model.errors import ConfigError
-from pointsam_model.scenes.bins import BinConfig, generate_bins
 from pointsam_model.scenes.config import SceneConfig
-from pointsam_model.scenes.empty import generate_empty
-from pointsam_model.scenes.fused_tables import generate_fused_tables
-from pointsam_model.scenes.rooms import RoomConfig, generate_rooms
+from pointsam_model.scenes.places.bins import BinConfig, generate_bins
+from pointsam_model.scenes.places.empty import generate_empty
+from pointsam_model.scenes.places.fused_tables import generate_fused_tables
+from pointsam_model.scenes.places.rooms import RoomConfig, generate_rooms
+from pointsam_model.scenes.places.single import SingleConfig, generate_single
+from pointsam_model.scenes.places.small_parts import PartsConfig, generate_parts
+from pointsam_model.scenes.places.street import StreetConfig, generate_streets
 from pointsam_model.scenes.scene import Scene, generate_scenes
-from pointsam_model.scenes.single import SingleConfig, generate_single
-from pointsam_model.scenes.small_parts import PartsConfig, generate_parts
 from pointsam_model.scenes.streams import stream
-from pointsam_model.scenes.street import StreetConfig, generate_streets
 
 KINDS = ("tabletop", "fused", "single", "room", "street", "parts", "bin", "empty")
 MIXTURE = "mixture"

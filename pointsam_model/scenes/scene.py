@@ -12,9 +12,9 @@ from torch import Tensor
 
 from pointsam_model.errors import ConfigError
 from pointsam_model.scenes.config import SceneConfig
-from pointsam_model.scenes.depth_images import View
-from pointsam_model.scenes.lidar import Sweep
-from pointsam_model.scenes.rendering import render
+from pointsam_model.scenes.places.tabletop import render
+from pointsam_model.scenes.sensors.depth_images import View
+from pointsam_model.scenes.sensors.lidar import Sweep
 
 MID_GREY = 127  # what a sensor without colour says of every point
 

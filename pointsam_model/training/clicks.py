@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pointsam_model.evaluation.clicks import innermost
+from pointsam_model.data.clicks import innermost
 
 
 class Clicks:

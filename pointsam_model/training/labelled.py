@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from pointsam_model.cloud import Cloud
-from pointsam_model.config import ReductionConfig
+from pointsam_model.cloud.cloud import Cloud
+from pointsam_model.config.settings import ReductionConfig
+from pointsam_model.data.labelled import LabelledCloud, find_labelled, read_labelled
 from pointsam_model.errors import ConfigError
-from pointsam_model.evaluation.data import LabelledCloud, find_labelled, read_labelled
 from pointsam_model.training.pool import PooledScene
 
 KEPT = 2

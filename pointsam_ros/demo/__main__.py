@@ -19,10 +19,10 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from pointsam_model.data.clicks import next_click
+from pointsam_model.data.readers import SensorCloud
+from pointsam_model.data.readers.numpy_files import NPY_FORM, NPZ_FORM
 from pointsam_model.errors import PointSamError
-from pointsam_model.evaluation.clicks import next_click
-from pointsam_model.readers import SensorCloud
-from pointsam_model.readers.numpy_files import NPY_FORM, NPZ_FORM
 from pointsam_ros.demo.node_process import NodeProcess, private_environment
 from pointsam_ros.demo.targets import Target, counted, generated, load, targets_of
 

@@ -17,8 +17,8 @@ from sensor_msgs.msg import PointCloud2
 from std_msgs.msg import Header
 
 from pointsam_interfaces.srv import SegmentPrompts
-from pointsam_model.readers import SensorCloud
-from pointsam_ros import cloud_msgs
+from pointsam_model.data.readers import SensorCloud
+from pointsam_ros.clouds import cloud_msgs
 
 Response = SegmentPrompts.Response
 PATIENT_CODES = (Response.NOT_READY, Response.NO_CLOUD, Response.OVERLOADED)

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import NoReturn
 
-from pointsam_ros.transport import PROFILE, profile_is_chosen
+from pointsam_ros.process.transport import PROFILE, profile_is_chosen
 
 ROOT = Path(__file__).parents[2]
 SECONDS_TO_END = (10.0, 5.0, 5.0)  # after SIGINT, SIGTERM, SIGKILL

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 from rich.table import Table
 
+from pointsam_model.data.readers import SensorCloud
 from pointsam_model.evaluation import iou
 from pointsam_model.pictures import DrawnMask, color_of, draw_masks
-from pointsam_model.readers import SensorCloud
 from pointsam_ros.demo.client import Answer, Click
 from pointsam_ros.demo.targets import Target, counted
 

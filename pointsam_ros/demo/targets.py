@@ -10,9 +10,9 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
-from pointsam_model.evaluation.clicks import first_click
-from pointsam_model.evaluation.data import LabelledCloud
-from pointsam_model.readers import SensorCloud, read_cloud
+from pointsam_model.data.clicks import first_click
+from pointsam_model.data.labelled import LabelledCloud
+from pointsam_model.data.readers import SensorCloud, read_cloud
 from pointsam_model.scenes import SceneConfig, generate_scene
 
 VOXELS = 100  # of the cloud's radius, when objects are searched

@@ -18,7 +18,7 @@ from rclpy.node import Node
 from rclpy.time import Time
 from scipy.spatial.transform import Rotation
 
-from pointsam_ros.transforms import Gap, NoTransformError, Transform
+from pointsam_ros.requests.transforms import Gap, NoTransformError, Transform
 
 
 class TransformException(Exception):

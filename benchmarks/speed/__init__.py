@@ -1,0 +1,1 @@
+"""How long things take, beside the published way or an earlier version."""

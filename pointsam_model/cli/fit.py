@@ -1,0 +1,131 @@
+"""`pointsam fit`: fits anew what tells objects apart on a surface, and good masks from bad."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import Enum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from pointsam_model.cli.options import Checkpoint, Model, console, progress, refusals, tell_written
+
+
+class What(str, Enum):
+    """What is fitted."""
+
+    cuts = "cuts"
+    quality = "quality"
+
+
+def fit(
+    what: Annotated[
+        What,
+        typer.Argument(
+            help="cuts: where on a surface two objects meet; quality: which candidate mask is the "
+            "best, fitted for a checkpoint"
+        ),
+    ],
+    out: Annotated[Path, typer.Option(help="where to (.safetensors)")],
+    scenes: Annotated[int, typer.Option(min=1, help="generated scenes to fit on")] = 400,
+    jobs: Annotated[int, typer.Option(min=1, help="processes that make scenes")] = 1,
+    model: Model = "tiny",
+    checkpoint: Checkpoint = None,
+    any_network: Annotated[
+        bool,
+        typer.Option(
+            help="quality: without the network's own scores, for checkpoints it was not fitted for"
+        ),
+    ] = False,
+    choose: Annotated[
+        bool,
+        typer.Option(
+            help="quality: later clicks correct what the present quality chooses; else what is "
+            "nearly the best"
+        ),
+    ] = True,
+) -> None:
+    """Fits one of the two small estimators that geometry rests on, on generated scenes alone.
+
+    They are shipped in pointsam_model/weights. After new weights of the network the quality is
+    fitted anew; after new cuts too. The quality of a checkpoint a.safetensors is looked for beside
+    it, in a.quality.safetensors.
+    """
+    import multiprocessing
+
+    from pointsam_model.errors import ConfigError
+
+    with refusals():
+        if not out.absolute().parent.is_dir():
+            raise ConfigError(f"--out {out}: there is no folder {out.absolute().parent}")
+        if what is What.cuts and (checkpoint is not None or any_network or not choose):
+            raise ConfigError(
+                "cuts know no network: --checkpoint, --any-network and --no-choose are of quality"
+            )
+    work: Callable[[Any], tuple[range, Any]]
+    extra: tuple[Any, ...]
+    with refusals(), progress() as bar:
+        task = bar.add_task("scenes", total=scenes)
+        parts = [range(first, min(first + SHARE, scenes)) for first in range(0, scenes, SHARE)]
+        if what is What.cuts:
+            work, extra = _cut_examples, ()
+        else:
+            work, extra = _quality_examples, (model, checkpoint, choose)
+        made = []
+        with multiprocessing.get_context("spawn").Pool(jobs) as workers:
+            for part, examples in workers.imap(work, [(numbers, *extra) for numbers in parts]):
+                made.append(examples)
+                bar.advance(task, len(part))
+        bar.update(task, description="scenes; fitting, a few minutes")
+        estimator = _fit_cuts(made) if what is What.cuts else _fit_quality(made, any_network)
+        estimator.write(out)
+    tell_written("fitted", out)
+
+
+SHARE = 20  # scenes that a process makes at a time
+
+
+def _cut_examples(work: tuple[range]) -> tuple[range, Any]:
+    import torch
+
+    from pointsam_model.fitting.cuts import cut_examples
+
+    torch.set_num_threads(1)
+    return work[0], cut_examples(work[0])
+
+
+def _quality_examples(work: tuple[range, str, Path | None, bool]) -> tuple[range, Any]:
+    import torch
+
+    from pointsam_model import Predictor
+    from pointsam_model.fitting.examples import quality_examples
+    from pointsam_model.weights import load_network
+
+    torch.set_num_threads(1)
+    numbers, model, checkpoint, choose = work
+    predictor = Predictor(load_network(model, checkpoint, device="cpu"))
+    return numbers, quality_examples(predictor, numbers, _present(predictor) if choose else None)
+
+
+def _present(predictor: Any) -> Any:
+    """The quality of today; None where the one to be replaced cannot be read."""
+    from pointsam_model.errors import CheckpointError
+
+    try:
+        return predictor.quality
+    except CheckpointError as error:
+        console.print(f"{error}. As with --no-choose, what is nearly the best is chosen.")
+        return None
+
+
+def _fit_cuts(made: list[Any]) -> Any:
+    from pointsam_model.fitting.cuts import fit_cuts
+
+    return fit_cuts(made)
+
+
+def _fit_quality(made: list[Any], any_network: bool) -> Any:
+    from pointsam_model.fitting.quality import fit_quality
+
+    return fit_quality(made, any_network=any_network)

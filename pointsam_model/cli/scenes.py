@@ -1,0 +1,96 @@
+"""The commands `pointsam scenes` and `pointsam pool`: generated scenes to look at and to keep."""
+
+from __future__ import annotations
+
+from enum import Enum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pointsam_model.cli.options import progress, refusals, tell_written
+
+
+class Kind(str, Enum):
+    """Kinds of scenes, as `pointsam_model.scenes` names them."""
+
+    mixture = "mixture"
+    tabletop = "tabletop"
+    fused = "fused"
+    single = "single"
+    room = "room"
+    street = "street"
+    parts = "parts"
+    bin = "bin"
+    empty = "empty"
+
+
+KindName = Annotated[Kind, typer.Option(help="what the scenes show; mixture: some of each")]
+
+
+def scenes(
+    png: Annotated[Path, typer.Option(help="where to draw them")],
+    kind: KindName = Kind.tabletop,
+    count: Annotated[int, typer.Option(min=1, max=100, help="how many")] = 12,
+    seed: Annotated[int, typer.Option(min=0, help="of the first; the others follow")] = 0,
+) -> None:
+    """Draws a sheet of generated scenes with their instance labels."""
+    from pointsam_model.data.readers import SensorCloud
+    from pointsam_model.pictures import draw_sheet
+    from pointsam_model.scenes import MixtureConfig, SceneConfig, generate
+
+    with refusals(), progress() as bar:
+        clouds, ups = [], []
+        config = MixtureConfig(tabletop=SceneConfig(width=320, height=240))
+        for number in bar.track(range(seed, seed + count), description="scenes"):
+            scene = generate(kind.value, [number], config)[0]
+            size = scene.height, scene.width
+            colors = scene.rgb if scene.colored else None
+            name = f"seed {number}"
+            clouds.append(SensorCloud(scene.xyz, colors, *size, name, labels=scene.instance))
+            ups.append(scene.up)
+        draw_sheet(png, clouds, ups)
+    tell_written("picture", png)
+
+
+def pool(
+    folder: Annotated[Path, typer.Argument(help="where the scenes are kept")],
+    kind: KindName = Kind.tabletop,
+    shards: Annotated[int, typer.Option(min=1, help="how many shards of 128 scenes")] = 160,
+    looks: Annotated[
+        int, typer.Option(min=0, help="clouds cut from each scene about objects, beside its whole")
+    ] = 0,
+    first: Annotated[int, typer.Option(min=0, help="number of the first shard")] = 0,
+    jobs: Annotated[int, typer.Option(min=1, help="processes that make scenes")] = 1,
+    device: Annotated[str, typer.Option(help="cpu or cuda, where scenes are made")] = "cpu",
+) -> None:
+    """Generates the scenes that training draws from; shards that are there are kept."""
+    import multiprocessing
+
+    from pointsam_model.training.pool import make_pool
+
+    with refusals(), progress() as bar:
+        task = bar.add_task("shards of scenes", total=shards)
+        wanted = range(first, first + shards)
+        if jobs == 1:
+            for _ in make_pool(folder, wanted, kind=kind.value, looks=looks, device=device):
+                bar.advance(task)
+            return
+        with multiprocessing.get_context("spawn").Pool(jobs) as workers:
+            for _ in workers.imap_unordered(
+                _make_shard, [(folder, shard, kind.value, looks, device) for shard in wanted]
+            ):
+                bar.advance(task)
+
+
+def _make_shard(work: tuple[Path, int, str, int, str]) -> None:
+    """One shard, in a process of its own that leaves the other cores to the others."""
+    import torch
+
+    from pointsam_model.training.pool import make_pool
+
+    torch.set_num_threads(1)
+    folder, shard, kind, looks, device = work
+    wanted = range(shard, shard + 1)
+    for _ in make_pool(folder, wanted, kind=kind, looks=looks, device=device):
+        pass

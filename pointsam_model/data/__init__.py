@@ -1,0 +1,1 @@
+"""Clouds from files, their labels, and clicks on labelled objects."""

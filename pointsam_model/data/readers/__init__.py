@@ -1,0 +1,59 @@
+"""Clouds from files: what sensors, drivers and data sets write."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from pointsam_model.data.readers.numpy_files import read_kitti, read_npy, read_npz
+from pointsam_model.data.readers.pcd import read_pcd
+from pointsam_model.data.readers.ply import read_ply
+from pointsam_model.data.readers.sensor_cloud import SensorCloud
+from pointsam_model.errors import CloudError
+
+__all__ = ["READ", "SensorCloud", "read_cloud", "read_clouds"]
+
+_READERS: dict[str, Callable[[Path], SensorCloud]] = {
+    ".pcd": read_pcd,
+    ".ply": read_ply,
+    ".npz": read_npz,
+    ".npy": read_npy,
+    ".bin": read_kitti,
+}
+_BAG_FILES = (".mcap", ".db3")
+READ = ".pcd, .ply, .npz, .npy, KITTI .bin, and ROS 2 bags (.mcap, .db3 or their folder)"
+
+
+def read_cloud(path: str | Path, topic: str = "") -> SensorCloud:
+    """The cloud of a file; of a bag, its first.
+
+    Args:
+        path: what `READ` lists.
+        topic: in a bag, the PointCloud2 topic; empty: the first.
+
+    Raises:
+        CloudError: the file is not there, not of these kinds, or broken; says what is read.
+    """
+    return next(read_clouds(path, topic))
+
+
+def read_clouds(path: str | Path, topic: str = "") -> Iterator[SensorCloud]:
+    """All clouds of a file, one after the other; only bags have several.
+
+    Args and errors are those of `read_cloud`.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise CloudError(f"{path} does not exist")
+    if path.is_dir() or path.suffix.lower() in _BAG_FILES:
+        if path.is_dir() and not (path / "metadata.yaml").exists():
+            raise CloudError(f"{path} has no metadata.yaml, so it is no bag; read are {READ}")
+        # only bags need what reads bags
+        from pointsam_model.data.readers.bags import read_bag
+
+        yield from read_bag(path, topic)
+        return
+    reader = _READERS.get(path.suffix.lower())
+    if reader is None:
+        raise CloudError(f"{path}: {path.suffix or 'no suffix'} is not read; read are {READ}")
+    yield reader(path)

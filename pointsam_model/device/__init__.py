@@ -1,0 +1,1 @@
+"""The model's device: memory, copies, batches, and work in short steps."""

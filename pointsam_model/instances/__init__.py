@@ -1,0 +1,1 @@
+"""Instances: their boxes, overlaps, planes and connected pieces."""

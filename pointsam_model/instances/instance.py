@@ -1,0 +1,64 @@
+"""Instances: masks as a planner reads them, with their points, scores and a tight oriented box."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from pointsam_model.instances.boxes import OrientedBox, oriented_box
+
+if TYPE_CHECKING:
+    from pointsam_model.segment.prompt import Prediction
+
+__all__ = ["Instance", "OrientedBox", "instances_of", "oriented_box"]
+
+
+@dataclass(frozen=True, eq=False)
+class Instance:
+    """One segmented object of a cloud.
+
+    Attributes:
+        indices: (k,) uint32 rows of the source cloud, ascending, at least one.
+        score: predicted IoU, as `Prediction.scores`; of a proposal, how probably it is an object.
+        stability: IoU of the mask at logit +1 and at logit -1, 0 to 1.
+        points: (k, 3) float32 or float64 [m], the source points of those rows.
+        up: (3,) direction for a box that only yaws, or None.
+    """
+
+    indices: NDArray[np.uint32]
+    score: float
+    stability: float
+    points: NDArray[np.floating] = field(repr=False)
+    up: tuple[float, float, float] | None = None
+
+    @cached_property
+    def centroid(self) -> NDArray[np.float64]:
+        """(3,) [m], the mean of the points."""
+        return np.einsum("ij->j", self.points, dtype=np.float64) / len(self.points)
+
+    @cached_property
+    def box(self) -> OrientedBox:
+        """The tight oriented box around the points."""
+        return oriented_box(self.points, self.up)
+
+
+def instances_of(prediction: Prediction, up: ArrayLike | None = None) -> list[Instance]:
+    """The masks of a prediction as instances, best first; empty masks give none.
+
+    Args:
+        prediction: of `Predictor.segment`; `prediction.best()` for its best mask alone.
+        up: (3,) direction for boxes that only yaw, or None.
+    """
+    axis = None if up is None else tuple(float(value) for value in np.asarray(up).reshape(3))
+    masks = zip(
+        prediction.rows, prediction.points, prediction.scores, prediction.stability, strict=True
+    )
+    return [
+        Instance(rows.astype(np.uint32), float(score), float(stability), points, axis)  # type: ignore[arg-type]
+        for rows, points, score, stability in masks
+        if len(rows)
+    ]

@@ -1,0 +1,1 @@
+"""What stands in rooms and streets: furniture, people, vehicles, buildings."""

@@ -1,0 +1,1 @@
+"""Kinds of scenes: tables, bins, rooms, streets, and what is empty."""

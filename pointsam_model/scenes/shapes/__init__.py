@@ -1,0 +1,1 @@
+"""What objects are made of, and the small ones that lie on tables."""

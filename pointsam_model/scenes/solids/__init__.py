@@ -1,0 +1,1 @@
+"""Solids that rays meet."""

@@ -1,0 +1,75 @@
+"""What a box or a mask of the source says in the network's terms: a mask prompt, and a click."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree  # type: ignore[import-untyped]
+from torch import Tensor
+
+from pointsam_model.device.transfer import sent
+from pointsam_model.errors import PromptError
+from pointsam_model.segment.embedding import Embedding
+
+SURE = 8.0  # logit of a kept point all of whose source points are claimed, -SURE of none
+
+
+def prior_logits(claimed: NDArray[np.bool_], embedding: Embedding) -> Tensor:
+    """The claim as logits (m,) over the kept points, on the model's device.
+
+    A kept point that speaks for several source points is as sure as they agree.
+
+    Args:
+        claimed: (n,), of `Prompt.claimed`.
+
+    Raises:
+        PromptError: what is claimed was cropped away or is out of range.
+    """
+    nearest = embedding.kept.kept.nearest
+    places = nearest[sent(np.flatnonzero(claimed), nearest.device)].long()
+    places = places[places >= 0]
+    if len(places) == 0:
+        raise PromptError(
+            "every point that the prompt claims is outside of the crop or out of range (reduction)"
+        )
+    counts = torch.zeros(len(embedding.kept), device=nearest.device)
+    counts.scatter_add_(0, places, torch.ones_like(places, dtype=torch.float32))
+    share = counts / embedding.source_counts.clamp_min(1)
+    return SURE * (2 * share - 1)
+
+
+def innermost_click(claimed: NDArray[np.bool_], embedding: Embedding) -> NDArray[np.float64]:
+    """The claimed source point deepest inside the claim: (3,) float64 [m].
+
+    That is the one farthest from the points that are not claimed. Where hardly anything else is
+    near (the whole cloud is claimed, or an object stands alone), it is the one nearest to the
+    claim's middle instead.
+
+    Args:
+        claimed: (n,), of `Prompt.claimed`.
+
+    Raises:
+        PromptError: as `prior_logits`.
+    """
+    inside = prior_logits(claimed, embedding).cpu().numpy() > 0
+    kept = embedding.kept
+    points = kept.points.astype(np.float64)
+    if not inside.any():  # of every kept point most of what it speaks for is not claimed
+        rows = np.flatnonzero(claimed & (kept.nearest >= 0))
+        xyz = embedding.cloud.xyz[rows].astype(np.float64)
+        return np.asarray(xyz[_middle(xyz)])
+    mine = points[inside]
+    depth = np.zeros(len(mine))
+    if not inside.all():
+        depth = cKDTree(points[~inside]).query(mine)[0]
+    middle = _middle(mine)
+    extent = np.linalg.norm(np.ptp(mine, axis=0))
+    chosen = middle if inside.all() or depth.max() > extent else int(depth.argmax())
+    row = kept.rows[np.flatnonzero(inside)[chosen]]
+    return np.asarray(embedding.cloud.xyz[row], np.float64)
+
+
+def _middle(points: NDArray[np.float64]) -> int:
+    """Which of points (k, 3) is nearest to their median."""
+    return int(np.square(points - np.median(points, axis=0)).sum(axis=1).argmin())

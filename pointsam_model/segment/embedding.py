@@ -1,0 +1,211 @@
+"""A cloud as the network knows it: embedded once, asked many times."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pointsam_model.cloud.cloud import Cloud, nearest_rows
+from pointsam_model.cloud.looks import Looks
+from pointsam_model.cloud.reduction import Ball, ReducedCloud
+from pointsam_model.device.batches import in_one
+from pointsam_model.device.transfer import sent
+from pointsam_model.errors import PromptError
+from pointsam_model.geometry import Partition
+from pointsam_model.geometry.partition import partition, sampled
+from pointsam_model.nn import CloudEncoding
+from pointsam_model.quality.features import Surroundings
+from pointsam_model.segment.snapping import meters, snap
+
+ROUNDING = 1e-6  # how far over the sphere a coordinate may round
+NEARLY_ALL = 0.95  # of the points: some returns lie far behind all others
+
+
+@dataclass(frozen=True, eq=False)
+class Embedding:
+    """Everything that belongs to a cloud and not to a click, on the model's device; immutable.
+
+    Attributes:
+        cloud: the source.
+        kept: its points that the network sees, and the way back to all of them.
+        encoding: tokens, patches and interpolation table.
+        center: (3,) float64, what is subtracted from points [m].
+        scale: what they are divided by [m]; kept points then lie in the unit sphere.
+        snap_radius_m, snap_range_fraction: how far from the nearest point a click may be.
+        region: the part of the cloud that it is of; None: all of it.
+        make_look: embeds a part of the same cloud as this was; None: it is a part itself.
+        looks: embeddings of parts that are there, made when clicks needed them.
+    """
+
+    cloud: Cloud
+    kept: ReducedCloud
+    encoding: CloudEncoding
+    center: np.ndarray
+    scale: float
+    snap_radius_m: float
+    snap_range_fraction: float
+    region: Ball | None = None
+    make_look: Callable[[Ball], Embedding] | None = None
+    looks: Looks[Embedding] = field(default_factory=Looks)
+
+    @property
+    def size(self) -> int:
+        """Number n of source points."""
+        return self.cloud.size
+
+    @property
+    def device(self) -> torch.device:
+        """Where it is: the model's."""
+        return self.encoding.embedding.device
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the device's memory that it and its looks take, the cloud's points included.
+
+        On a CPU that is the host's memory, where partitions are: they count as well, once made.
+        """
+        return self._own_bytes + self.cloud.device_bytes + sum(it._own_bytes for it in self.looks)
+
+    @property
+    def _own_bytes(self) -> int:
+        if self.device.type != "cpu":
+            return self._device_bytes
+        made = (self.__dict__.get(name) for name in ("partition", "surroundings"))
+        return self._device_bytes + sum(it.nbytes for it in made if it is not None)
+
+    @cached_property
+    def _device_bytes(self) -> int:
+        return _nbytes(self.encoding) + _nbytes(self.kept.kept)
+
+    def look_at(self, ball: Ball | None) -> Embedding:
+        """The embedding of a part of the cloud, kept with this one; None: all of it, this one.
+
+        Raises:
+            CloudError: too few points are there.
+            OutOfMemory: the device has too little memory for it.
+        """
+        if ball is None or self.make_look is None:
+            return self
+        make = self.make_look
+        return self.looks.get(ball, lambda: make(ball))
+
+    @cached_property
+    def partition(self) -> Partition:
+        """The parts of the kept points: found on the model's device, kept on the host.
+
+        Raises:
+            OutOfMemory: the device has too little memory to find them.
+        """
+        return in_one(self._partition)
+
+    def _partition(self) -> Partition:
+        points, origin, sensor = self.kept.kept.points, self.kept.origin, self.cloud.sensor
+        some = sampled((self.kept.kept.nearest >= 0).nonzero()[:, 0])
+        source = self.cloud.points_at(some).to(points.device)
+        source = (source.double() - sent(origin, points.device)).float()
+        place = None if sensor is None else sensor - origin
+        return partition(points, source, place, nearest=self.kept.kept.nearest[some].long())
+
+    @cached_property
+    def surroundings(self) -> Surroundings:
+        """What the quality of all masks on it is judged by, on the host."""
+        colors = self.kept.colors
+        shades = None if colors is None else colors.astype(np.float32) / np.float32(255)
+        sensor, origin = self.cloud.sensor, self.kept.origin
+        place = None if sensor is None else sensor - origin
+        return Surroundings.of(self.partition, self.counts_on_host, shades, place)
+
+    @cached_property
+    def counts_on_host(self) -> np.ndarray:
+        """`source_counts` as (m,) float32 on the host."""
+        return self.source_counts.cpu().numpy().astype(np.float32)
+
+    @cached_property
+    def reach_m(self) -> float:
+        """How far nearly all kept points lie from their middle, at most [m]."""
+        off = np.linalg.norm(self.kept.points - np.median(self.kept.points, 0), axis=1)
+        return float(np.quantile(off, NEARLY_ALL))
+
+    def points_within(self, ball: Ball) -> int:
+        """Source points in a ball, counted by the kept ones."""
+        inside = ball.holds(self.kept.points + self.kept.origin)
+        return int(self.counts_on_host[inside].sum())
+
+    def kept_around(self, point: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray | None]:
+        """The kept points nearest to a point (3,) [m], the nearest first: (c,3) float64 [m], and
+        their colours (c,3), 0 to 255, or None."""
+        kept = self.kept.points.astype(np.float64) + self.kept.origin
+        rows = nearest_rows(kept, point, count)
+        colors = self.kept.colors
+        return kept[rows], None if colors is None else colors[rows].astype(np.float64)
+
+    def around(self, point: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray | None]:
+        """The same of the source's points."""
+        return self.cloud.around(point, count)
+
+    def kept_rows(self, points: np.ndarray) -> list[int]:
+        """The kept points nearest to clicks (q,3) [m]."""
+        kept = self.kept.points.astype(np.float64)
+        off = (kept - (point - self.kept.origin) for point in points)
+        return [int(np.einsum("md,md->m", it, it).argmin()) for it in off]
+
+    @cached_property
+    def source_counts(self) -> Tensor:
+        """(m,) int64 on the device: how many source points each kept point speaks for."""
+        nearest = self.kept.kept.nearest.long() + 1  # 0: not in reach of a mask
+        counts = nearest.new_zeros(len(self.kept) + 1)
+        return counts.scatter_add_(0, nearest, torch.ones_like(nearest))[1:]
+
+    @cached_property
+    def center_counts(self) -> Tensor:
+        """(l,) int64 on the device: how many source points are nearest to each patch centre."""
+        patches = self.encoding.patches
+        counts = self.source_counts.new_zeros(patches.centers.shape[1])
+        return counts.scatter_add_(0, patches.index[0, :, 0], self.source_counts)
+
+    @cached_property
+    def reach(self) -> float:
+        """The greatest normalised coordinate of a segmentable source point, at least 1.
+
+        A point that down-sampling dropped may lie just outside the sphere of those it kept.
+        """
+        low, high = self.kept.low - self.center, self.kept.high - self.center
+        return max(1.0, float(max(np.abs(low).max(), np.abs(high).max()) / self.scale))
+
+    def normalise(self, points: np.ndarray) -> np.ndarray:
+        """Clicks (q, 3) [m] in the network's coordinates, float32.
+
+        Raises:
+            PromptError: a click outside the cloud's sphere.
+        """
+        coords = (points - self.center) / self.scale
+        outside = np.flatnonzero(np.abs(coords).max(1) > self.reach * (1 + ROUNDING))
+        if len(outside):
+            raise PromptError(
+                f"click {outside[0] + 1} at {meters(points[outside[0]])} is outside the cloud, "
+                f"which reaches {self.scale * self.reach:.3g} m around {meters(self.center)}"
+            )
+        return coords.astype(np.float32)
+
+    def snap(self, points: np.ndarray) -> np.ndarray:
+        """The valid source points nearest to clicks: (q, 3) float64 [m].
+
+        Raises:
+            PromptError: a coordinate that is not finite.
+            TooFarError: a click too far from every point; see `snapping.snap`.
+        """
+        extent = float(np.linalg.norm(self.kept.high - self.kept.low))
+        return snap(self.cloud, points, self.snap_radius_m, self.snap_range_fraction, extent)
+
+
+def _nbytes(part: Any) -> int:
+    """Of all tensors in a dataclass of tensors and such."""
+    if isinstance(part, Tensor):
+        return part.numel() * part.element_size()
+    return sum(_nbytes(getattr(part, it.name)) for it in fields(part)) if part is not None else 0

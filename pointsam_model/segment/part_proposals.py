@@ -1,0 +1,244 @@
+"""Proposals from the parts of a cloud: each part is clicked, and the best candidates stay.
+
+A click in the middle of each smallest part gives a pool of candidates, as a user's first click
+does: the parts that hold it, the network's masks, and walkers. All of them are judged by the IoU
+that they probably have with the object they fit best; of those that overlap the best stays. A
+large cloud is covered with looks that overlap.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
+
+from pointsam_model.cloud import looks
+from pointsam_model.cloud.reduction import Ball
+from pointsam_model.config.settings import ProposalConfig
+from pointsam_model.device.steps import Steps
+from pointsam_model.geometry import Partition
+from pointsam_model.instances.instance import Instance
+from pointsam_model.instances.overlaps import overlaps, suppress
+from pointsam_model.segment.choosing import Choosing, Target
+from pointsam_model.segment.embedding import Embedding
+from pointsam_model.segment.prompt import stability_of
+
+CLICKS_AT_ONCE = 16  # decoded and judged between two steps
+FEWEST_KEPT = 4  # points of a part that is clicked
+MOST_CLICKS = 256  # on a look, the largest parts first
+MOST_LOOKS = 32  # of a large cloud, those with the most points first
+CELL = 1.5  # side of the cells that share a large cloud out to looks, in their radii
+MOSTLY = 0.6  # of the smaller of two masks that both hold, for them to be in doubt together
+DOUBTED = 0.6  # of its score that a mask loses to one that is surely an object
+
+
+@dataclass(frozen=True)
+class Found:
+    """A mask over the source: rows (k,) ascending, and its scores."""
+
+    rows: NDArray[np.int64]
+    score: float
+    stability: float
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A cube of a large cloud whose parts are clicked in one look.
+
+    Attributes:
+        low: (3,) its least corner [m]; side: [m].
+        look: a ball about the middle of its points.
+    """
+
+    low: NDArray[np.float64]
+    side: float
+    look: Ball
+
+    def holds(self, points: NDArray[np.floating]) -> NDArray[np.bool_]:
+        """Which of (q,3) points [m] lie in it."""
+        inside = (points >= self.low) & (points < self.low + self.side)
+        return np.asarray(inside.all(1))
+
+
+class PartProposals:
+    """Proposes the objects of embedded clouds.
+
+    Args:
+        choosing: asks the network and judges candidates.
+        config: which masks stay.
+    """
+
+    def __init__(self, choosing: Choosing, config: ProposalConfig) -> None:
+        self.choosing = choosing
+        self.config = config
+
+    def generate(
+        self,
+        whole: Embedding,
+        progress: Callable[[int, int], None] | None,
+        steps: Steps,
+    ) -> list[Instance]:
+        """The instances of a cloud, best first."""
+        cells = self._cells(whole)
+        found: list[Found] = []
+        before = 0
+        for number, cell in enumerate(cells):
+            steps.go_on()
+            view = whole if cell is None else whole.look_at(cell.look)
+            clicks = _clicks(view, cell)
+            # The looks to come will probably have as many clicks as those before.
+            total = round((before + len(clicks)) * len(cells) / (number + 1))
+
+            def tell(done: int, before: int = before, total: int = total) -> None:
+                if progress:
+                    progress(before + done, total)
+
+            found += self._of_view(view, cell, clicks, tell, steps)
+            before += len(clicks)
+        kept = self._suppressed(found, whole.size)[: self.config.max_instances]
+        return [self._instance(whole, it) for it in kept]
+
+    def _cells(self, whole: Embedding) -> list[Cell | None]:
+        """What is looked at: all of a small scene, else the cells of a grid."""
+        radius = looks.radius_of(whole.reach_m)
+        if radius is None:
+            return [None]
+        return [*_cells(whole, radius)]
+
+    def _of_view(
+        self,
+        view: Embedding,
+        cell: Cell | None,
+        clicks: NDArray[np.int64],
+        tell: Callable[[int], None],
+        steps: Steps,
+    ) -> list[Found]:
+        partition, around = view.partition, view.surroundings
+        seen = float(around.weight.sum())
+        weight = torch.from_numpy(around.weight)
+        masks: list[NDArray[np.bool_]] = []
+        scores: list[float] = []
+        stabilities: list[float] = []
+        known: set[bytes] = set()
+        for first in range(0, len(clicks), CLICKS_AT_ONCE):
+            steps.go_on()
+            rows = clicks[first : first + CLICKS_AT_ONCE]
+            places = partition.points[rows] + view.kept.origin
+            targets = [
+                Target(
+                    place[None].astype(np.float64), np.ones(1, np.int64), None, None, True, [row]
+                )
+                for row, place in zip(rows.tolist(), places, strict=True)
+            ]
+            for pool in self.choosing.pools(view, targets):
+                judged = self.choosing.quality.judge(pool, partition, around)
+                for number in np.flatnonzero(judged.object >= self.config.min_score).tolist():
+                    mask = pool.masks[number]
+                    key = mask.tobytes()
+                    share = float(around.weight[mask].sum()) / seen
+                    if key in known or share > self.config.max_share:
+                        continue
+                    known.add(key)
+                    if cell is None or not cell.look.cuts_off(
+                        partition.points[mask] + view.kept.origin
+                    ):
+                        masks.append(mask)
+                        scores.append(float(judged.object[number]))
+                        logits = torch.from_numpy(pool.logits_of(number))
+                        stabilities.append(float(stability_of(logits, weight)))
+            tell(first + len(rows))
+        if not masks:
+            return []
+        stacked = torch.from_numpy(np.stack(masks))
+        overlap = overlaps(stacked, stacked, weight)
+        chosen = suppress(overlap, torch.tensor(scores), self.config.nms_iou).tolist()
+        nearest = view.kept.nearest
+        return [
+            Found(np.flatnonzero(np.append(masks[it], False)[nearest]), scores[it], stabilities[it])
+            for it in chosen
+        ]
+
+    def _suppressed(self, found: list[Found], size: int) -> list[Found]:
+        """Of masks that overlap, over the source, the best; too small ones go."""
+        found = [it for it in found if len(it.rows) >= self.config.min_points]
+        found.sort(key=lambda it: -it.score)
+        if not found:
+            return []
+        counts = np.array([len(it.rows) for it in found])
+        rows = np.concatenate([it.rows for it in found])
+        starts = np.concatenate(([0], np.cumsum(counts)))
+        masks = csr_matrix((np.ones(len(rows), np.float32), rows, starts), shape=(len(found), size))
+        shared = (masks @ masks.T).toarray()
+        union = counts[:, None] + counts[None] - shared
+        rank = torch.tensor([it.score for it in found])
+        stay = suppress(torch.from_numpy(shared / union), rank, self.config.nms_iou).tolist()
+        within = shared[np.ix_(stay, stay)] / np.minimum(counts[stay][:, None], counts[stay])
+        scores = _explained([found[row].score for row in stay], within)
+        best = [replace(found[row], score=score) for row, score in zip(stay, scores, strict=True)]
+        best = [it for it in best if it.score >= self.config.min_score]
+        return sorted(best, key=lambda it: -it.score)
+
+    def _instance(self, whole: Embedding, found: Found) -> Instance:
+        points = whole.cloud.xyz[found.rows]
+        return Instance(found.rows.astype(np.uint32), found.score, found.stability, points)
+
+
+def _clicks(view: Embedding, cell: Cell | None) -> NDArray[np.int64]:
+    """The kept points of a look that are clicked: those of its cell."""
+    rows = middles_of_parts(view.partition)
+    if cell is not None:
+        rows = rows[cell.holds(view.partition.points[rows] + view.kept.origin)]
+    return rows[:MOST_CLICKS]
+
+
+def middles_of_parts(partition: Partition) -> NDArray[np.int64]:
+    """The point nearest to the middle of each smallest part, those of the largest parts first: (p,)
+    rows of the partition's points."""
+    leaf = partition.tree.leaf
+    sizes = np.bincount(leaf)
+    middle = np.stack([np.bincount(leaf, axis) for axis in partition.points.T], 1) / sizes[:, None]
+    off = np.square(partition.points - middle[leaf]).sum(1)
+    order = np.lexsort((off, leaf))
+    nearest = order[np.concatenate(([0], np.cumsum(sizes)[:-1]))]
+    largest = np.argsort(-sizes, kind="stable")
+    return np.asarray(nearest[largest[sizes[largest] >= FEWEST_KEPT]])
+
+
+def _cells(whole: Embedding, radius: float) -> list[Cell]:
+    """The cells that hold enough points for a look, the fullest first."""
+    side = CELL * radius
+    points = whole.kept.points.astype(np.float64) + whole.kept.origin
+    grid = np.floor((points - whole.center) / side)  # the same wherever the frame's origin is
+    places, place = np.unique(grid, axis=0, return_inverse=True)
+    place = place.reshape(-1)
+    total = np.bincount(place, whole.counts_on_host)  # without a partition of it all
+    sums = np.stack([np.bincount(place, axis) for axis in points.T], 1)
+    middle = sums / np.bincount(place)[:, None]
+    cells = []
+    for row in np.argsort(-total, kind="stable")[:MOST_LOOKS]:
+        x, y, z = middle[row].tolist()
+        cell = Cell(places[row] * side + whole.center, side, Ball((x, y, z), radius))
+        if whole.points_within(cell.look) >= looks.FEWEST_POINTS:
+            cells.append(cell)
+    return cells
+
+
+def _explained(scores: list[float], within: NDArray[np.floating]) -> list[float]:
+    """Scores of masks, best first, less where a better one holds most of them or lies in them.
+
+    A part of a thing and the thing itself are not both objects: the better the one, the less
+    probable the other.
+
+    Args:
+        within: (c,c) what two masks share, of the smaller one.
+    """
+    left: list[float] = []
+    for row, score in enumerate(scores):
+        inside = within[row, :row]
+        doubt = np.array(left) * np.where(inside > MOSTLY, inside, 0.0)
+        left.append(score * (1 - DOUBTED * float(doubt.max(initial=0.0))))
+    return left

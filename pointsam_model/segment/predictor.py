@@ -1,0 +1,302 @@
+"""The predictor: embed a cloud once, answer prompts on it (SAM's habits, for clouds)."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterable, Sequence
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from pointsam_model import ops
+from pointsam_model.cloud import looks
+from pointsam_model.cloud.cloud import Cloud, ReducedCloud
+from pointsam_model.cloud.reduction import Ball
+from pointsam_model.config.settings import PredictorConfig, ReductionConfig
+from pointsam_model.device.batches import in_one
+from pointsam_model.device.transfer import fetched
+from pointsam_model.errors import CloudWarning, PromptError
+from pointsam_model.instances.boxes import OrientedBox
+from pointsam_model.nn import PointSAM, make_patches
+from pointsam_model.quality import Quality, quality_of
+from pointsam_model.segment.asking import Asking, Question
+from pointsam_model.segment.box_prompts import Box
+from pointsam_model.segment.choosing import Choosing, Target
+from pointsam_model.segment.embedding import Embedding
+from pointsam_model.segment.prompt import Prediction, Prompt
+from pointsam_model.segment.resolving import Resolved, Resolver
+
+MOST_WIDENED = 1  # times that a mask which reaches the rim of its look has it widened
+TOLD = 8  # answers of `predict` whose logits may be a mask prompt
+
+
+class Predictor:
+    """Answers prompts on clouds with masks over their points.
+
+    `embed` and `segment` hold no state and may be called from several threads; `set_cloud` and
+    `predict` are the same for one cloud and one object at a time.
+
+    Args:
+        model: a network in evaluation mode (`load_model`).
+        config: patches and prompts.
+        reduction: which points of a cloud the network sees.
+        quality: judges masks where `config.geometry` is on; None: the one for the model's
+            checkpoint, see `quality_of`.
+    """
+
+    def __init__(
+        self,
+        model: PointSAM,
+        config: PredictorConfig | None = None,
+        reduction: ReductionConfig | None = None,
+        quality: Quality | None = None,
+    ) -> None:
+        self.model = model
+        self.config = config or PredictorConfig()
+        self.reduction = reduction or ReductionConfig()
+        self._quality = quality
+        self._asking = Asking(model, self.config)
+        self._resolver = Resolver(self.config.looks == "auto", self.config.geometry)
+        self._embedding: Embedding | None = None
+        self._told: list[Prediction] = []  # by `predict`, on the cloud that is set
+
+    @property
+    def device(self) -> str:
+        """Where the model is, and where clouds are best decoded: cpu, cuda:0."""
+        return str(self.model.device)
+
+    @torch.inference_mode()
+    def embed(self, cloud: Cloud, reached: Callable[[str], None] | None = None) -> Embedding:
+        """Reduces, normalises and encodes a cloud.
+
+        Args:
+            cloud: the source.
+            reached: called with the name of each stage that ends, "reduce" and then "encode". A
+                GPU may still work on it: `wait_for_device` waits.
+
+        Raises:
+            CloudError: fewer than three distinct points are left by the reduction.
+            OutOfMemory: the device has too little memory for it.
+
+        Warns:
+            CloudWarning: the cloud is plainly in millimetres (`Cloud.doubt`).
+        """
+        if cloud.doubt:
+            warnings.warn(cloud.doubt, CloudWarning, stacklevel=3)
+        return in_one(lambda: self._embed(cloud, None, reached))
+
+    @torch.inference_mode()
+    def _embed(
+        self, cloud: Cloud, region: Ball | None, reached: Callable[[str], None] | None = None
+    ) -> Embedding:
+        device = self.model.device
+        shape = self.model.config
+        most = shape.max_points if device.type == "cpu" else shape.max_points_gpu
+        kept = cloud.reduce(self.reduction, most, device, region)
+        if reached is not None:
+            reached("reduce")
+        coords, *sphere = ops.normalise(kept.kept.points)
+        center, scale = fetched(*sphere)  # before the network has much to do
+        num_patches, patch_size = shape.patches_for(len(coords))
+        patches = make_patches(
+            coords[None],
+            min(self.config.num_patches or num_patches, len(coords)),
+            min(self.config.patch_size or patch_size, len(coords)),
+        )
+        features = _features(kept, shape.in_features)
+        encoding = self.model.keep_first_view(self.model.encode(patches, features))
+        embedding = Embedding(
+            cloud,
+            kept,
+            encoding,
+            kept.origin + center,
+            float(scale),
+            self.config.snap_radius_m,
+            self.config.snap_range_fraction,
+            region,
+            self._make_look(cloud) if region is None else None,
+        )
+        if self.config.geometry and (region or looks.radius_of(embedding.reach_m) is None):
+            _ = embedding.surroundings  # now, and not at a click; a large cloud is seen by looks
+        if reached is not None:
+            reached("encode")
+        return embedding
+
+    def _make_look(self, cloud: Cloud) -> Callable[[Ball], Embedding]:
+        return lambda ball: in_one(lambda: self._embed(cloud, ball))
+
+    @torch.inference_mode()
+    def segment(self, embedding: Embedding, prompts: Sequence[Prompt]) -> list[Prediction]:
+        """Masks of one object a prompt; objects of a kind decode in one batch.
+
+        Args:
+            embedding: of `embed`.
+            prompts: one an object; clicks must lie in the cloud's sphere.
+
+        Returns:
+            One prediction a prompt, in their order.
+
+        Raises:
+            PromptError: a prompt that is malformed or belongs to another cloud; says which one, by
+                its name, or of several by its number from 1.
+            OutOfMemory: the device has too little memory for a single object.
+        """
+        numbers = range(1, len(prompts) + 1) if len(prompts) > 1 else [None]
+        asked = [
+            self._resolver.resolve(embedding, *it) for it in zip(numbers, prompts, strict=False)
+        ]
+        answers: dict[int, Prediction] = {}
+        waiting = list(range(len(asked)))
+        for _ in range(MOST_WIDENED + 1):
+            for look in _each_once(asked[row].look for row in waiting):
+                rows = [row for row in waiting if asked[row].look is look]
+                told = self._answers(look, [asked[row] for row in rows])
+                answers.update(zip(rows, told, strict=True))
+            waiting = [row for row in waiting if self._cut_off(answers[row])]
+            for row in waiting:
+                region = asked[row].look.region
+                assert region is not None
+                asked[row] = self._resolver.widened(embedding, asked[row], region)
+            if not waiting:
+                break
+        for row, it in enumerate(asked):
+            if it.detail is not None and it.detail is not it.look:
+                (finer,) = self._answers(it.detail, [it.on(it.detail)])
+                if finer.scores[0] > answers[row].scores[0]:
+                    answers[row] = finer
+        return [answers[row] for row in range(len(asked))]
+
+    def _answers(self, look: Embedding, asked: list[Resolved]) -> list[Prediction]:
+        """Of prompts on one look."""
+        if self.config.geometry:
+            targets = [
+                Target(it.points, it.labels, it.mask, it.claimed_kept, it.multimask) for it in asked
+            ]
+            return [Prediction(look, *it) for it in self.choosing().answers(look, targets)]
+        questions = [
+            Question(look.normalise(it.points), it.labels, it.mask, it.multimask) for it in asked
+        ]
+        if self.config.first_click_mask:
+            questions = self._asking.after_first_clicks(look, questions)
+        answers = self._asking.answers(look, questions)
+        return [Prediction(look, *_best_first(*answer)) for answer in answers]
+
+    def _cut_off(self, answer: Prediction) -> bool:
+        """Whether a mask reaches the rim of its look, which is too narrow for it then."""
+        ball = answer.embedding.region
+        if ball is None:
+            return False
+        (mask,) = fetched(answer.device_logits[0] > 0)
+        kept = answer.embedding.kept
+        return ball.cuts_off(kept.points[mask] + kept.origin)
+
+    @torch.inference_mode()
+    def look(self, embedding: Embedding, clicks: np.ndarray) -> Embedding:
+        """The look that a first click is answered from, and all further ones that lie in it.
+
+        Args:
+            embedding: of `embed`.
+            clicks: (q, 3) [m], the first on the object.
+        """
+        return self._resolver.look_for(embedding, clicks)
+
+    @torch.inference_mode()
+    def resolved(self, embedding: Embedding, prompt: Prompt) -> Resolved:
+        """A prompt as it is answered: its clicks, its look, and mask and claim on that look.
+
+        Raises:
+            PromptError: see `segment`.
+        """
+        return self._resolver.resolve(embedding, None, prompt)
+
+    def choosing(self) -> Choosing:
+        """What answers from network and geometry together."""
+        return Choosing(self._asking, self.quality)
+
+    @cached_property
+    def quality(self) -> Quality:
+        """Judges masks.
+
+        Raises:
+            CheckpointError: that of the model's checkpoint cannot be read.
+        """
+        return self._quality or quality_of(self.model.checkpoint)
+
+    def set_cloud(self, xyz: npt.ArrayLike, rgb: npt.ArrayLike | None = None) -> None:
+        """Embeds the cloud that the next calls of `predict` are about.
+
+        Args:
+            xyz: (n, 3) float [m]; rows that are not finite or (0, 0, 0) are never in a mask.
+            rgb: (n, 3) uint8, or None.
+
+        Raises:
+            CloudError: the arrays are no cloud.
+        """
+        self._told = []
+        self._embedding = self.embed(
+            Cloud(np.asarray(xyz), None if rgb is None else np.asarray(rgb))
+        )
+
+    def predict(
+        self,
+        point_coords: npt.ArrayLike | None = None,
+        point_labels: npt.ArrayLike | None = None,
+        mask_input: npt.ArrayLike | None = None,
+        multimask_output: bool = True,
+        box: Box | OrientedBox | npt.ArrayLike | None = None,
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Masks of one object on the cloud of `set_cloud`.
+
+        Args:
+            point_coords: (q, 3), clicks [m]; None: none, beside a box or a mask of the source.
+            point_labels: (q,), 1 on the object, 0 off it; None: all on it.
+            mask_input: (m,) or (1, m), logits of an earlier call; or a mask of the source, as
+                `Prompt.mask` takes it.
+            multimask_output: up to three masks for an ambiguous click, else one.
+            box: where the object is, as `Prompt.box` takes it.
+
+        Returns:
+            masks (c, n) bool over the input's points, scores (c,) float32, logits (c, m) float32
+            over the kept points; best first.
+
+        Raises:
+            PromptError: no cloud was set, or a malformed prompt.
+        """
+        if self._embedding is None:
+            raise PromptError("no cloud: call set_cloud(xyz, rgb) before predict")
+        mask = None if mask_input is None else self._earlier(np.asarray(mask_input))
+        prompt = Prompt(point_coords, point_labels, mask, multimask_output, box)
+        (prediction,) = self.segment(self._embedding, [prompt])
+        self._told = [*self._told[1 - TOLD :], prediction]
+        return prediction.masks, prediction.scores, prediction.logits
+
+    def _earlier(self, logits: np.ndarray) -> Prediction | np.ndarray:
+        """Logits (m,) or (1, m), as the mask of an earlier answer where they are of one: it knows
+        the look they belong to."""
+        if logits.ndim == 2 and len(logits) == 1:
+            logits = logits[0]
+        for told in reversed(self._told):
+            for row, own in enumerate(told.logits):
+                if np.array_equal(own, logits):
+                    return told.choose(row)
+        return logits
+
+
+def _each_once(embeddings: Iterable[Embedding]) -> list[Embedding]:
+    return list({id(it): it for it in embeddings}.values())
+
+
+def _features(kept: ReducedCloud, channels: int) -> Tensor:
+    """Colours (1, m, channels) in [-1, 1]; mid grey where the cloud has none."""
+    colors = kept.kept.colors
+    if colors is None:
+        return kept.kept.points.new_zeros(1, len(kept), channels)
+    return (colors[None].float() / 255 - 0.5) / 0.5
+
+
+def _best_first(logits: Tensor, scores: Tensor) -> tuple[Tensor, Tensor]:
+    order = torch.argsort(scores, descending=True, stable=True)
+    return logits[order], scores[order]

@@ -1,0 +1,300 @@
+"""Proposals: every object of a cloud, asked for by nobody (paper, section 4).
+
+Clicks all over the cloud are decoded at the patch centres alone, which costs a fraction of whole
+masks. Many clicks fall on one object and give it masks that agree: how many do says more of a mask
+than its predicted IoU, and together they tell more than the best of them. So each mask that
+non-maximum suppression leaves is put together with those that agree with it, and decoded once more,
+at every point, from their mean and a few of their clicks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from pointsam_model import ops
+from pointsam_model.cloud.cloud import Cloud
+from pointsam_model.config.settings import PredictorConfig, ProposalConfig, ReductionConfig
+from pointsam_model.device.steps import Steps
+from pointsam_model.instances.instance import Instance, instances_of
+from pointsam_model.instances.neighbour_graph import Surface
+from pointsam_model.instances.overlaps import overlaps, suppress
+from pointsam_model.instances.planes import is_flat
+from pointsam_model.nn import PointSAM
+from pointsam_model.segment.embedding import Embedding
+from pointsam_model.segment.part_proposals import PartProposals
+from pointsam_model.segment.predictor import Predictor
+from pointsam_model.segment.prompt import STABILITY_OFFSET, Prediction, stability_of
+from pointsam_model.segment.voting import AGREE, SURE, decode_clicks
+
+# What is done at once beside decoding takes less time than a decoder batch.
+OVERLAPS_AT_ONCE = 512  # masks compared with all others
+INSTANCES_AT_ONCE = 32  # masks without holes and specks, and then their points
+PIECE_BYTES, ROW_BYTES = 64, 16  # these take so many for a kept point and for a source point
+CLICKS = 3  # of those that agree, the leader's among them, spread over the object
+LEAST = 1e-3  # rank of a mask that is no good: weights must be above 0
+POINTS_A_CLICK = 8  # kept points for each click, at least: small clouds get fewer
+TENSORS = 12  # as large as an object's point features, that a decoder batch holds at once
+
+
+class ProposalGenerator:
+    """Segments everything in a cloud (SAM's automatic mask generator, for clouds).
+
+    Deterministic, and holds no state: may be called from several threads.
+
+    Args:
+        model: a network in evaluation mode (`load_model`).
+        config: how many clicks, and which masks stay.
+        predictor: how clouds are embedded and clicks on their parts answered; or who does it, with
+            its own model, reduction and quality.
+        reduction: which points of a cloud the network sees.
+    """
+
+    def __init__(
+        self,
+        model: PointSAM,
+        config: ProposalConfig | None = None,
+        predictor: PredictorConfig | Predictor | None = None,
+        reduction: ReductionConfig | None = None,
+    ) -> None:
+        self.config = config or ProposalConfig()
+        if isinstance(predictor, Predictor):
+            self.predictor = predictor
+        else:
+            self.predictor = Predictor(model, predictor, reduction)
+        self.model = self.predictor.model
+
+    @torch.inference_mode()
+    def generate(
+        self,
+        cloud: Cloud | Embedding,
+        progress: Callable[[int, int], None] | None = None,
+        cancelled: Callable[[], bool] | None = None,
+    ) -> list[Instance]:
+        """Proposes the objects of a cloud.
+
+        Args:
+            cloud: a cloud, or one that `Predictor.embed` has embedded.
+            progress: told after each batch how many of how many clicks are decoded; how many there
+                will be in all is foreseen where a large cloud is looked at in parts.
+            cancelled: asked between steps, none of which takes longer than a batch, when the device
+                has done the last one; True ends the work.
+
+        Returns:
+            At most `config.max_instances` instances, the highest score first; from the network
+            alone the highest score times stability.
+
+        Raises:
+            CloudError: too few points are left to embed.
+            CancelledError: `cancelled` said so.
+        """
+        embedding = cloud if isinstance(cloud, Embedding) else self.predictor.embed(cloud)
+        if self.predictor.config.geometry:
+            steps = Steps(embedding.device, self.config.batch_mib * 2**20, cancelled)
+            parts = PartProposals(self.predictor.choosing(), self.config)
+            return parts.generate(embedding, progress, steps)
+        work = _Work(self.model, self.config, embedding, progress, cancelled)
+        rough = work.rough_masks()
+        if len(rough.rank) == 0:
+            return []
+        return work.instances(work.decoded_again(*work.leaders(rough)))
+
+
+@dataclass(frozen=True)
+class _RoughMasks:
+    """Masks at the l patch centres, on the model's device, best first.
+
+    Attributes:
+        logits: (c, l).
+        rank: (c,) predicted IoU times stability, at least a little.
+        click: (c,) the patch whose centre was clicked.
+    """
+
+    logits: Tensor
+    rank: Tensor
+    click: Tensor
+
+    @classmethod
+    def joined(cls, parts: list[_RoughMasks]) -> _RoughMasks:
+        joined = cls(*(torch.cat([getattr(it, item.name) for it in parts]) for item in fields(cls)))
+        return joined.rows(torch.argsort(joined.rank, descending=True, stable=True))
+
+    def rows(self, which: Tensor) -> _RoughMasks:
+        return _RoughMasks(*(getattr(self, item.name)[which] for item in fields(self)))
+
+
+class _Work:
+    """One call of `generate`: the steps in their order."""
+
+    def __init__(
+        self,
+        model: PointSAM,
+        config: ProposalConfig,
+        embedding: Embedding,
+        progress: Callable[[int, int], None] | None,
+        cancelled: Callable[[], bool] | None,
+    ) -> None:
+        self.model, self.config, self.embedding = model, config, embedding
+        self.patches = embedding.encoding.patches
+        self.weight = embedding.center_counts.float()
+        self.progress = progress
+        self.steps = Steps(embedding.device, config.batch_mib * 2**20, cancelled)
+
+    def rough_masks(self) -> _RoughMasks:
+        """All masks of clicks all over the cloud that are good enough, best first."""
+        centers = self.patches.centers[0]
+        few = max(1, len(self.embedding.kept) // POINTS_A_CLICK)
+        count = min(self.config.points, len(centers), few)
+        clicks = torch.arange(count, device=centers.device)  # centres are in farthest point order
+        parts: list[_RoughMasks] = []
+
+        def decode(batch: slice) -> None:
+            logits, scores = self._decode(clicks[batch, None], at_centers=True)
+            parts.append(self._good_enough(logits, scores, clicks[batch]))
+            if self.progress:
+                self.progress(batch.stop, count)
+
+        self._decode_in_batches(count, len(centers) * self.model.config.decoder.dim, decode)
+        return _RoughMasks.joined(parts)
+
+    def leaders(self, rough: _RoughMasks) -> tuple[Tensor, Tensor]:
+        """Of masks of one object the best, with what the others say.
+
+        Returns:
+            logits (k, l), the mean of the masks that agree, and clicks (k, CLICKS) on them.
+        """
+        overlap = self._overlaps(rough.logits > 0, self.weight)
+        rank = rough.rank * self._consent(rough, overlap >= AGREE)
+        rows = suppress(overlap, rank, AGREE)[: self.config.max_instances]
+        self.steps.go_on()
+        votes = torch.where(overlap[rows] >= AGREE, rank, 0.0)
+        logits = (votes / votes.sum(1, keepdim=True)) @ rough.logits.clamp(-SURE, SURE)
+        usable = (votes > 0) & (logits[:, rough.click] > 0)
+        return logits, self._spread(rough.click, rough.click[rows], usable)
+
+    def decoded_again(self, rough: Tensor, clicks: Tensor) -> Prediction:
+        """Masks (k, m) from rough ones (k, l) and clicks (k, q); without doubles, best first."""
+        kept = len(self.embedding.kept)
+        index, weight = self.patches.index[0], self.patches.weight[0]
+        self.steps.go_on()
+        masks = ops.interpolate(rough.t().contiguous(), index, weight).t().contiguous()
+        logits, scores = rough.new_empty(len(rough), kept), rough.new_empty(len(rough))
+        widest = max(self.model.config.patch_hidden) * self._prompt_points()
+
+        def decode(batch: slice) -> None:
+            decoded, score = self._decode(clicks[batch], mask_logits=masks[None, batch])
+            logits[batch], scores[batch] = decoded[:, 0], score[:, 0]
+
+        self._decode_in_batches(len(rough), widest, decode)
+        counts = self.embedding.source_counts.float()
+        rank = scores * stability_of(logits, counts)
+        self.steps.go_on()
+        some = (logits > 0).any(1).nonzero()[:, 0]
+        logits, scores, rank = logits[some], scores[some], rank[some]
+        overlap = self._overlaps(logits > 0, counts)
+        stay = suppress(overlap, rank, self.config.nms_iou)
+        return Prediction(self.embedding, logits[stay], scores[stay])
+
+    def instances(self, exact: Prediction) -> list[Instance]:
+        """Whole and connected, no plane that others stand on; best first."""
+        if len(exact) == 0:
+            return []
+        cloud = self.embedding.kept
+        surface = Surface(cloud.kept.points) if self.config.piece_share > 0 else None
+        found: list[Instance] = []
+
+        def find(batch: slice) -> None:
+            logits = exact.device_logits[batch]
+            if surface is not None:
+                logits = self._cleaned(logits, surface)
+            some = instances_of(Prediction(self.embedding, logits, exact.device_scores[batch]))
+            found.extend([instance for instance in some if self._is_object(instance)])
+
+        held = PIECE_BYTES * len(cloud) + ROW_BYTES * self.embedding.size
+        self.steps.in_batches(len(exact), held, find, INSTANCES_AT_ONCE)
+        return found
+
+    def _decode(
+        self, clicks: Tensor, mask_logits: Tensor | None = None, *, at_centers: bool = False
+    ) -> tuple[Tensor, Tensor]:
+        """Logits (p, c, l or m) and predicted IoUs (p, c) of clicks (p, q) on patch centres."""
+        coords = self.patches.centers[0][clicks]
+        return decode_clicks(self.model, self.embedding, coords, mask_logits, at_centers=at_centers)
+
+    def _good_enough(self, logits: Tensor, scores: Tensor, clicks: Tensor) -> _RoughMasks:
+        """Of masks (p, 3, l) those that are neither too small nor too large, sure and stable."""
+        stability = stability_of(logits, self.weight)
+        share = (logits > 0).float() @ self.weight / self.weight.sum()
+        good = (share > 0) & (share <= self.config.max_share)
+        good &= (scores >= self.config.min_score) & (stability >= self.config.min_stability)
+        rank = (scores * stability).clamp_min(LEAST)
+        click, mask = good.nonzero(as_tuple=True)  # the host waits here, and only here
+        return _RoughMasks(logits[click, mask], rank[click, mask], clicks[click])
+
+    def _overlaps(self, masks: Tensor, weight: Tensor) -> Tensor:
+        """IoU (c, c) of masks (c, l) with each other."""
+        parts = []
+        for some in masks.split(OVERLAPS_AT_ONCE):
+            self.steps.go_on()
+            parts.append(overlaps(some, masks, weight))
+        return torch.cat(parts)
+
+    def _prompt_points(self) -> int:
+        """Points of all patches that a mask prompt looks at."""
+        patches, size = self.patches.groups[0].shape
+        return patches * min(size, self.model.config.mask_patch_size or size)
+
+    def _consent(self, rough: _RoughMasks, agree: Tensor) -> Tensor:
+        """(c,) share of the clicks inside of a mask that have given a mask that agrees with it."""
+        made = torch.nn.functional.one_hot(rough.click, rough.logits.shape[1]).float()
+        inside = rough.logits > 0
+        clicked = made.amax(0)
+        shares = []
+        for some, within in zip(
+            agree.split(OVERLAPS_AT_ONCE), inside.split(OVERLAPS_AT_ONCE), strict=True
+        ):
+            self.steps.go_on()
+            consenting = ((some.float() @ made) > 0) & within
+            shares.append(consenting.sum(1) / (within.float() @ clicked).clamp_min(1))
+        self.steps.go_on()
+        return torch.cat(shares)
+
+    def _spread(self, click: Tensor, first: Tensor, usable: Tensor) -> Tensor:
+        """(k, CLICKS) of the clicks (c,) that are usable (k, c), each far from those before."""
+        centers = self.patches.centers[0]
+        chosen = [first]
+        left = torch.where(usable, torch.inf, 0.0)
+        for _ in range(CLICKS - 1):
+            step = (centers[click] - centers[chosen[-1]][:, None]).square().sum(-1)
+            left = torch.minimum(left, step)
+            farthest, row = left.max(1)
+            chosen.append(torch.where(farthest > 0, click[row], chosen[-1]))
+        return torch.stack(chosen, 1)
+
+    def _cleaned(self, logits: Tensor, surface: Surface) -> Tensor:
+        """Logits (c, m) whose masks have neither holes nor specks."""
+        masks = logits > 0
+        cleaned = surface.cleaned(masks, self.config.piece_share)
+        changed = torch.where(cleaned, STABILITY_OFFSET, -STABILITY_OFFSET)
+        return torch.where(cleaned == masks, logits, changed)
+
+    def _is_object(self, instance: Instance) -> bool:
+        """Large enough, and no plane that others stand on."""
+        size = len(instance.indices)
+        if size < self.config.min_points:
+            return False
+        return size / self._seen <= self.config.max_flat_share or not is_flat(instance.points)
+
+    @cached_property
+    def _seen(self) -> int:
+        """Source points that are in reach of a mask."""
+        return int(self.embedding.source_counts.sum())
+
+    def _decode_in_batches(self, count: int, features: int, work: Callable[[slice], None]) -> None:
+        """Work over objects that each have so many point features in the decoder."""
+        size = self.model.pc_encoder.out_proj.weight.element_size()
+        self.steps.in_batches(count, features * size * TENSORS, work)

@@ -1,0 +1,1 @@
+"""Objects from one cloud to the next."""

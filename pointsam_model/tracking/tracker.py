@@ -1,0 +1,242 @@
+"""Tracking: instances keep their ids from cloud to cloud while they stay where they are expected.
+
+An instance is its earlier self if both fill the same space, or if it goes on as it moved before; of
+those left over, one of the same shape nearby is taken for an object that began to move. Each step
+is one assignment of all instances at once.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Sequence
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.optimize import linear_sum_assignment
+
+from pointsam_model.config.settings import TrackingConfig
+from pointsam_model.tracking.shape import Motion, Shape, in_frame
+
+MOST = 512  # objects, beside those of the last cloud, that are remembered while nobody looks
+JUMP_S = 2.0  # what moved unseen for longer may be anywhere, and something like it nearer
+
+
+class HasPoints(Protocol):
+    """What is read of an instance."""
+
+    @property
+    def points(self) -> NDArray[np.floating]:
+        """(k, 3) [m], at least one, in the cloud's coordinate frame."""
+
+
+class Tracker:
+    """Gives instances ids that stay with the objects.
+
+    Deterministic; an id is never given twice, also after a reset. For one thread at a time.
+
+    Args:
+        config: what counts as the same object.
+    """
+
+    def __init__(self, config: TrackingConfig | None = None) -> None:
+        self.config = config or TrackingConfig()
+        self._next = 1
+        self._tracks: dict[int, Motion] = {}
+        self._missed: set[int] = set()  # since they were last seen
+        self._stamp_s = -math.inf
+
+    def update(
+        self, instances: Sequence[HasPoints], stamp_s: float, transform: ArrayLike | None = None
+    ) -> list[int]:
+        """The ids of a cloud's instances.
+
+        Time that jumps back (a bag that starts over) begins anew: nothing is recognised. An object
+        that is missing is remembered until `keep_s` after it was last seen.
+
+        Args:
+            instances: of one cloud, in any order: another order permutes the ids.
+            stamp_s: of the cloud [s].
+            transform: (4, 4) from the cloud's coordinate frame into the tracking frame, which is
+                the same for all clouds; None: they are the same.
+
+        Returns:
+            One id an instance, at least 1, each once.
+
+        Raises:
+            ValueError: no rigid transform, or a stamp that is not finite.
+        """
+        shapes = self._shapes(instances, stamp_s, transform)
+        if stamp_s < self._stamp_s:
+            self.reset()
+        self._forget(stamp_s)
+        # In an order of their own: neither equal overlaps nor new ids depend on the input's.
+        order = _ordered(shapes)
+        found = self._recognised([shapes[row] for row in order], stamp_s)
+        ids = [0] * len(shapes)
+        for place, row in enumerate(order):
+            known = found.get(place) or self.new_id()
+            self._put(known, shapes[row], stamp_s)
+            ids[row] = known
+        self._missed |= {known for known, it in self._tracks.items() if it.seen_s < stamp_s}
+        self._stamp_s = stamp_s
+        return ids
+
+    def recognise(
+        self,
+        instances: Sequence[HasPoints],
+        stamp_s: float,
+        transform: ArrayLike | None = None,
+        exclude: Sequence[Collection[int]] = (),
+    ) -> list[int | None]:
+        """The ids of those instances that are where a known object is; None: it is none of them.
+
+        Changes nothing. The cloud need not be whole, and may be older than the last one.
+
+        Args:
+            instances, stamp_s, transform: as `update` takes them.
+            exclude: of each instance the ids that it cannot have; empty: it can have any.
+
+        Raises:
+            ValueError: no rigid transform, or a stamp that is not finite.
+        """
+        shapes = self._shapes(instances, stamp_s, transform)
+        ids = [known for known in self._tracks if self._remembers(known, stamp_s)]
+        order = _ordered(shapes)
+        overlap = self._overlaps(ids, [shapes[row] for row in order], stamp_s)
+        for place, row in enumerate(order if exclude else []):
+            overlap[[known in exclude[row] for known in ids], place] = 0.0
+        found = {order[place]: ids[row] for row, place in _assigned(overlap).items()}
+        return [found.get(row) for row in range(len(shapes))]
+
+    def see(
+        self, known: int, instance: HasPoints, stamp_s: float, transform: ArrayLike | None = None
+    ) -> None:
+        """Says where the object of an id is, for one that is found otherwise (see `new_id`).
+
+        An older sighting than the object's last one changes nothing.
+
+        Args:
+            known: the id.
+            instance, stamp_s, transform: as `update` takes them.
+
+        Raises:
+            ValueError: no rigid transform, or a stamp that is not finite.
+        """
+        (shape,) = self._shapes([instance], stamp_s, transform)
+        self._put(known, shape, stamp_s)
+        self._forget(stamp_s)
+
+    def miss(self, known: int, stamp_s: float) -> None:
+        """Says that the object of an id was looked for and not found; `keep_s` counts for it now.
+
+        A cloud that is not newer than the object's last sighting changes nothing.
+
+        Args:
+            known: the id.
+            stamp_s: of the cloud [s].
+        """
+        track = self._tracks.get(known)
+        if track is not None and track.seen_s < stamp_s:
+            self._missed.add(known)
+
+    def new_id(self) -> int:
+        """An id that no instance has or will have, for an object that is tracked otherwise."""
+        self._next += 1
+        return self._next - 1
+
+    def reset(self) -> None:
+        """Recognises nothing any more; ids go on."""
+        self._tracks.clear()
+        self._missed.clear()
+        self._stamp_s = -math.inf
+
+    def _shapes(
+        self, instances: Sequence[HasPoints], stamp_s: float, transform: ArrayLike | None
+    ) -> list[Shape]:
+        if not math.isfinite(stamp_s):
+            raise ValueError(f"the stamp is {stamp_s}; it must be finite seconds")
+        size = (self.config.voxel_share, self.config.voxel_m)
+        return [Shape.of(in_frame(it.points, transform), *size) for it in instances]
+
+    def _put(self, known: int, shape: Shape, stamp_s: float) -> None:
+        track = self._tracks.get(known)
+        if track is not None and stamp_s < track.seen_s:
+            return
+        if track is None:
+            self._tracks[known] = Motion(shape, stamp_s)
+        else:
+            track.see(shape, stamp_s, self.config.max_speed)
+        self._missed.discard(known)
+
+    def _forget(self, stamp_s: float) -> None:
+        """Drops what was missed for too long, and of what nobody looks for the oldest."""
+        kept = {
+            known: track
+            for known, track in self._tracks.items()
+            if track.seen_s > stamp_s or self._remembers(known, stamp_s)
+        }
+        aside = [known for known, track in kept.items() if track.seen_s != self._stamp_s]
+        if len(aside) > MOST:
+            for known in sorted(aside, key=lambda it: kept[it].seen_s)[:-MOST]:
+                del kept[known]
+        self._tracks = kept
+        self._missed &= kept.keys()
+
+    def _remembers(self, known: int, stamp_s: float) -> bool:
+        # What nobody looked for since it was seen is where it was, however long ago that is.
+        passed = abs(stamp_s - self._tracks[known].seen_s)
+        return known not in self._missed or passed <= self.config.keep_s
+
+    def _recognised(self, shapes: Sequence[Shape], stamp_s: float) -> dict[int, int]:
+        """For each shape (by its place) that is of a known object, the object's id."""
+        ids = list(self._tracks)
+        pairs = _assigned(self._overlaps(ids, shapes, stamp_s))
+        pairs |= self._jumped(shapes, stamp_s, pairs)
+        return {place: ids[row] for row, place in pairs.items()}
+
+    def _overlaps(
+        self, ids: Sequence[int], shapes: Sequence[Shape], stamp_s: float
+    ) -> NDArray[np.float64]:
+        """IoU in space of tracks (rows) and shapes (columns); 0 where it is too little."""
+        overlap = np.zeros((len(ids), len(shapes)))
+        for row, known in enumerate(ids):
+            overlap[row] = self._tracks[known].overlaps(shapes, stamp_s)
+        return np.where(overlap >= self.config.min_overlap, overlap, 0.0)
+
+    def _jumped(
+        self, shapes: Sequence[Shape], stamp_s: float, pairs: dict[int, int]
+    ) -> dict[int, int]:
+        """Of tracks (rows) and shapes without each other, those alike and near enough."""
+        value = np.zeros((len(self._tracks), len(shapes)))
+        left = set(range(len(shapes))) - set(pairs.values())
+        for row, track in enumerate(self._tracks.values()):
+            if row in pairs:
+                continue
+            # What moves is seen moving: there was no time but since the last cloud.
+            passed = min(stamp_s - self._stamp_s, stamp_s - track.seen_s, JUMP_S)
+            gate = self.config.max_speed * passed
+            expected = track.shape.centroid + track.moves(stamp_s)[-1]
+            for place in left:
+                shape = shapes[place]
+                jump = float(np.linalg.norm(shape.centroid - expected))
+                if jump >= gate:
+                    continue
+                alike = track.shape.overlap(shape, shape.centroid - track.shape.centroid)
+                if alike >= self.config.min_shape:
+                    value[row, place] = alike * (1 - jump / gate)
+        return _assigned(value)
+
+
+def _ordered(shapes: Sequence[Shape]) -> list[int]:
+    """Rows of shapes, large objects first."""
+    return sorted(
+        range(len(shapes)), key=lambda row: (-shapes[row].reach, *shapes[row].centroid.tolist())
+    )
+
+
+def _assigned(value: NDArray[np.float64]) -> dict[int, int]:
+    """Columns of rows, each once, of the greatest sum of values; pairs without value are none."""
+    rows, columns = linear_sum_assignment(value, maximize=True)
+    pairs = zip(rows.tolist(), columns.tolist(), strict=True)
+    return {row: column for row, column in pairs if value[row, column] > 0}

@@ -1,0 +1,248 @@
+"""The newest clouds by stamp, each with its embedding once it has one."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from dataclasses import dataclass, field
+
+from sensor_msgs.msg import PointCloud2
+
+from pointsam_model import Cloud, Embedding
+from pointsam_model.cloud.cloud import CloudLayout
+from pointsam_model.errors import CloudError
+from pointsam_ros.clouds import cloud_msgs
+from pointsam_ros.config import CloudSettings, LimitSettings
+from pointsam_ros.refusal import Code, Refusal
+
+REFUSED = 100  # clouds, whose stamps and reasons are remembered
+JUMP_BACK_S = 2.0  # two clouds in a row so much before the newest: time started again
+
+
+@dataclass(eq=False)
+class StoredCloud:
+    """A message that passed the door, decoded and embedded only when somebody needs it.
+
+    Attributes:
+        msg: the source's message, never modified.
+        layout: how its points lie in its data.
+        stamp_ns: its header's stamp [ns]; 0: it has none.
+        arrived_ns: the node's time when it came [ns].
+        attached: it came with a request, not from the sensor.
+        embedding: set by the worker's thread.
+    """
+
+    msg: PointCloud2
+    layout: CloudLayout
+    stamp_ns: int
+    arrived_ns: int
+    attached: bool = False
+    embedding: Embedding | None = field(default=None, repr=False)
+
+    @classmethod
+    def from_msg(
+        cls, msg: PointCloud2, arrived_ns: int, limits: LimitSettings, attached: bool = False
+    ) -> StoredCloud:
+        """Checks the message's size and layout, not yet its points; copies nothing.
+
+        Raises:
+            CloudError: malformed, or beyond one of the limits.
+        """
+        _check_size(msg, limits)
+        layout = cloud_msgs.layout_of(msg)
+        return cls(msg, layout, stamp_ns(msg.header.stamp), arrived_ns, attached)
+
+    @property
+    def frame_id(self) -> str:
+        return str(self.msg.header.frame_id)
+
+    @property
+    def size(self) -> int:
+        """Number of points, width * height."""
+        return self.layout.width * self.layout.height
+
+    def read(self, device: str = "cpu") -> Cloud:
+        """The decoded cloud; a GPU is sent the message's bytes and decodes them.
+
+        Raises:
+            CloudError: no point of it is finite.
+        """
+        return Cloud.from_buffer(cloud_msgs.data_of(self.msg), self.layout, device)
+
+    def age_s(self, now_ns: int) -> float:
+        """Seconds since it was measured; since it came where it has no stamp."""
+        return (now_ns - (self.stamp_ns or self.arrived_ns)) / 1e9
+
+
+class CloudStore:
+    """Keeps the clouds that came last. May be used from several threads.
+
+    Args:
+        topic: where the clouds come from, for messages.
+
+    Attributes:
+        jumps: how often time has jumped back.
+    """
+
+    def __init__(self, topic: str) -> None:
+        self.topic = topic
+        self._lock = threading.Lock()
+        self._clouds: list[StoredCloud] = []  # in the order they came
+        self.jumps = 0
+        self._refused: deque[tuple[int, str]] = deque(maxlen=REFUSED)  # stamps and why
+        self._behind = False  # the cloud that came last was far behind the newest
+
+    def __contains__(self, cloud: StoredCloud) -> bool:
+        with self._lock:
+            return cloud in self._clouds
+
+    def __len__(self) -> int:
+        with self._lock:
+            return len(self._clouds)
+
+    def add(self, cloud: StoredCloud, retain: int) -> bool:
+        """Keeps a cloud in place of one with the same stamp, and at most `retain` in all.
+
+        Returns:
+            Whether time jumped back (a bag that starts again): clouds of the time to come are then
+            forgotten, so that the newest is again the one that came last. One cloud far behind is
+            merely late; the second in a row means a jump. A cloud without a stamp means nothing.
+        """
+        with self._lock:
+            newest = max((known.stamp_ns for known in self._clouds), default=cloud.stamp_ns)
+            behind = 0 < cloud.stamp_ns < newest - JUMP_BACK_S * 1e9
+            jumped = behind and self._behind
+            self._behind = behind and not jumped
+            self.jumps += jumped
+            if jumped:
+                self._refused.clear()
+            self._clouds = [
+                known
+                for known in self._clouds
+                if known.stamp_ns != cloud.stamp_ns
+                and not (jumped and known.stamp_ns > cloud.stamp_ns)
+            ]
+            self._clouds.append(cloud)
+            del self._clouds[:-retain]
+        return jumped
+
+    def discard(self, cloud: StoredCloud, why: str) -> None:
+        """Forgets a cloud that turned out to be unusable."""
+        with self._lock:
+            self._clouds = [known for known in self._clouds if known is not cloud]
+        self.refuse(cloud.stamp_ns, why)
+
+    def refuse(self, stamp_ns: int, why: str) -> None:
+        """Remembers that a cloud came and cannot be used, for those who ask for its stamp."""
+        with self._lock:
+            self._refused.append((stamp_ns, why))
+
+    def clear(self) -> None:
+        """Forgets all clouds and their embeddings."""
+        with self._lock:
+            self._clouds = []
+            self._refused.clear()
+
+    def newest(self) -> StoredCloud | None:
+        """The cloud with the greatest stamp."""
+        with self._lock:
+            return max(self._clouds, key=lambda cloud: cloud.stamp_ns, default=None)
+
+    def at(self, stamp_ns: int, tolerance_s: float) -> StoredCloud:
+        """The retained cloud of a stamp.
+
+        Raises:
+            Refusal: BAD_CLOUD; it came and was refused. NO_CLOUD; says which stamps there are.
+        """
+        with self._lock:
+            clouds, refused = list(self._clouds), list(self._refused)
+        tolerance_ns = tolerance_s * 1e9
+        nearest = min(clouds, key=lambda cloud: abs(cloud.stamp_ns - stamp_ns), default=None)
+        if nearest is not None and abs(nearest.stamp_ns - stamp_ns) <= tolerance_ns:
+            return nearest
+        for stamp, why in refused:
+            if abs(stamp - stamp_ns) <= tolerance_ns:
+                raise Refusal(Code.BAD_CLOUD, f"the cloud of stamp {seconds(stamp)}: {why}")
+        if nearest is None:
+            raise self._nothing_came()
+        stamps = [cloud.stamp_ns for cloud in clouds]
+        if stamp_ns > max(stamps):
+            hint = "it has not come yet: ask later, or with a zero stamp for the newest"
+        elif stamp_ns < min(stamps):
+            hint = "it is older than all that are: raise clouds.retain, or ask sooner"
+        else:
+            hint = "it was lost or never sent: raise clouds.stamp_tolerance_s if stamps are rounded"
+        raise Refusal(
+            Code.NO_CLOUD,
+            f"no cloud of stamp {seconds(stamp_ns)} is retained; {hint}. Retained: {len(clouds)}, "
+            f"stamps {seconds(min(stamps))} to {seconds(max(stamps))}",
+        )
+
+    def current(self, now_ns: int, settings: CloudSettings) -> StoredCloud:
+        """The cloud of a request without a stamp.
+
+        The newest embedded one if it is younger than `max_age_s`, else the newest one.
+
+        Raises:
+            Refusal: NO_CLOUD; as `fresh`.
+        """
+        newest = self.fresh(now_ns, settings.stale_s)
+        with self._lock:
+            embedded = [cloud for cloud in self._clouds if cloud.embedding is not None]
+        latest = max(embedded, key=lambda cloud: cloud.stamp_ns, default=None)
+        ahead_s = max(0.0, -newest.age_s(now_ns))  # at least, of the sensor's clock
+        if latest is not None and latest.age_s(now_ns) + ahead_s <= settings.max_age_s:
+            return latest
+        return newest
+
+    def fresh(self, now_ns: int, stale_s: float) -> StoredCloud:
+        """The newest cloud.
+
+        Raises:
+            Refusal: NO_CLOUD; none has come, or even the newest is older than `stale_s` (0: never).
+        """
+        newest = self.newest()
+        if newest is None:
+            raise self._nothing_came()
+        age = newest.age_s(now_ns)
+        if 0 < stale_s < age:
+            raise Refusal(
+                Code.NO_CLOUD,
+                f"the newest cloud is too old: {age:.1f} s by the clock of this node, more than "
+                f"clouds.stale_s = {stale_s:g} s. Does {self.topic} still send? For "
+                f"recorded clouds set use_sim_time, or ask with the stamp "
+                f"{seconds(newest.stamp_ns)}",
+            )
+        return newest
+
+    def _nothing_came(self) -> Refusal:
+        return Refusal(
+            Code.NO_CLOUD,
+            f"no cloud has come yet on {self.topic}: see that it is published, or attach the "
+            "cloud to the request",
+        )
+
+
+def stamp_ns(stamp: object) -> int:
+    """Nanoseconds of a builtin_interfaces/Time."""
+    return int(stamp.sec) * 1_000_000_000 + int(stamp.nanosec)  # type: ignore[attr-defined]
+
+
+def seconds(stamp: int) -> str:
+    """A stamp [ns] as exact seconds, for messages."""
+    return f"{stamp // 1_000_000_000}.{stamp % 1_000_000_000:09d}"
+
+
+def _check_size(msg: PointCloud2, limits: LimitSettings) -> None:
+    names = [msg.header.frame_id, *(field.name for field in msg.fields)]
+    for what, size, most, parameter in (
+        ("points", msg.width * msg.height, limits.max_points, "max_points"),
+        ("bytes of data", len(msg.data), limits.max_bytes, "max_bytes"),
+        ("fields", len(msg.fields), limits.max_fields, "max_fields"),
+        ("characters in a name", max(map(len, names)), limits.max_name_length, "max_name_length"),
+    ):
+        if size > most:
+            raise CloudError(
+                f"the cloud has {size} {what}; the node takes at most {most} "
+                f"(parameter limits.{parameter})"
+            )

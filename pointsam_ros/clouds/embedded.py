@@ -1,0 +1,53 @@
+"""Which clouds have an embedding: as many as the device's memory is to hold."""
+
+from __future__ import annotations
+
+from weakref import ref
+
+from pointsam_ros.clouds.cloud_store import StoredCloud
+
+
+class EmbeddedClouds:
+    """Clouds with an embedding, by when they were last used. Only the worker's thread uses it.
+
+    A cloud that loses its embedding stays where it is kept, and is embedded again when asked for.
+    """
+
+    def __init__(self) -> None:
+        self._used: list[ref[StoredCloud]] = []  # the least recently used first
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that the embeddings take."""
+        return sum(_nbytes(cloud) for cloud in self._embedded())
+
+    def use(self, cloud: StoredCloud, most_bytes: int) -> None:
+        """Counts a cloud as used now; the least recently used others lose their embeddings until
+        all fit into `most_bytes`, or this one's is the only one."""
+        others = [known for known in self._embedded() if known is not cloud]
+        taken = sum(map(_nbytes, others)) + _nbytes(cloud)
+        while others and taken > most_bytes:
+            taken -= _nbytes(others[0])
+            others.pop(0).embedding = None
+        self._used = [ref(known) for known in (*others, cloud)]
+
+    def drop_all(self) -> bool:
+        """Takes all embeddings away; whether there was one."""
+        return self._drop(self._embedded())
+
+    def drop_others(self, cloud: StoredCloud) -> bool:
+        """Takes all embeddings but this cloud's away; whether there was one."""
+        return self._drop([known for known in self._embedded() if known is not cloud])
+
+    def _drop(self, clouds: list[StoredCloud]) -> bool:
+        for cloud in clouds:
+            cloud.embedding = None
+        return bool(clouds)
+
+    def _embedded(self) -> list[StoredCloud]:
+        alive = [cloud for it in self._used if (cloud := it()) is not None]
+        return [cloud for cloud in alive if cloud.embedding is not None]
+
+
+def _nbytes(cloud: StoredCloud) -> int:
+    return 0 if cloud.embedding is None else cloud.embedding.nbytes

@@ -1,0 +1,150 @@
+"""Where the sensor stood when a cloud was measured, by tf2: the parameter `clouds.sensor_frame`.
+
+It makes answers better and is never waited for. Without it a cloud is answered as if the parameter
+were empty, and the diagnostics and the log say why.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pointsam_model import Cloud
+from pointsam_ros.clouds.cloud_store import StoredCloud
+from pointsam_ros.config import NodeConfig
+from pointsam_ros.health.rarely import Rarely
+from pointsam_ros.health.tally import Tally
+from pointsam_ros.requests.transforms import Gap, Lookup, NoTransformError, Transform
+
+# A broadcaster is often some cycles behind the sensor. Meanwhile a robot moves by a hand's breadth,
+# and from a few metres away that changes nothing; what is older says nothing of a moving sensor.
+NEWEST_WITHIN_S = 0.2
+FARTHEST_M = 1e9  # beyond it lies no point of a cloud, and no sensor
+
+
+class NoPlaceError(Exception):
+    """It is not known where the sensor stood; says why, and what would be right."""
+
+
+class Viewpoints:
+    """Gives clouds the place from which they were seen. Only the worker's thread uses it.
+
+    Args:
+        config: gives the settings as they are now.
+        lookup: where coordinate frames are.
+        tally: is told of the sensor's clouds whether their sensor's place is known.
+        warn: takes what a person should know.
+    """
+
+    def __init__(
+        self,
+        config: Callable[[], NodeConfig],
+        lookup: Lookup,
+        tally: Tally,
+        warn: Callable[[str], None],
+    ) -> None:
+        self._config = config
+        self._lookup = lookup
+        self._tally = tally
+        self._warn = Rarely(warn)
+
+    def viewed(self, cloud: StoredCloud, source: Cloud) -> Cloud:
+        """The decoded cloud with its sensor's place as its viewpoint; as it is where none is known.
+
+        A cloud that came with a request may be of another sensor, or a map: it gets the place only
+        where its points were plainly seen from there, and nobody is told where it gets none.
+        """
+        sensor = self._config().clouds.sensor_frame.lstrip("/")
+        place, reason = None, ""
+        try:
+            place = self._place(sensor, cloud) if sensor else None
+        except NoPlaceError as error:
+            reason = str(error)
+        if not cloud.attached:
+            self._complain(reason)
+        elif place is not None and not source.seen_from(place):
+            place = None
+        return source if place is None else source.viewed_from(place)
+
+    def tell(self, cloud: StoredCloud, source: Cloud) -> None:
+        """Tells the tally where the sensor stood, as `viewed` has found or as the cloud itself
+        tells, which is looked for only where answers rest on it."""
+        if cloud.attached:
+            return
+        if source.viewpoint is not None:
+            self._tally.sensor_at(_told(source.viewpoint, cloud.frame_id, "tf2"))
+        elif not self._config().predictor.geometry:
+            self._tally.sensor_at("")
+        elif source.sensor is not None:
+            self._tally.sensor_at(_told(source.sensor, cloud.frame_id, "the cloud itself"))
+        else:
+            self._tally.sensor_at("not known")
+
+    def _complain(self, reason: str) -> None:
+        """Says why the place is not known, the log not too often; empty: all is well."""
+        self._tally.sensor_missing(reason)
+        if reason:
+            self._warn(
+                f"{reason}. Clouds are answered all the same, but first clicks are worse where the "
+                "cloud itself does not tell its sensor's place"
+            )
+
+    def _place(self, sensor: str, cloud: StoredCloud) -> NDArray[np.float64]:
+        """Where the frame `sensor` was in the cloud's: (3,) [m]; never waits.
+
+        Raises:
+            NoPlaceError: nothing near the cloud's time tells.
+        """
+        frame = cloud.frame_id.lstrip("/")
+        if frame == sensor:
+            return np.zeros(3)
+        if not frame:
+            raise NoPlaceError(
+                f"clouds.sensor_frame is {sensor!r}, but the cloud's header has an empty frame_id: "
+                "name the frame in the driver"
+            )
+        try:
+            place = self._nearest_in_time(frame, sensor, cloud.stamp_ns).translation
+        except NoTransformError as error:
+            raise NoPlaceError(
+                f"no transform tells where the sensor (clouds.sensor_frame {sensor!r}) is in the "
+                f"clouds' frame {frame!r}: {error.gap.value}. In detail: {error}"
+            ) from error
+        if not (np.abs(place) <= FARTHEST_M).all():  # true for NaN
+            raise NoPlaceError(
+                f"the transform from the sensor (clouds.sensor_frame {sensor!r}) to the clouds' "
+                f"frame {frame!r} has the translation {place.tolist()}, which is no place [m]: "
+                "see what its broadcaster sends"
+            )
+        return place
+
+    def _nearest_in_time(self, frame: str, sensor: str, stamp_ns: int) -> Transform:
+        """The transform at the cloud's time; where that is not known, the newest if it is near.
+
+        Raises:
+            NoTransformError: there is none.
+            NoPlaceError: the newest is too far off in time.
+        """
+        try:
+            return self._lookup(frame, sensor, stamp_ns)
+        except NoTransformError as error:
+            if error.gap is not Gap.OTHER_TIME:
+                raise
+        newest = self._lookup(frame, sensor, 0)
+        late_s = (stamp_ns - newest.stamp_ns) / 1e9 if newest.stamp_ns else 0.0
+        if abs(late_s) > NEWEST_WITHIN_S:
+            than = "older than" if late_s > 0 else "newer than"
+            raise NoPlaceError(
+                f"the newest transform from the sensor (clouds.sensor_frame {sensor!r}) to the "
+                f"clouds' frame {frame!r} is {abs(late_s):.1f} s {than} "
+                f"the cloud, more than {NEWEST_WITHIN_S:g} s: see whether its broadcaster "
+                "lives, and whether its clock and the sensor's agree"
+            )
+        return newest
+
+
+def _told(place: NDArray[np.float64], frame: str, by: str) -> str:
+    """A place for a person to read."""
+    return f"({', '.join(f'{it:.3f}' for it in place)}) m in {frame!r}, by {by}"

@@ -1,0 +1,88 @@
+"""The door for people: points published from RViz."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from geometry_msgs.msg import PointStamped
+from rclpy.callback_groups import ReentrantCallbackGroup
+from std_msgs.msg import Header
+from std_srvs.srv import Trigger
+
+from pointsam_interfaces.srv import SegmentPrompts
+from pointsam_ros.refusal import Code
+from pointsam_ros.requests import clicks as requests
+from pointsam_ros.work.follow_log import telling_followed
+
+if TYPE_CHECKING:
+    from pointsam_ros.segment_node import SegmentNode
+
+DEPTH = 10
+
+
+class ClickTopics:
+    """Published points are clicks on one object, until somebody starts over."""
+
+    def __init__(self, node: SegmentNode) -> None:
+        self._node = node
+        group = ReentrantCallbackGroup()  # a click may wait for its answer while clouds come
+        self._subscriptions = [
+            node.create_subscription(PointStamped, topic, callback, DEPTH, callback_group=group)
+            for topic, callback in (
+                ("/clicked_point", self._on_point),
+                ("~/clicked_negative", self._on_negative),
+            )
+        ]
+        self._service = node.create_service(
+            Trigger, "~/reset_clicks", self._on_reset, callback_group=group
+        )
+
+    def destroy(self) -> None:
+        """Takes the topics and the service away."""
+        for subscription in self._subscriptions:
+            self._node.destroy_subscription(subscription)
+        self._node.destroy_service(self._service)
+
+    async def _on_point(self, msg: PointStamped) -> None:
+        await self._clicked(msg, label=1)
+
+    async def _on_negative(self, msg: PointStamped) -> None:
+        await self._clicked(msg, label=0)
+
+    async def _clicked(self, msg: PointStamped, label: int) -> None:
+        node = self._node
+        # The stamp is the time of the click on RViz's clock; what counts is the cloud's.
+        header = Header(frame_id=msg.header.frame_id)
+        request = SegmentPrompts.Request(header=header, points=[msg.point], labels=[label])
+        try:
+            segmenter = node.loaded().segmenter
+            clicks = requests.parse(request, node.config.limits)
+            newest = segmenter.newest()
+            answer = telling_followed(
+                lambda: segmenter.click(clicks, newest), node.tally, node.get_logger().info
+            )
+            await node.transforms.ask(answer, then=node.publish)
+            node.tally.request(Code.OK)
+            node.tally.click("answered")
+        except Exception as error:
+            node.refused(error, "click")
+            node.tally.click("refused")
+
+    async def _on_reset(
+        self, request: Trigger.Request, response: Trigger.Response
+    ) -> Trigger.Response:
+        node = self._node
+        node.open_requests += 1
+        try:
+            segmenter = node.loaded().segmenter
+            left = await node.ask(segmenter.reset_clicks)
+            response.success = True
+            response.message = "the next click begins a new object on the newest cloud"
+            if left is not None:
+                node.get_logger().info("clicks start over: the object they were on is let go")
+                node.publish(left)  # the display forgets it too
+        except Exception as error:
+            response.success, response.message = False, node.refused(error, "reset").message
+        finally:
+            node.open_requests -= 1
+        return response

@@ -1,0 +1,134 @@
+"""The door for whole clouds: the action `~/propose_instances`."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import CancelledError, Future
+from typing import TYPE_CHECKING
+
+from rclpy.action import ActionServer, CancelResponse
+from rclpy.action.server import ServerGoalHandle
+from rclpy.callback_groups import ReentrantCallbackGroup
+
+from pointsam_interfaces.action import ProposeInstances
+from pointsam_ros.doors.prompt_service import REQUESTS
+from pointsam_ros.outputs import mask_msgs
+from pointsam_ros.refusal import Code, Refusal
+from pointsam_ros.requests.answers import Answer
+from pointsam_ros.work.worker import Rank
+
+if TYPE_CHECKING:
+    from pointsam_ros.segment_node import SegmentNode
+
+# Clients ask for the result when their goal is accepted. rclpy's 15 minutes would keep the clouds
+# of all goals in memory for as long.
+RESULT_KEPT_S = 10
+
+
+class ProposeAction:
+    """Carries out one goal at a time.
+
+    Every goal is accepted: a rejected one could not be told why. What is refused is aborted, with
+    code and message in its result.
+    """
+
+    def __init__(self, node: SegmentNode) -> None:
+        self._node = node
+        self._open: dict[bytes, Future] = {}  # the answers that are awaited, by goal
+        self._begun: dict[bytes, float] = {}  # when, by goal
+        self._server = ActionServer(
+            node,
+            ProposeInstances,
+            "~/propose_instances",
+            self._execute,
+            callback_group=ReentrantCallbackGroup(),  # goals come and go while one is carried out
+            cancel_callback=self._on_cancel,
+            goal_service_qos_profile=REQUESTS,
+            result_service_qos_profile=REQUESTS,
+            cancel_service_qos_profile=REQUESTS,
+            result_timeout=RESULT_KEPT_S,
+        )
+
+    def destroy(self) -> None:
+        """Takes the action away."""
+        self._server.destroy()
+
+    def _on_cancel(self, goal: ServerGoalHandle) -> CancelResponse:
+        answer = self._open.get(_key(goal))
+        if answer is not None:
+            answer.cancel()  # one that waits is answered at once; one that runs ends with its batch
+        return CancelResponse.ACCEPT
+
+    async def _execute(self, goal: ServerGoalHandle) -> ProposeInstances.Result:
+        node, result = self._node, ProposeInstances.Result()
+        node.open_requests += 1
+        try:
+            answer = await self._carried_out(goal)
+            source = answer.cloud.msg
+            result.result = mask_msgs.instance_array(source.header, answer.cloud.size, answer.found)
+            result.success = True
+            goal.succeed()
+            node.tally.goal("carried out")
+            self._tell_of_end(goal, f"ends: {len(answer.found)} instances")
+            node.tally.request(Code.OK)
+        except CancelledError:
+            result.code, result.message = int(Code.FAILED), "the goal was cancelled"
+            goal.canceled()
+            node.tally.goal("cancelled")
+            self._tell_of_end(goal, "was cancelled")
+        except Exception as error:
+            refusal = node.refused(error, "goal")
+            result.code, result.message = int(refusal.code), refusal.message
+            goal.abort()
+            node.tally.goal("refused")
+        finally:
+            self._open.pop(_key(goal), None)
+            self._begun.pop(_key(goal), None)
+            node.open_requests -= 1
+        return result
+
+    def _tell_of_end(self, goal: ServerGoalHandle, how: str) -> None:
+        """A line of the log, of a goal that has begun: others may be cancelled in a flood."""
+        began = self._begun.get(_key(goal))
+        if began is not None:
+            took = time.monotonic() - began
+            self._node.get_logger().info(f"{_name(goal)} {how} after {took:.1f} s")
+
+    async def _carried_out(self, goal: ServerGoalHandle) -> Answer:
+        if goal.is_cancel_requested:
+            raise CancelledError
+        node = self._node
+        loaded = node.loaded()
+        if self._open and node.config.proposals.when_busy == "refuse":
+            raise Refusal(
+                Code.OVERLOADED,
+                "another goal is being carried out; ask again later, or set proposals.when_busy "
+                "to wait",
+            )
+        wish = loaded.proposer.prepare(goal.request)
+
+        def tell(done: int, total: int) -> None:
+            goal.publish_feedback(
+                ProposeInstances.Feedback(prompts_done=int(done), prompts_total=int(total))
+            )
+
+        def propose() -> Answer:
+            self._begun[_key(goal)] = time.monotonic()
+            node.get_logger().info(f"{_name(goal)} begins")
+            return loaded.proposer.propose(wish, tell, loaded.step_aside)
+
+        return await node.ask(
+            propose,
+            then=node.publish,
+            rank=Rank.GOAL,
+            on_queued=lambda answer: self._open.update({_key(goal): answer}),
+        )
+
+
+def _key(goal: ServerGoalHandle) -> bytes:
+    return bytes(goal.goal_id.uuid)
+
+
+def _name(goal: ServerGoalHandle) -> str:
+    """What the log calls a goal: the first digits of its id."""
+    return f"goal {_key(goal).hex()[:8]}"

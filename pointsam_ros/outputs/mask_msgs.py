@@ -1,0 +1,149 @@
+"""Instances -> what planners and RViz read."""
+
+from __future__ import annotations
+
+import array
+import colorsys
+from collections.abc import Sequence
+from itertools import product
+
+import numpy as np
+from geometry_msgs.msg import Point, Pose, Quaternion, Vector3
+from sensor_msgs.msg import PointCloud2
+from std_msgs.msg import ColorRGBA, Header
+from visualization_msgs.msg import Marker, MarkerArray
+
+from pointsam_interfaces.msg import Instance as InstanceMsg
+from pointsam_interfaces.msg import InstanceArray
+from pointsam_model import OrientedBox
+from pointsam_ros.clouds import cloud_msgs
+from pointsam_ros.requests.answers import Found, best_first
+
+LINE_M = 0.003  # width of a box's edges
+TEXT_M = 0.03  # height of a label's letters
+GOLDEN_RATIO = 0.618034  # hues so far apart that neighbouring ids differ
+
+
+def instance_array(header: Header, cloud_size: int, found: Sequence[Found]) -> InstanceArray:
+    """All that was found in one cloud, in the given order."""
+    messages = [_instance(it) for it in found]
+    return InstanceArray(header=header, cloud_size=int(cloud_size), instances=messages)
+
+
+def segmented_points(source: PointCloud2, found: Sequence[Found]) -> PointCloud2:
+    """The source with its own fields and layout, plus instance_id uint32 and score float32.
+
+    instance_id is that of `instance_array`, 0 where there is none; where instances overlap the
+    highest score wins, the earlier one among equals.
+    """
+    size = source.width * source.height
+    ids, scores = np.zeros(size, np.uint32), np.zeros(size, np.float32)
+    for it in best_first(found)[::-1]:
+        ids[it.instance.indices] = it.id
+        scores[it.instance.indices] = clamped(it.instance.score)
+    return cloud_msgs.with_fields(source, {"instance_id": ids, "score": scores})
+
+
+def markers(header: Header, found: Sequence[Found]) -> MarkerArray:
+    """The box and a label of each instance, after a marker that deletes the earlier ones."""
+    shown = [Marker(header=header, action=Marker.DELETEALL)]
+    for it in found:
+        shown += [_box_marker(header, it), _text_marker(header, it)]
+    return MarkerArray(markers=shown)
+
+
+def quaternion(rotation: np.ndarray) -> Quaternion:
+    """The unit quaternion of a right-handed rotation matrix (3,3), w >= 0."""
+    (xx, xy, xz), (yx, yy, yz), (zx, zy, zz) = np.asarray(rotation, np.float64)
+    # The eigenvector of the greatest eigenvalue: exact at every angle, no case distinction
+    # (Bar-Itzhack, 2000).
+    matrix = np.array(
+        [
+            [xx - yy - zz, xy + yx, xz + zx, zy - yz],
+            [xy + yx, yy - xx - zz, yz + zy, xz - zx],
+            [xz + zx, yz + zy, zz - xx - yy, yx - xy],
+            [zy - yz, xz - zx, yx - xy, xx + yy + zz],
+        ]
+    )
+    x, y, z, w = np.linalg.eigh(matrix)[1][:, -1]
+    sign = -1.0 if w < 0 else 1.0
+    return Quaternion(x=float(sign * x), y=float(sign * y), z=float(sign * z), w=float(sign * w))
+
+
+def _instance(it: Found) -> InstanceMsg:
+    # int() and float() everywhere: a numpy scalar in a message aborts the process.
+    instance = it.instance
+    return InstanceMsg(
+        id=int(it.id),
+        object_id=int(it.object_id),
+        score=clamped(instance.score),
+        stability=float(instance.stability),
+        indices=array.array("I", instance.indices.astype("<u4").tobytes()),
+        centroid=_point(instance.centroid),
+        box_pose=pose_of(instance.box),
+        box_size=Vector3(**xyz_of(instance.box.size)),
+    )
+
+
+def _box_marker(header: Header, it: Found) -> Marker:
+    """The twelve edges of the box, in the box's own coordinate frame."""
+    half = it.instance.box.size / 2
+    corners = [np.array(signs) for signs in product((-1, 1), repeat=3)]
+    edges = [
+        (one, other)
+        for row, one in enumerate(corners)
+        for other in corners[row + 1 :]
+        if np.abs(one - other).sum() == 2
+    ]
+    marker = Marker(
+        header=header,
+        ns="boxes",
+        id=int(it.id),
+        type=Marker.LINE_LIST,
+        action=Marker.ADD,
+        pose=pose_of(it.instance.box),
+        color=_color(it.id),
+    )
+    marker.scale.x = LINE_M
+    marker.points = [_point(corner * half) for edge in edges for corner in edge]
+    return marker
+
+
+def _text_marker(header: Header, it: Found) -> Marker:
+    whose = f" of object {it.object_id}" if it.object_id else ""
+    marker = Marker(
+        header=header,
+        ns="labels",
+        id=int(it.id),
+        type=Marker.TEXT_VIEW_FACING,
+        action=Marker.ADD,
+        pose=Pose(position=_point(it.instance.centroid)),
+        color=_color(it.id),
+        text=f"{it.id}{whose}: {clamped(it.instance.score):.2f}",
+    )
+    marker.scale.z = TEXT_M
+    return marker
+
+
+def pose_of(box: OrientedBox) -> Pose:
+    """Centre and orientation of a box."""
+    return Pose(position=_point(box.center), orientation=quaternion(box.rotation))
+
+
+def _point(values: np.ndarray) -> Point:
+    return Point(**xyz_of(values))
+
+
+def xyz_of(values: np.ndarray) -> dict[str, float]:
+    """Three numbers as the fields of a point or a vector."""
+    return {axis: float(value) for axis, value in zip("xyz", values, strict=True)}
+
+
+def clamped(score: float) -> float:
+    """A score as messages carry it, 0 to 1."""
+    return min(max(float(score), 0.0), 1.0)
+
+
+def _color(number: int) -> ColorRGBA:
+    red, green, blue = colorsys.hsv_to_rgb(number * GOLDEN_RATIO % 1.0, 0.8, 1.0)
+    return ColorRGBA(r=red, g=green, b=blue, a=1.0)

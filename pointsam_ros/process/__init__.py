@@ -1,0 +1,1 @@
+"""How the node's process starts, is set up, changes state and ends."""

@@ -1,0 +1,1 @@
+"""What is asked: parsed, checked, in the cloud's frame, and which session it goes on with."""

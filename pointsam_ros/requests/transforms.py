@@ -1,0 +1,242 @@
+"""Clicks and boxes into the cloud's coordinate frame."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from pointsam_model import Box
+from pointsam_ros.clouds.cloud_store import seconds
+from pointsam_ros.clouds.cloud_store import stamp_ns as nanoseconds
+from pointsam_ros.refusal import Code, Refusal
+
+if TYPE_CHECKING:
+    from rclpy.node import Node
+
+
+@dataclass(frozen=True)
+class Transform:
+    """A rigid motion.
+
+    Attributes:
+        rotation: (3,3).
+        translation: (3,) [m].
+        stamp_ns: the time that it is of [ns]; 0: it holds for ever, or nobody has told.
+    """
+
+    rotation: np.ndarray
+    translation: np.ndarray
+    stamp_ns: int = 0
+
+    @classmethod
+    def from_quaternion(
+        cls, quaternion: np.ndarray, translation: np.ndarray, stamp_ns: int = 0
+    ) -> Transform:
+        """From x, y, z, w (4,), normalised here, and a translation (3,) [m]."""
+        x, y, z, w = np.asarray(quaternion, np.float64) / np.linalg.norm(quaternion)
+        rotation = [
+            [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
+            [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)],
+            [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)],
+        ]
+        return cls(np.array(rotation), np.asarray(translation, np.float64), stamp_ns)
+
+    @property
+    def matrix(self) -> np.ndarray:
+        """(4,4), the same in homogeneous coordinates."""
+        matrix = np.eye(4)
+        matrix[:3, :3], matrix[:3, 3] = self.rotation, self.translation
+        return matrix
+
+    def __call__(self, points: np.ndarray) -> np.ndarray:
+        """(q,3) points [m] of the source frame, in the target frame."""
+        return points @ self.rotation.T + self.translation
+
+    def of_box(self, box: Box) -> Box:
+        """A box of the source frame, in the target frame."""
+        (center,) = self(box.center[None])
+        return Box(center, box.size, self.rotation @ box.orientation)
+
+
+class Gap(Enum):
+    """Why there is no transform between two frames; the value says what to do about it."""
+
+    UNKNOWN_FRAME = (
+        "a frame that nobody publishes on /tf or /tf_static: start its broadcaster, and compare "
+        "the names letter by letter"
+    )
+    DISCONNECTED = (
+        "both frames are known, but no chain of transforms joins them: publish the one that is "
+        "missing between the two trees, often the camera's mounting"
+    )
+    OTHER_TIME = (
+        "the frames are joined, but not at the time of the cloud. Where the cloud is newer than "
+        "the transforms, raise transforms.timeout_s or see whether the clocks of the camera and of "
+        "the broadcaster agree; where it is older than all that are kept, ask sooner, about a "
+        "newer cloud"
+    )
+    NO_TF2 = "tf2_ros is not installed where the node runs: install it (ros-$ROS_DISTRO-tf2-ros-py)"
+    OTHER = "see that the transforms are published"
+
+
+class NoTransformError(Exception):
+    """A lookup found no way between two frames (yet).
+
+    Args:
+        gap: why.
+        detail: the same in the words of whoever looked.
+    """
+
+    def __init__(self, gap: Gap, detail: str) -> None:
+        super().__init__(detail)
+        self.gap = gap
+
+
+class Lookup(Protocol):
+    """Knows where coordinate frames are."""
+
+    def __call__(self, target: str, source: str, stamp_ns: int) -> Transform:
+        """The transform from `source` to `target` at a time [ns]; never waits. Any thread may ask.
+
+        Args:
+            target, source: frames, without a leading slash.
+            stamp_ns: the time; 0: the newest that is known, whose own time the transform tells.
+
+        Raises:
+            NoTransformError: there is none; one may come, unless the gap is NO_TF2.
+        """
+
+    def forget(self) -> None:
+        """Time has jumped back: what is known of the time to come is wrong."""
+
+
+@dataclass(frozen=True)
+class Way:
+    """What a transform is looked for: from one frame to another at a time [ns].
+
+    `instead` says what to do where there is none.
+    """
+
+    target: str
+    source: str
+    stamp_ns: int
+    instead: str
+
+
+class MissingTransform(Refusal):
+    """NO_TRANSFORM, for a reason that may pass.
+
+    Attributes:
+        way: the transform that is missing.
+    """
+
+    def __init__(self, way: Way, message: str) -> None:
+        super().__init__(Code.NO_TRANSFORM, message)
+        self.way = way
+
+
+def in_frame(
+    points: np.ndarray, source: str, target: str, stamp_ns: int, lookup: Lookup
+) -> np.ndarray:
+    """Points (q,3) [m] of the coordinate frame `source`, in the frame `target`; see `into`."""
+    way = into(source, target, stamp_ns, lookup)
+    return points if way is None else way(points)
+
+
+def into(source: str, target: str, stamp_ns: int, lookup: Lookup) -> Transform | None:
+    """From the coordinate frame `source` into `target`; None: they are the same. Never waits.
+
+    An empty `source` means `target`. A leading slash, as ROS 1 had it, makes no difference.
+
+    Raises:
+        MissingTransform: says which frames, and what would be right.
+        Refusal: NO_TRANSFORM, for good.
+    """
+    source, target = source.lstrip("/"), target.lstrip("/")
+    if source in ("", target):
+        return None
+    if not target:
+        raise Refusal(
+            Code.NO_TRANSFORM,
+            f"the clicks are in the coordinate frame {source!r}, but the cloud's header has an "
+            "empty frame_id; leave the request's empty too, or name the frame in the driver",
+        )
+    return found(Way(target, source, stamp_ns, f"give the clicks in {target!r}"), lookup)
+
+
+def found(way: Way, lookup: Lookup) -> Transform:
+    """The transform that is looked for.
+
+    Raises:
+        MissingTransform: it is not known, for a reason that may pass.
+        Refusal: NO_TRANSFORM, for good.
+    """
+    try:
+        return lookup(way.target, way.source, way.stamp_ns)
+    except NoTransformError as error:
+        when = f"time {seconds(way.stamp_ns)}" if way.stamp_ns else "any time"
+        message = (
+            f"no transform from {way.source!r} to {way.target!r} at {when}: {error.gap.value}; or "
+            f"{way.instead}"
+        )
+        if error.gap is Gap.NO_TF2:
+            raise Refusal(Code.NO_TRANSFORM, message) from error
+        raise MissingTransform(way, f"{message}. In detail: {error}") from error
+
+
+class WithoutTf2:
+    """The lookup where tf2_ros is not installed: it knows no frame."""
+
+    def __call__(self, target: str, source: str, stamp_ns: int) -> Transform:
+        raise NoTransformError(Gap.NO_TF2, "tf2_ros is not installed")
+
+    def forget(self) -> None:
+        pass
+
+
+def lookup_for(node: Node) -> Lookup:
+    """tf2's transforms, listened to by `node`; `WithoutTf2` where tf2_ros is not installed."""
+    try:
+        import tf2_ros
+    except ImportError:
+        return WithoutTf2()
+    return Tf2Lookup(tf2_ros, node)
+
+
+class Tf2Lookup:
+    """The adapter to tf2_ros.
+
+    Without a timeout tf2 does not wait: its own waiting would hold up the thread that asks.
+    """
+
+    def __init__(self, tf2_ros: Any, node: Node) -> None:
+        self._error = tf2_ros.TransformException
+        self._gaps = {
+            tf2_ros.LookupException: Gap.UNKNOWN_FRAME,
+            tf2_ros.ConnectivityException: Gap.DISCONNECTED,
+            tf2_ros.ExtrapolationException: Gap.OTHER_TIME,
+        }
+        self._buffer = tf2_ros.Buffer()
+        self._listener = tf2_ros.TransformListener(self._buffer, node)
+
+    def __call__(self, target: str, source: str, stamp_ns: int) -> Transform:
+        from rclpy.time import Time
+
+        if stamp_ns < 0:  # which rclpy's Time does not take
+            raise NoTransformError(Gap.OTHER_TIME, "tf2 knows no time before 1970")
+        try:
+            known = self._buffer.lookup_transform(target, source, Time(nanoseconds=stamp_ns))
+        except self._error as error:
+            raise NoTransformError(self._gaps.get(type(error), Gap.OTHER), str(error)) from error
+        turn, shift = known.transform.rotation, known.transform.translation
+        return Transform.from_quaternion(
+            np.array([turn.x, turn.y, turn.z, turn.w]),
+            np.array([shift.x, shift.y, shift.z]),
+            nanoseconds(known.header.stamp),
+        )
+
+    def forget(self) -> None:
+        self._buffer.clear()  # what is static stays

@@ -1,0 +1,1 @@
+"""What is done with the model, in turn on its one thread: masks, proposals, tracks."""

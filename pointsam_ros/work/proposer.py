@@ -1,0 +1,152 @@
+"""Answers goals: chooses the cloud, proposes everything in it.
+
+Everything but `prepare` runs in the worker's thread.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from pointsam_interfaces.action import ProposeInstances
+from pointsam_model import Embedding, Predictor, ProposalGenerator
+from pointsam_model.config.settings import ProposalConfig, configured
+from pointsam_model.errors import CancelledError, CloudError, ConfigError, OutOfMemory
+from pointsam_ros.clouds.cloud_store import CloudStore, StoredCloud, stamp_ns
+from pointsam_ros.config import NodeConfig
+from pointsam_ros.health.tally import Tally
+from pointsam_ros.refusal import Code, Refusal
+from pointsam_ros.requests import clicks as requests
+from pointsam_ros.requests.answers import Answer
+from pointsam_ros.work.tracks import Tracks
+
+
+@dataclass(frozen=True)
+class Wish:
+    """A checked goal.
+
+    Attributes:
+        cloud: the cloud that it names; None: the newest when its turn comes.
+        config: how proposals are made.
+        min_score: instances of a lower score are left out.
+        max_instances: so many are left, of the highest score; None: all.
+    """
+
+    cloud: StoredCloud | None
+    config: ProposalConfig
+    min_score: float = 0.0
+    max_instances: int | None = None
+
+
+class Proposer:
+    """Proposes the objects of whole clouds.
+
+    Args:
+        predictor: answers clicks on the parts of clouds, with the node's settings.
+        embedding_of: a cloud's embedding, made where it has none yet.
+        store: the retained clouds.
+        config: gives the settings as they are now.
+        now_ns: the node's time [ns].
+        tally: is told how long it took, prompts in between included.
+        tracks: gives instances their ids.
+    """
+
+    def __init__(
+        self,
+        predictor: Predictor,
+        embedding_of: Callable[[StoredCloud], Embedding],
+        store: CloudStore,
+        config: Callable[[], NodeConfig],
+        now_ns: Callable[[], int],
+        tally: Tally,
+        tracks: Tracks,
+    ) -> None:
+        self._predictor = predictor
+        self._embedding_of = embedding_of
+        self._store = store
+        self._config = config
+        self._now_ns = now_ns
+        self._tally = tally
+        self._tracks = tracks
+        self._last: StoredCloud | None = None  # the newest cloud that `propose_newest` has done
+
+    def prepare(self, goal: ProposeInstances.Goal) -> Wish:
+        """Checks a goal and fetches the cloud it names, before that cloud can grow too old.
+
+        Raises:
+            Refusal: BAD_REQUEST, NO_CLOUD.
+            CloudError: the attached cloud is malformed.
+        """
+        config = self._config()
+        usual = config.proposals
+        min_score = float(goal.min_score) or usual.min_score
+        most = int(goal.max_instances) or usual.max_instances
+        try:
+            configured(usual, {"min_score": min_score, "max_instances": most})
+        except ConfigError as error:
+            raise Refusal(Code.BAD_REQUEST, str(error)) from error
+        # The generator drops what it has only a rough idea of: it must not do so for the goal's
+        # sake, else fewer and not the best would be left.
+        proposals = replace(
+            usual,
+            min_score=min(min_score, usual.min_score),
+            max_instances=max(most, usual.max_instances),
+        )
+        attached, stamp = requests.attached(goal.cloud), stamp_ns(goal.header.stamp)
+        cloud = None
+        if attached is not None:
+            cloud = StoredCloud.from_msg(attached, self._now_ns(), config.limits, attached=True)
+        elif stamp:
+            cloud = self._store.at(stamp, config.clouds.stamp_tolerance_s)
+        return Wish(cloud, proposals, float(goal.min_score), most)
+
+    def propose(
+        self,
+        wish: Wish,
+        progress: Callable[[int, int], None] | None,
+        step_aside: Callable[[], bool],
+    ) -> Answer:
+        """Proposes the objects of a cloud.
+
+        Args:
+            wish: of which cloud, and how.
+            progress: told after each batch how many of how many clicks are decoded.
+            step_aside: called between steps, so that others may use the model; True ends the work.
+
+        Raises:
+            Refusal, PointSamError: see `refusal_of`.
+            CancelledError: `step_aside` said so.
+        """
+        cloud = wish.cloud or self._store.fresh(self._now_ns(), self._config().clouds.stale_s)
+        embedding = self._embedding_of(cloud)
+        started = time.perf_counter()
+        generator = ProposalGenerator(self._predictor.model, wish.config, self._predictor)
+        instances = generator.generate(embedding, progress, step_aside)
+        instances.sort(key=lambda it: -it.score)
+        found = self._tracks.proposed(cloud, instances)
+        good = [it for it in found if it.instance.score >= wish.min_score][: wish.max_instances]
+        for it in good:
+            _ = it.instance.box  # takes milliseconds: computed here, not in the executor's thread
+            if step_aside():
+                raise CancelledError("the proposals were cancelled")
+        self._tally.took("propose", time.perf_counter() - started)
+        return Answer(cloud, good, [])
+
+    def propose_newest(self, step_aside: Callable[[], bool]) -> Answer | None:
+        """Proposes the objects of the newest cloud; None: it was done before, or has none.
+
+        Followed objects that were seen in it belong to them.
+        """
+        cloud = self._store.newest()
+        if cloud is None or cloud is self._last:
+            return None
+        self._last = cloud
+        try:
+            answer = self.propose(Wish(cloud, self._config().proposals), None, step_aside)
+            return replace(answer, found=self._tracks.with_followed(cloud, answer.found))
+        except (CancelledError, CloudError):  # whoever is to know of a bad cloud has been told
+            return None
+        except OutOfMemory as error:
+            self._tally.failure(str(error))
+            return None

@@ -1,0 +1,412 @@
+"""Answers requests: chooses the cloud, brings the prompts into it, segments, remembers sessions.
+
+Everything but `prepare` runs in the worker's thread.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+import numpy as np
+
+from pointsam_interfaces.srv import SegmentPrompts
+from pointsam_model import Cloud, Embedding, Predictor, Prompt, wait_for_device
+from pointsam_model.errors import CloudError, OutOfMemory
+from pointsam_ros.clouds.cloud_store import CloudStore, StoredCloud, seconds
+from pointsam_ros.clouds.embedded import EmbeddedClouds
+from pointsam_ros.clouds.viewpoints import Viewpoints
+from pointsam_ros.config import NodeConfig
+from pointsam_ros.health.rarely import Rarely
+from pointsam_ros.health.tally import Stopwatch, Tally
+from pointsam_ros.refusal import Code, Refusal
+from pointsam_ros.requests import clicks as requests
+from pointsam_ros.requests.answers import Answer
+from pointsam_ros.requests.clicks import Clicks
+from pointsam_ros.requests.sessions import NO_CLICKS, ObjectClicks, Session, Sessions
+from pointsam_ros.requests.transforms import Lookup, into
+from pointsam_ros.work.tracks import Tracks
+
+Result = TypeVar("Result")
+
+
+@dataclass(eq=False)
+class Question:
+    """A checked request.
+
+    Attributes:
+        clicks: what it says.
+        cloud: the cloud that it is about; None: chosen when its turn comes, and kept then, so that
+            a second turn (a transform was missing) is about the same.
+    """
+
+    clicks: Clicks
+    cloud: StoredCloud | None
+
+
+class Segmenter:
+    """The node's work without ROS's machinery.
+
+    Args:
+        predictor: embeds and segments.
+        store: the retained clouds.
+        config: gives the settings as they are now.
+        now_ns: the node's time [ns].
+        lookup: where coordinate frames are.
+        tally: counts what becomes of the sensor's clouds.
+        log: takes timings.
+        warn: takes what a person should know.
+        tracks: gives instances their ids, and follows objects.
+    """
+
+    def __init__(
+        self,
+        predictor: Predictor,
+        store: CloudStore,
+        config: Callable[[], NodeConfig],
+        now_ns: Callable[[], int],
+        lookup: Lookup,
+        tally: Tally,
+        log: Callable[[str], None],
+        warn: Callable[[str], None],
+        tracks: Tracks,
+    ) -> None:
+        self._predictor = predictor
+        self._store = store
+        self._config = config
+        self._now_ns = now_ns
+        self._lookup = lookup
+        self._tally = tally
+        self._log = log
+        self._tracks = tracks
+        self._viewpoints = Viewpoints(config, lookup, tally, warn)
+        self._warn_of_doubt = Rarely(warn)
+        self._embedded = EmbeddedClouds()
+        self._sessions = Sessions()
+        self._clicked: Session | None = None
+        self._clicked_jumps = store.jumps
+        self._looked_at: StoredCloud | None = None  # by `follow_newest`
+
+    def prepare(self, request: SegmentPrompts.Request) -> Question:
+        """Checks a request and fetches the cloud it names, before that cloud can grow too old.
+
+        Raises:
+            Refusal: BAD_REQUEST, NO_CLOUD.
+            CloudError: the attached cloud is malformed.
+        """
+        config = self._config()
+        clicks = requests.parse(request, config.limits)
+        if clicks.follow and not config.tracking.enabled:
+            raise Refusal(
+                Code.BAD_REQUEST,
+                "follow needs tracking: set the parameter tracking.enabled to true, or ask without",
+            )
+        if clicks.cloud is not None:
+            cloud = StoredCloud.from_msg(clicks.cloud, self._now_ns(), config.limits, attached=True)
+            return Question(clicks, cloud)
+        if clicks.stamp_ns and not clicks.session:
+            return Question(clicks, self._stored(clicks))
+        return Question(clicks, None)
+
+    def answer(self, question: Question) -> Answer:
+        """Segments the objects of a request.
+
+        Raises:
+            Refusal, PointSamError: see `refusal_of`.
+        """
+        clicks = question.clicks
+        session = self._session_of(clicks)
+        if session is None:
+            question.cloud = self._cloud_of(question)
+            session = Session(question.cloud)
+        answer, session = self.continued(session, clicks)
+        if clicks.session:
+            self._sessions.put(clicks.session, session, self._config().sessions.max)
+        return answer
+
+    def newest(self) -> StoredCloud:
+        """The newest cloud, however old: what a person sees and clicks on.
+
+        Raises:
+            Refusal: NO_CLOUD; none has come.
+        """
+        return self._store.fresh(self._now_ns(), stale_s=0.0)
+
+    def click(self, clicks: Clicks, newest: StoredCloud) -> Answer:
+        """Adds clicks to those since `reset_clicks`.
+
+        The first chooses `newest`; the others stay on that cloud, which is kept for them, until
+        the clouds' time jumps back: what is seen then is another scene. With tracking the object is
+        followed, and the others are on the cloud in which it was last seen.
+
+        Raises:
+            Refusal, PointSamError: see `refusal_of`; these clicks then count for nothing.
+        """
+        if self._clicked_jumps != self._store.jumps:
+            self._clicked, self._clicked_jumps = None, self._store.jumps
+        session = (self._clicked and self._last_seen(self._clicked)) or Session(newest)
+        clicks = replace(clicks, follow=self._tracks.enabled)
+        answer, self._clicked = self.continued(session, clicks, clicked=True)
+        return answer
+
+    def reset_clicks(self) -> Answer | None:
+        """Forgets what was clicked.
+
+        Returns:
+            What is left to be shown of the cloud that it was on: the objects that requests have
+            followed; None: nothing was clicked.
+        """
+        clicked, self._clicked = self._clicked, None  # first, whatever becomes of the rest
+        if clicked is None:
+            return None
+        cloud = (self._last_seen(clicked) or clicked).cloud
+        self._tracks.release_clicked()
+        return Answer(cloud, self._tracks.with_followed(cloud, []), [])
+
+    def follow_newest(self, step_aside: Callable[[], bool]) -> Answer | None:
+        """Looks for the followed objects in the newest cloud.
+
+        Without `tracking.enabled` they are lost, all of them.
+
+        Returns:
+            Those that were seen, none where the last one is lost; None: nobody can tell, or it was
+            done before.
+        """
+        if not self._tracks.enabled:
+            last = self._tracks.lose_all("tracking.enabled is false")
+            return None if last is None else Answer(last, [], [])
+        cloud = self._store.newest()
+        if cloud is None:
+            return None
+        if self._tracks.nothing_left():
+            return Answer(cloud, [], [])
+        if cloud is self._looked_at:
+            return None
+        self._looked_at = cloud
+        embedding = self._embedding_if_possible(cloud)
+        if embedding is None or step_aside():
+            return None
+        try:
+            found = self._with_looks(cloud, lambda: self._tracks.look(cloud, embedding, step_aside))
+        except OutOfMemory as error:
+            self._tally.failure(str(error))
+            return None
+        return None if found is None else Answer(cloud, found, [])
+
+    def continued(
+        self, session: Session, clicks: Clicks, clicked: bool = False
+    ) -> tuple[Answer, Session]:
+        """Segments the objects of clicks on a session's cloud.
+
+        Args:
+            session: what was said before.
+            clicks: what is said now.
+            clicked: in RViz; False: by a request.
+
+        Returns:
+            The answer, and the session with these clicks and their masks.
+
+        Raises:
+            Refusal, PointSamError: see `refusal_of`; the session is as before.
+        """
+        clicks = self._in_frame_of(session.cloud, clicks)
+        embedding = self.embedding_of(session.cloud)
+        objects = self._objects(clicks, embedding.snap(clicks.points), session.objects)
+        started = time.perf_counter()
+        prompts = [
+            Prompt(it.points, it.labels, it.mask, box=it.box, name=f"object {object_id}")
+            for object_id, it in objects.items()
+        ]
+        predictions = self._with_looks(
+            session.cloud, lambda: self._predictor.segment(embedding, prompts)
+        )
+        elapsed = time.perf_counter() - started
+        self._took("segment", f"segmented {len(objects)} objects", elapsed)
+        masks = dict(zip(objects, predictions, strict=True))
+        told = {
+            object_id: replace(it, mask=masks[object_id].prompt())
+            for object_id, it in objects.items()
+        }
+        session = Session(session.cloud, {**session.objects, **told})
+        found = self._tracks.prompted(session, masks, clicks.multimask, clicks.follow, clicked)
+        ids = {it.object_id: it.id for it in reversed(found)}  # of each object's best mask
+        empty = [object_id for object_id in masks if object_id not in ids]
+        answer = Answer(session.cloud, found, empty)
+        return answer, session.with_ids(ids) if self._tracks.enabled else session
+
+    def embed_newest(self) -> None:
+        """Embeds the newest cloud, so that a request finds it ready."""
+        cloud = self._store.newest()
+        if cloud is not None:
+            self._embedding_if_possible(cloud)
+
+    def embedding_of(self, cloud: StoredCloud) -> Embedding:
+        """The cloud's embedding, made where it has none yet.
+
+        Raises:
+            CloudError: it has too few usable points; the store then forgets it.
+            OutOfMemory: the device has too little memory, even without any other embedding.
+        """
+        if cloud.embedding is None:
+            try:
+                cloud.embedding = self._embed(cloud)
+            except CloudError as error:
+                if not cloud.attached:
+                    self._store.discard(cloud, str(error))
+                    self._tally.refused(str(error))
+                raise
+        self._use(cloud)
+        return cloud.embedding
+
+    def _use(self, cloud: StoredCloud) -> None:
+        self._embedded.use(cloud, self._config().embed.max_memory_mib * 2**20)
+
+    def _with_looks(self, cloud: StoredCloud, work: Callable[[], Result]) -> Result:
+        """Work on an embedded cloud that may look at parts of it: those count as its memory, and
+        where it does not suffice for them, the embeddings of other clouds go first.
+
+        Raises:
+            OutOfMemory: it does not suffice without them either.
+        """
+        try:
+            result = work()
+        except OutOfMemory:
+            if not self._embedded.drop_others(cloud):
+                raise
+            result = work()
+        self._use(cloud)
+        return result
+
+    def _embed(self, cloud: StoredCloud) -> Embedding:
+        watch = Stopwatch(self._tally, lambda: wait_for_device(self._predictor.model.device))
+        try:
+            source = self._viewpoints.viewed(cloud, cloud.read(self._predictor.device))
+            watch.reached("decode")
+            embedding = self._predictor.embed(source, watch.reached)
+        except OutOfMemory:
+            if not self._embedded.drop_all():
+                raise
+            return self._embed(cloud)
+        if not cloud.attached:
+            self._tally.cloud("embedded")
+        self._viewpoints.tell(cloud, source)
+        self._tell_doubt(cloud, source)
+        self._took("embed", f"embedded {cloud.size} points", watch.total())
+        return embedding
+
+    def _tell_doubt(self, cloud: StoredCloud, source: Cloud) -> None:
+        """Says where a cloud is plainly not in metres; it is answered all the same."""
+        if not cloud.attached:
+            self._tally.doubtful(source.doubt)
+        if source.doubt:
+            self._warn_of_doubt(f"in the frame {cloud.frame_id!r}: {source.doubt}")
+
+    def _embedding_if_possible(self, cloud: StoredCloud) -> Embedding | None:
+        try:
+            return self.embedding_of(cloud)
+        except CloudError as error:
+            self._log(f"the newest cloud is unusable: {error}")
+        except OutOfMemory as error:
+            self._tally.failure(str(error))
+        return None
+
+    def _last_seen(self, clicked: Session) -> Session | None:
+        """What was clicked, where it is now; None: it was lost, or is followed no longer."""
+        ids = [it.id for it in clicked.objects.values() if it.id]  # one: clicks are on one object
+        if not ids or not self._tracks.enabled:
+            return clicked
+        return self._tracks.session_of(ids[0])
+
+    def _took(self, stage: str, done: str, seconds: float) -> None:
+        self._tally.took(stage, seconds)
+        self._log(f"{done} in {seconds * 1e3:.1f} ms")
+
+    def _session_of(self, clicks: Clicks) -> Session | None:
+        """The session that the request goes on with; None: it starts one, or has none."""
+        name = clicks.session
+        session = self._sessions.get(name) if name else None
+        if session is None:
+            return None
+        if clicks.cloud is not None:
+            raise Refusal(
+                Code.SESSION_LOST,
+                f"session {name!r} stays on its cloud of stamp {seconds(session.cloud.stamp_ns)}; "
+                "a request with a cloud attached needs another session name",
+            )
+        tolerance_ns = self._config().clouds.stamp_tolerance_s * 1e9
+        if clicks.stamp_ns and abs(clicks.stamp_ns - session.cloud.stamp_ns) > tolerance_ns:
+            raise Refusal(
+                Code.SESSION_LOST,
+                f"session {name!r} is on the cloud of stamp {seconds(session.cloud.stamp_ns)}, the "
+                f"request is about {seconds(clicks.stamp_ns)}; send that stamp or zero, or use "
+                "another session name",
+            )
+        newest = self._store.newest()
+        if not session.cloud.attached and newest and session.cloud.stamp_ns > newest.stamp_ns:
+            self._sessions.forget(name)
+            raise Refusal(
+                Code.SESSION_LOST,
+                f"the clouds' time has jumped back behind the cloud of session {name!r}, stamp "
+                f"{seconds(session.cloud.stamp_ns)}; send all clicks again to start it anew",
+            )
+        return session
+
+    def _cloud_of(self, question: Question) -> StoredCloud:
+        if question.cloud is not None:
+            return question.cloud
+        if question.clicks.stamp_ns:
+            return self._stored(question.clicks)
+        if question.clicks.follow:  # on an older one it would be behind from the beginning
+            return self._store.fresh(self._now_ns(), self._config().clouds.stale_s)
+        return self._store.current(self._now_ns(), self._config().clouds)
+
+    def _stored(self, clicks: Clicks) -> StoredCloud:
+        return self._store.at(clicks.stamp_ns, self._config().clouds.stamp_tolerance_s)
+
+    def _in_frame_of(self, cloud: StoredCloud, clicks: Clicks) -> Clicks:
+        """Clicks and boxes in the cloud's coordinate frame, at the cloud's time.
+
+        With an attached cloud the request may give them a time of their own.
+        """
+        at_ns = clicks.stamp_ns if clicks.cloud is not None and clicks.stamp_ns else cloud.stamp_ns
+        way = into(clicks.frame_id, cloud.frame_id, at_ns, self._lookup)
+        if way is None:
+            return clicks
+        boxes = {object_id: way.of_box(box) for object_id, box in clicks.boxes.items()}
+        return replace(clicks, points=way(clicks.points), boxes=boxes)
+
+    def _objects(
+        self, clicks: Clicks, points: np.ndarray, known: Mapping[int, ObjectClicks]
+    ) -> dict[int, ObjectClicks]:
+        """The objects that the request is about, with all that was said of them so far."""
+        objects = {}
+        most = self._config().limits.max_prompts
+        for object_id in sorted({*clicks.object_ids.tolist(), *clicks.boxes}):
+            mine = clicks.object_ids == object_id
+            clicked = known.get(object_id, NO_CLICKS).with_clicks(points[mine], clicks.labels[mine])
+            if object_id in clicks.boxes:
+                clicked = clicked.with_box(clicks.boxes[object_id])
+            if not clicked.labels.any() and clicked.box is None:
+                raise Refusal(
+                    Code.BAD_REQUEST,
+                    f"object {object_id} has no click on it; give it one with label 1, or a box"
+                    + _without_earlier_clicks(clicks.session, known),
+                )
+            if len(clicked.labels) > most:
+                raise Refusal(
+                    Code.BAD_REQUEST,
+                    f"object {object_id} would have {len(clicked.labels)} clicks in this session; "
+                    f"at most {most} are taken (parameter limits.max_prompts): start another",
+                )
+            objects[object_id] = clicked
+        return objects
+
+
+def _without_earlier_clicks(session: str, known: Mapping[int, ObjectClicks]) -> str:
+    if not session or known:
+        return ""
+    return (
+        f" (session {session!r} begins here: it is new, or was forgotten and needs all its clicks)"
+    )

@@ -1,0 +1,309 @@
+"""Ids that stay with objects, and prompted objects that are followed from cloud to cloud."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import count
+
+from pointsam_model import Embedding, Follower, Instance, Prediction, Predictor, Prompt
+from pointsam_model.instances.instance import instances_of
+from pointsam_ros.clouds.cloud_store import CloudStore, StoredCloud
+from pointsam_ros.config import NodeConfig, TrackingSettings
+from pointsam_ros.health.tally import Tally
+from pointsam_ros.requests.answers import Found, best_first
+from pointsam_ros.requests.sessions import ObjectClicks, Session
+from pointsam_ros.requests.transforms import Lookup
+from pointsam_ros.work.followed import Followed, FollowedObjects, Owner
+from pointsam_ros.work.track_ids import Place, TrackIds
+
+
+class Tracks:
+    """Gives instances their ids. Only the worker's thread uses it, but for what says otherwise.
+
+    Without `tracking.enabled` ids count from 1 in each answer and nothing is followed.
+
+    Args:
+        predictor: finds followed objects again.
+        store: the sensor's clouds.
+        config: gives the settings as they are now.
+        lookup: where coordinate frames are.
+        tally: counts what becomes of followed objects.
+        warn: takes what a person should know.
+    """
+
+    def __init__(
+        self,
+        predictor: Predictor,
+        store: CloudStore,
+        config: Callable[[], NodeConfig],
+        lookup: Lookup,
+        tally: Tally,
+        warn: Callable[[str], None],
+    ) -> None:
+        self._predictor = predictor
+        self._config = config
+        self._followed = FollowedObjects(tally, warn)
+        self._ids = TrackIds(store, config, lookup, tally, self._forget)
+        self._nothing_left = False  # the last followed object was lost, and nobody has been told
+
+    @property
+    def follows(self) -> bool:
+        """Whether an object is followed; any thread may ask."""
+        return bool(self._followed)
+
+    @property
+    def has_to_look(self) -> bool:
+        """Whether an object is followed, or the last one was lost untold; any thread may ask."""
+        return self.follows or self._nothing_left
+
+    @property
+    def enabled(self) -> bool:
+        """Whether ids stay with objects."""
+        return self._config().tracking.enabled
+
+    def proposed(self, cloud: StoredCloud, instances: Sequence[Instance]) -> list[Found]:
+        """All instances of a cloud with their ids, in their order.
+
+        One that is followed has its object's id and object_id.
+        """
+        if not self.enabled:
+            return [Found(number, 0, it) for number, it in enumerate(instances, start=1)]
+        place = self._ids.place_if_known(cloud)
+        if place is None:
+            ids = [self._ids.new() for _ in instances]
+        else:
+            ids = self._ids.of_whole(cloud, place, instances)
+        owners = map(self._followed.owner, ids)
+        return [
+            Found(known, owner.object_id if owner else 0, it)
+            for known, owner, it in zip(ids, owners, instances, strict=True)
+        ]
+
+    def with_followed(self, cloud: StoredCloud, found: Sequence[Found]) -> list[Found]:
+        """These, and the followed objects that were seen in this cloud and are not among them."""
+        known = {it.id for it in found}
+        seen = self._followed.seen_in(cloud) if self.enabled else []
+        return best_first([*found, *(it for it in seen if it.id not in known)])
+
+    def prompted(
+        self,
+        session: Session,
+        masks: Mapping[int, Prediction],
+        multimask: bool,
+        follow: bool,
+        clicked: bool = False,
+    ) -> list[Found]:
+        """Instances of prompted objects with their ids, best first.
+
+        Args:
+            session: their cloud, and what was said about them; the ids of earlier answers stay.
+            masks: of each object, by object_id.
+            multimask: every mask of an object, else its best; the others get ids of their own.
+            follow: the objects are followed from here on. One that somebody else has followed, or
+                that is followed under another object_id, is then followed twice, with two ids.
+            clicked: somebody clicked in RViz; False: a request.
+
+        Raises:
+            Refusal: NO_TRANSFORM or OVERLOADED; they cannot be followed. Nothing has changed then.
+        """
+        seen = {object_id: _masks(mask, multimask) for object_id, mask in masks.items()}
+        best = {object_id: its[0] for object_id, its in seen.items() if its}
+        ids = self._ids_of(session, best, follow, clicked) if self.enabled else {}
+        found = [
+            Found(ids.get(object_id, 0) if it is best[object_id] else 0, object_id, it.instance)
+            for object_id, its in seen.items()
+            for it in its
+        ]
+        number = self._ids.new if self.enabled else count(1).__next__
+        return [it if it.id else replace(it, id=number()) for it in best_first(found)]
+
+    def nothing_left(self) -> bool:
+        """Whether the last followed object was lost, and nobody has been told; once."""
+        lost, self._nothing_left = self._nothing_left, False
+        return lost and not self.follows
+
+    def look(
+        self, cloud: StoredCloud, embedding: Embedding, step_aside: Callable[[], bool]
+    ) -> list[Found] | None:
+        """Looks for the followed objects in a cloud; those that were seen, best first.
+
+        Returns:
+            An empty list also where the last one is lost. None where nobody can tell: the cloud's
+            place is not known (the tally is told), `step_aside` said that the work is to end, or
+            all were seen in newer clouds.
+        """
+        followed = self.follows
+        place = self._ids.awaited_place(cloud, step_aside)
+        if place is None:
+            return [] if self.nothing_left() else None
+        looked_for = self._followed.in_view_of(cloud, place.stamp_s)
+        prompts = {
+            known: prompt
+            for known, follower in looked_for.items()
+            if (prompt := follower.prompt(embedding, *place)) is not None
+        }
+        answers = self._predictor.segment(embedding, list(prompts.values())) if prompts else []
+        missed = looked_for.keys() - prompts.keys()
+        for (known, prompt), answer in zip(prompts.items(), answers, strict=True):
+            instance = looked_for[known].see(answer, *place)
+            if instance is None:
+                missed.add(known)
+            else:
+                self._ids.see(known, cloud, place, instance)
+                self._seen(known, cloud, prompt, answer, _with_box(instance))
+        for known in missed:
+            self._ids.miss(known, cloud, place)
+        lost = [known for known, it in looked_for.items() if it.lost(place.stamp_s)]
+        keep_s = self._settings.keep_s
+        longer = f"for more than tracking.keep_s = {keep_s:g} s"
+        self._followed.lose(lost, f"not seen {longer}")
+        self._followed.lose(
+            self._followed.ahead_for(place.stamp_s, keep_s),
+            f"{longer} the sensor's clouds are older than the one on which it was prompted: is the "
+            "clock of its source ahead",
+        )
+        seen = self._followed.seen_in(cloud)
+        gone = self.nothing_left() or (followed and not self.follows)
+        return best_first(seen) if looked_for or seen or gone else None
+
+    def release(self, ids: Sequence[int]) -> tuple[list[int], StoredCloud | None]:
+        """Follows objects no longer, whoever began it; see `FollowedObjects.release`."""
+        return self._followed.release(ids)
+
+    def release_clicked(self) -> None:
+        """Follows no longer what was clicked in RViz."""
+        self._followed.release_clicked()
+
+    def lose_all(self, why: str) -> StoredCloud | None:
+        """Loses all followed objects, and says why; see `FollowedObjects.lose_all`."""
+        self._nothing_left = False  # whoever calls this tells
+        return self._followed.lose_all(why)
+
+    def close(self, why: str) -> StoredCloud | None:
+        """As `lose_all`; nothing is followed from here on. Any thread may do it."""
+        return self._followed.close(why)
+
+    def session_of(self, known: int) -> Session | None:
+        """The cloud in which a clicked object was last seen, and its mask.
+
+        None: it is not followed, or a request has it followed.
+        """
+        it = self._followed.get(known)
+        return it.session if it and it.owner.clicked else None
+
+    def _forget(self, why: str) -> None:
+        """Loses all followed objects, in the middle of anything; the next look tells."""
+        if self._followed.lose_all(why) is not None:
+            self._nothing_left = True
+
+    def _ids_of(
+        self, session: Session, best: Mapping[int, _Seen], follow: bool, clicked: bool
+    ) -> dict[int, int]:
+        """Ids of objects by object_id; follows those that are to be followed."""
+        place_of = self._ids.place if follow else self._ids.place_if_known
+        place = place_of(session.cloud)
+        owners = {object_id: Owner(object_id, clicked) for object_id in best}
+        others = {
+            object_id: self._followed.of_others(owner) if follow else set()
+            for object_id, owner in owners.items()
+        }
+        ids = self._recognised(place, session, best, others)
+        if place is None:
+            return ids
+        followed = [
+            object_id
+            for object_id, owner in owners.items()
+            if follow or self._followed.owner(session.objects[object_id].id) == owner
+        ]
+        self._followed.check_room({ids[it] for it in followed}, self._settings.max_followed)
+        for object_id, it in best.items():
+            self._ids.see(ids[object_id], session.cloud, place, it.instance)
+        for object_id in followed:
+            known, it = ids[object_id], best[object_id]
+            told = replace(session.objects[object_id], id=known)
+            self._followed.put(
+                known,
+                Followed(
+                    owners[object_id],
+                    Follower(it.mask, *place, config=self._settings),
+                    Found(known, object_id, it.instance),
+                    Session(session.cloud, {object_id: told}),
+                ),
+            )
+        return ids
+
+    def _recognised(
+        self,
+        place: Place | None,
+        session: Session,
+        best: Mapping[int, _Seen],
+        others: Mapping[int, set[int]],
+    ) -> dict[int, int]:
+        """Ids of objects: those known from earlier answers, those recognised, and new ones.
+
+        Args:
+            others: of each object the ids that it cannot have.
+        """
+        told = {object_id: it.id for object_id, it in session.objects.items() if it.id}
+        ids = {
+            object_id: known
+            for object_id, known in told.items()
+            if object_id in best and known not in others[object_id]
+        }
+        unnamed = [object_id for object_id in best if object_id not in ids]
+        if place is None:
+            return ids | {object_id: self._ids.new() for object_id in unnamed}
+        taken = {known for object_id, known in told.items() if object_id not in unnamed}
+        found = self._ids.of_some(
+            place,
+            [best[object_id].instance for object_id in unnamed],
+            [taken | others[object_id] for object_id in unnamed],
+        )
+        return ids | dict(zip(unnamed, found, strict=True))
+
+    def _seen(
+        self,
+        known: int,
+        cloud: StoredCloud,
+        prompt: Prompt,
+        answer: Prediction,
+        instance: Instance,
+    ) -> None:
+        """A followed object was found in a cloud."""
+        it = self._followed.get(known)
+        if it is None:  # closed meanwhile
+            return
+        object_id = it.owner.object_id
+        points, labels = prompt.clicks()
+        on = labels == 1  # what lies around it is the follower's guess: a person may say otherwise
+        told = ObjectClicks(points[on], labels[on], answer.prompt(), known)
+        it.session = Session(cloud, {object_id: told})
+        it.found = Found(known, object_id, instance)
+
+    @property
+    def _settings(self) -> TrackingSettings:
+        return self._config().tracking
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """One mask of an object, and its instance."""
+
+    mask: Prediction
+    instance: Instance
+
+
+def _masks(prediction: Prediction, multimask: bool) -> list[_Seen]:
+    """The masks of an object that hold points, best first."""
+    masks = [prediction.choose(which) for which in range(len(prediction))]
+    return [
+        _Seen(mask, _with_box(instance))
+        for mask in (masks if multimask else masks[:1])
+        for instance in instances_of(mask)
+    ]
+
+
+def _with_box(instance: Instance) -> Instance:
+    _ = instance.box  # takes milliseconds: computed here, not in the executor's thread
+    return instance
