@@ -76,7 +76,7 @@ setup(
         "console_scripts": [
             "segment_node = pointsam_ros.segment_node:main",
             "segment_cameras = pointsam_ros.segment_cameras:main",
-            "pointsam = pointsam_model.cli:app",
+            "pointsam = pointsam_model.cli.app:app",
         ],
     },
     zip_safe=False,

@@ -13,7 +13,7 @@ from launch import Action, LaunchContext, LaunchDescription
 from launch.actions import DeclareLaunchArgument, ExecuteProcess, OpaqueFunction
 from launch_ros.actions import Node
 
-from pointsam_ros.launch_settings import (
+from pointsam_ros.process.launch_settings import (
     node_parameters,
     settings_arguments,
     switch,

@@ -13,7 +13,11 @@ from launch import Action, LaunchContext, LaunchDescription
 from launch.actions import DeclareLaunchArgument, OpaqueFunction
 from launch_ros.actions import Node
 
-from pointsam_ros.launch_settings import node_parameters, settings_arguments, transport_settings
+from pointsam_ros.process.launch_settings import (
+    node_parameters,
+    settings_arguments,
+    transport_settings,
+)
 
 # The same two folders lie side by side in the source tree and in the installed share folder.
 CONFIG = Path(__file__).parent.parent / "config"

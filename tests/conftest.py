@@ -10,14 +10,15 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+import places
 import pytest
+from places import ROOT
 
 if TYPE_CHECKING:
     from forked_nodes import ForkedNode
     from node_process import Client, NodeProcess
 
-ROOT = Path(__file__).parents[1]
-TF2_STAND_IN = Path(__file__).parent / "tf2_stand_in"
+TF2_STAND_IN = places.SUPPORT / "tf2_stand_in"
 
 # Before the first participant: stay on this machine, and lose no large cloud.
 os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"

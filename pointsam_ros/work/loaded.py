@@ -16,9 +16,9 @@ from pointsam_model import (
     check_model,
     device_memory,
     load_model,
+    warm_up,
 )
 from pointsam_model.nn import PointSAM
-from pointsam_model.segment import warm_up
 from pointsam_ros.clouds.cloud_store import CloudStore
 from pointsam_ros.config import ModelSettings, NodeConfig
 from pointsam_ros.health.tally import Tally

@@ -1,0 +1,258 @@
+"""The launch file: its arguments, and the node it starts with them.
+
+Where `launch` and `launch_ros` are installed the file runs against them; elsewhere against
+stand-ins that keep what they are given.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import pytest
+import yaml
+from launch_files import (
+    REAL_LAUNCH,
+    SETTINGS,
+    TRANSPORT_VARIABLES,
+    Start,
+    declared_arguments,
+    loaded,
+    overrides,
+)
+from places import ROOT
+
+LAUNCH_FILE = ROOT / "launch" / "segment.launch.py"
+
+StartAll = Callable[..., list[SimpleNamespace]]
+
+
+@pytest.fixture
+def launch_file(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    return loaded(LAUNCH_FILE, monkeypatch)
+
+
+@pytest.fixture
+def start_all(launch_file: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> StartAll:
+    """Runs the launch file with the given arguments; gives what each process was started with."""
+    params_file = tmp_path / "params.yaml"
+    params_file.write_text("/**:\n  ros__parameters: {}\n")
+
+    def run(**given: str) -> list[SimpleNamespace]:
+        defaults = {
+            name: each.default
+            for name, each in declared_arguments(launch_file).items()
+            if each.default is not None
+        }
+        arguments = {**defaults, "cloud_topic": "/points", "params_file": str(params_file), **given}
+        if REAL_LAUNCH:
+            context = launch_file.LaunchContext()
+            context.launch_configurations.update(arguments)
+            assert launch_file.start(context)  # launch accepts what the classes are given
+        else:
+            context = SimpleNamespace(launch_configurations=arguments)
+        with monkeypatch.context() as patched:
+            for name in ("Node", "ExecuteProcess"):
+                patched.setattr(launch_file, name, SimpleNamespace)
+            return list(launch_file.start(context))
+
+    return run
+
+
+@pytest.fixture
+def start(start_all: StartAll) -> Start:
+    """As `start_all`, where nothing but the node is started."""
+
+    def run(**given: str) -> SimpleNamespace:
+        (node,) = start_all(**given)
+        return node
+
+    return run
+
+
+def test_every_argument_is_described(launch_file: ModuleType) -> None:
+    arguments = declared_arguments(launch_file)
+    assert set(arguments) == {
+        "cloud_topic",
+        "params_file",
+        "checkpoint",
+        "preset",
+        "device",
+        "namespace",
+        "autostart",
+        "use_sim_time",
+        "log_level",
+        "rviz",
+        "fixed_frame",
+        "bag",
+    }
+    for name, each in arguments.items():
+        assert len(each.description) > 20, f"{name} needs a description a person can use"
+
+
+def test_only_the_cloud_topic_is_required(launch_file: ModuleType) -> None:
+    arguments = declared_arguments(launch_file)
+    assert [name for name, each in arguments.items() if each.default is None] == ["cloud_topic"]
+
+
+def test_default_parameter_file_is_the_shipped_one(launch_file: ModuleType) -> None:
+    default = Path(declared_arguments(launch_file)["params_file"].default)
+    assert default.resolve() == ROOT / "config" / "segment.yaml"
+    assert default.is_file()
+
+
+def test_node_listens_to_the_cloud_topic(start: Start) -> None:
+    node = start(cloud_topic="/camera/depth/points")
+    assert (node.package, node.executable, node.name) == (
+        "pointsam_ros",
+        "segment_node",
+        "pointsam",
+    )
+    assert node.remappings == [("~/points", "/camera/depth/points")]
+
+
+def test_empty_arguments_leave_the_parameter_file_alone(start: Start, tmp_path: Path) -> None:
+    node = start()
+    assert node.parameters == [str(tmp_path / "params.yaml")]
+    assert node.namespace is None
+
+
+def test_given_arguments_override_the_parameter_file(start: Start) -> None:
+    node = start(
+        preset="large",
+        checkpoint="model.safetensors",
+        device="cuda:1",
+        autostart="false",
+        use_sim_time="True",
+        namespace="/robot1",
+    )
+    given = overrides(node)
+    assert set(given) == {
+        "model.preset",
+        "model.checkpoint",
+        "model.device",
+        "autostart",
+        "use_sim_time",
+    }
+    assert given["autostart"] is False
+    assert given["use_sim_time"] is True
+    assert node.namespace == "/robot1"
+
+
+def test_text_that_looks_like_a_number_stays_text(start: Start) -> None:
+    checkpoint = overrides(start(checkpoint="2024"))["model.checkpoint"]
+    assert isinstance(checkpoint, sys.modules[SETTINGS].ParameterValue)
+    assert checkpoint.value_type is str
+
+
+@pytest.mark.usefixtures("launch_file")
+def test_overridden_parameters_are_parameters_of_the_node() -> None:
+    settings = sys.modules[SETTINGS]
+    names = {*settings.TEXT_PARAMETERS.values(), *settings.SWITCH_PARAMETERS.values()}
+    names.remove("use_sim_time")  # every ROS node declares it by itself
+    parameters = yaml.safe_load((ROOT / "config" / "segment.yaml").read_text())
+    assert list(parameters) == ["/**"], "a namespaced node would not find its parameters"
+    assert names <= set(dotted(parameters["/**"]["ros__parameters"]))
+
+
+def dotted(tree: dict[str, Any], prefix: str = "") -> list[str]:
+    names: list[str] = []
+    for key, value in tree.items():
+        names += dotted(value, f"{prefix}{key}.") if isinstance(value, dict) else [prefix + key]
+    return names
+
+
+@pytest.mark.parametrize("name", ["autostart", "use_sim_time", "rviz"])
+def test_switch_that_is_neither_true_nor_false_is_refused(start: Start, name: str) -> None:
+    with pytest.raises(RuntimeError, match=f"{name}: 'maybe' is neither true nor false"):
+        start(**{name: "maybe"})
+
+
+def test_missing_parameter_file_is_refused_by_name(start: Start) -> None:
+    with pytest.raises(RuntimeError, match=r"there is no file '/nowhere/params.yaml'"):
+        start(params_file="/nowhere/params.yaml")
+
+
+def test_log_level_reaches_the_node(start: Start) -> None:
+    assert start(log_level="debug").ros_arguments == ["--log-level", "debug"]
+
+
+def test_node_gets_the_large_cloud_profile(start: Start) -> None:
+    profile = Path(start().additional_env["FASTRTPS_DEFAULT_PROFILES_FILE"])
+    assert profile.resolve() == ROOT / "config" / "fastdds_large_clouds.xml"
+    assert profile.is_file()
+
+
+@pytest.mark.parametrize("variable", TRANSPORT_VARIABLES)
+def test_profile_chosen_by_the_user_is_kept(
+    start: Start, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    monkeypatch.setenv(variable, "/mine.xml")
+    assert start().additional_env == {}
+
+
+# RViz.
+
+
+def rviz_file() -> dict[str, Any]:
+    return yaml.safe_load((ROOT / "config" / "segment.rviz").read_text())["Visualization Manager"]
+
+
+def rviz_topics() -> set[str]:
+    manager = rviz_file()
+    return {
+        each["Topic"]["Value"] for each in manager["Displays"] + manager["Tools"] if "Topic" in each
+    }
+
+
+def test_rviz_opens_with_the_shipped_file_on_the_cloud_topic(start_all: StartAll) -> None:
+    _, rviz = start_all(rviz="true", cloud_topic="/camera/points", fixed_frame="camera")
+    assert (rviz.package, rviz.executable) == ("rviz2", "rviz2")
+    flag, path, *frame = rviz.arguments
+    assert flag == "-d" and Path(path).resolve() == ROOT / "config" / "segment.rviz"
+    assert frame == ["-f", "camera"]
+    assert rviz.remappings == [("/pointsam/points", "/camera/points")]
+    assert rviz.parameters == [{"use_sim_time": False}]
+
+
+def test_rviz_of_a_node_in_a_namespace_uses_that_nodes_topics(start_all: StartAll) -> None:
+    _, rviz = start_all(rviz="true", namespace="/robot1")
+    remapped = dict(rviz.remappings)
+    for topic in rviz_topics() - {"/pointsam/points", "/clicked_point"}:
+        assert remapped[topic] == f"/robot1{topic}"
+
+
+def test_the_rviz_file_shows_the_answers_and_has_a_tool_for_each_kind_of_click() -> None:
+    manager = rviz_file()
+    shown = {each["Topic"]["Value"]: each for each in manager["Displays"]}
+    assert shown["/pointsam/segmented_points"]["Class"] == "rviz_default_plugins/PointCloud2"
+    assert shown["/pointsam/segmented_points"]["Channel Name"] == "instance_id"
+    assert shown["/pointsam/markers"]["Class"] == "rviz_default_plugins/MarkerArray"
+    tools = [it for it in manager["Tools"] if it["Class"] == "rviz_default_plugins/PublishPoint"]
+    assert [it["Topic"]["Value"] for it in tools] == [
+        "/clicked_point",
+        "/pointsam/clicked_negative",
+    ]
+
+
+# Bags.
+
+
+def test_a_bag_is_played_with_its_clock_and_the_node_follows_it(
+    start_all: StartAll, tmp_path: Path
+) -> None:
+    node, rviz, bag = start_all(bag=str(tmp_path), rviz="true")
+    assert bag.cmd == ["ros2", "bag", "play", str(tmp_path), "--clock"]
+    assert "FASTRTPS_DEFAULT_PROFILES_FILE" in bag.additional_env, "its large clouds would be lost"
+    assert overrides(node)["use_sim_time"] is True
+    assert rviz.parameters == [{"use_sim_time": True}]
+    node, _ = start_all(bag=str(tmp_path), use_sim_time="false")
+    assert overrides(node)["use_sim_time"] is False
+
+
+def test_a_missing_bag_is_refused_by_name(start_all: StartAll) -> None:
+    with pytest.raises(RuntimeError, match=r"bag: there is nothing at '/nowhere/bag'"):
+        start_all(bag="/nowhere/bag")
