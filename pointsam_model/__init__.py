@@ -28,15 +28,15 @@ from pointsam_model.errors import (
 from pointsam_model.instances.instance import Instance, OrientedBox, oriented_box
 from pointsam_model.segment.box_prompts import Box
 from pointsam_model.segment.embedding import Embedding
+from pointsam_model.segment.prediction import MaskPrompt, Prediction
 from pointsam_model.segment.predictor import Predictor
-from pointsam_model.segment.prompt import MaskPrompt, Prediction, Prompt
+from pointsam_model.segment.prompt import Prompt
 from pointsam_model.segment.proposals import ProposalGenerator
 from pointsam_model.segment.warm_up import warm_up
 from pointsam_model.tracking.follower import Follower
 from pointsam_model.tracking.tracker import Tracker
+from pointsam_model.version import __version__ as __version__
 from pointsam_model.weights import check_model, load_model
-
-__version__ = "0.1.0"
 
 __all__ = [
     "Box",

@@ -40,7 +40,7 @@ from pointsam_model.config.settings import WEIGHTS, preset
 from pointsam_model.device.batches import batch_bytes, in_batches
 from pointsam_model.instances.overlaps import overlaps, suppress
 from pointsam_model.nn import CloudEncoding, PointSAM, make_patches
-from pointsam_model.segment.prompt import stability_of
+from pointsam_model.segment.prediction import stability_of
 from pointsam_model.segment.voting import decode_clicks
 from pointsam_model.weights.saving import save_checkpoint
 

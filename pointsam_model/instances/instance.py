@@ -4,17 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from pointsam_model.instances.boxes import OrientedBox, oriented_box
 
-if TYPE_CHECKING:
-    from pointsam_model.segment.prompt import Prediction
-
-__all__ = ["Instance", "OrientedBox", "instances_of", "oriented_box"]
+__all__ = ["Instance", "OrientedBox", "oriented_box"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,21 +40,3 @@ class Instance:
     def box(self) -> OrientedBox:
         """The tight oriented box around the points."""
         return oriented_box(self.points, self.up)
-
-
-def instances_of(prediction: Prediction, up: ArrayLike | None = None) -> list[Instance]:
-    """The masks of a prediction as instances, best first; empty masks give none.
-
-    Args:
-        prediction: of `Predictor.segment`; `prediction.best()` for its best mask alone.
-        up: (3,) direction for boxes that only yaw, or None.
-    """
-    axis = None if up is None else tuple(float(value) for value in np.asarray(up).reshape(3))
-    masks = zip(
-        prediction.rows, prediction.points, prediction.scores, prediction.stability, strict=True
-    )
-    return [
-        Instance(rows.astype(np.uint32), float(score), float(stability), points, axis)  # type: ignore[arg-type]
-        for rows, points, score, stability in masks
-        if len(rows)
-    ]

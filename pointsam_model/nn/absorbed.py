@@ -4,7 +4,7 @@ A dot product of a projected point and a projected token is one of the point its
 that went through both projections, and a weighted sum of projected points is the projection of the
 weighted sum. So nothing of the size of the points is projected, split by heads or added up: what is
 left for each layer are three matrix products with heads · tokens rows. The numbers are those of
-`two_way.TokenAttention` but for rounding, gradients included; learning uses it, where most of the
+`TokenAttention` but for rounding, gradients included; learning uses it, where most of the
 time went into copies of the points.
 
 Shapes: b clouds of l patches, B = b · m objects of t tokens, width d, h heads of e values.
@@ -12,16 +12,13 @@ Shapes: b clouds of l patches, B = b · m objects of t tokens, width d, h heads 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from pointsam_model.nn.attention import join_heads, split_heads
-
-if TYPE_CHECKING:
-    from pointsam_model.nn.two_way import TokenAttention
+from pointsam_model.nn.attention import TokenAttention, join_heads, split_heads
 
 
 def look_at_points(

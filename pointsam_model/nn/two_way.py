@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from pointsam_model.config.settings import DecoderConfig
 from pointsam_model.nn import absorbed
-from pointsam_model.nn.attention import attention, join_heads, split_heads
+from pointsam_model.nn.attention import TokenAttention
 
 
 class TwoWayTransformer(nn.Module):
@@ -162,43 +162,6 @@ class TwoWayLayer(nn.Module):
             self.cross_attn_token_to_image.values(points),
             self.cross_attn_image_to_token.queries(placed),
         )
-
-
-class TokenAttention(nn.Module):
-    """Attention whose inner width is `dim / downsample`."""
-
-    def __init__(self, config: DecoderConfig, downsample: int) -> None:
-        super().__init__()
-        inner = config.dim // downsample
-        self.heads = config.heads
-        self.q_proj = nn.Linear(config.dim, inner)
-        self.k_proj = nn.Linear(config.dim, inner)
-        self.v_proj = nn.Linear(config.dim, inner)
-        self.out_proj = nn.Linear(inner, config.dim)
-
-    def forward(
-        self, query: Tensor, key: Tensor, value: Tensor, visible: Tensor | None = None
-    ) -> Tensor:
-        """query (m or 1, q, d), key and value (m or 1, k, d), visible (m, k) to (m, q, d)."""
-        return self.attend(self.queries(query), self.keys(key), self.values(value), visible)
-
-    def queries(self, x: Tensor) -> Tensor:
-        """(m, q, d) to (m, heads, q, inner / heads); `keys` and `values` alike."""
-        return split_heads(self.q_proj(x), self.heads)
-
-    def keys(self, x: Tensor) -> Tensor:
-        return split_heads(self.k_proj(x), self.heads)
-
-    def values(self, x: Tensor) -> Tensor:
-        return split_heads(self.v_proj(x), self.heads)
-
-    def attend(
-        self, queries: Tensor, keys: Tensor, values: Tensor, visible: Tensor | None = None
-    ) -> Tensor:
-        """Of projections by heads, of which some may serve all m objects: (m, q, d)."""
-        count = max(len(queries), len(keys))
-        q, k, v = (x.expand(count, -1, -1, -1) for x in (queries, keys, values))
-        return self.out_proj(join_heads(attention(q, k, v, visible)))
 
 
 class ReluMLP(nn.Module):

@@ -20,7 +20,7 @@ from pointsam_model.quality import Asked, NetworkAnswer, Pool, Quality, pool_of
 from pointsam_model.quality.quality import best_different
 from pointsam_model.segment.asking import Asking, Question
 from pointsam_model.segment.embedding import Embedding
-from pointsam_model.segment.prompt import stability_of
+from pointsam_model.segment.prediction import stability_of
 
 MOST_MASKS = 3  # of an ambiguous click
 SURELY_BETTER = 0.06  # in the IoU that a mask probably has, than one in the order that was given

@@ -25,7 +25,7 @@ from pointsam_model.instances.instance import Instance
 from pointsam_model.instances.overlaps import overlaps, suppress
 from pointsam_model.segment.choosing import Choosing, Target
 from pointsam_model.segment.embedding import Embedding
-from pointsam_model.segment.prompt import stability_of
+from pointsam_model.segment.prediction import stability_of
 
 CLICKS_AT_ONCE = 16  # decoded and judged between two steps
 FEWEST_KEPT = 4  # points of a part that is clicked

@@ -26,7 +26,8 @@ from pointsam_model.segment.asking import Asking, Question
 from pointsam_model.segment.box_prompts import Box
 from pointsam_model.segment.choosing import Choosing, Target
 from pointsam_model.segment.embedding import Embedding
-from pointsam_model.segment.prompt import Prediction, Prompt
+from pointsam_model.segment.prediction import Prediction
+from pointsam_model.segment.prompt import Prompt
 from pointsam_model.segment.resolving import Resolved, Resolver
 
 MOST_WIDENED = 1  # times that a mask which reaches the rim of its look has it widened

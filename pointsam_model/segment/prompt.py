@@ -1,32 +1,20 @@
-"""What is asked of an embedded cloud, and what is answered."""
+"""What is asked of an embedded cloud."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
-from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from pointsam_model import ops
-from pointsam_model.cloud.reduction import Ball
-from pointsam_model.device.batches import in_one
-from pointsam_model.device.transfer import fetched
+from pointsam_model.cloud.cloud import Cloud
 from pointsam_model.errors import PromptError, TooFarError
 from pointsam_model.instances.boxes import OrientedBox
-from pointsam_model.instances.overlaps import to_host
 from pointsam_model.segment.box_prompts import Box
-
-if TYPE_CHECKING:
-    from pointsam_model.cloud.cloud import Cloud
-    from pointsam_model.segment.embedding import Embedding
-
-STABILITY_OFFSET = 1.0  # logits above and below the threshold that a stable mask does not notice
+from pointsam_model.segment.prediction import MaskPrompt, Prediction
+from pointsam_model.segment.snapping import check_finite
 
 
 @dataclass(frozen=True)
@@ -116,113 +104,6 @@ class Prompt:
         return points, labels.astype(np.int64)
 
 
-@dataclass(frozen=True, eq=False)
-class MaskPrompt:
-    """A mask for a later `Prompt` on the same cloud, kept where the network left it.
-
-    It holds no embedding, so it may be kept while those come and go: it fits every embedding of its
-    cloud that was made in the same way.
-
-    Attributes:
-        logits: (m,) float32 over the kept points, on the model's device.
-        region: the part of the cloud whose kept points they are; None: all of it.
-    """
-
-    logits: Tensor
-    region: Ball | None = None
-
-
-class Prediction:
-    """The masks of one object, best first.
-
-    Everything stays on the model's device; the host gets what it reads, when it first reads it.
-
-    Attributes:
-        embedding: the cloud they belong to.
-        device_logits, device_scores: `logits` and `scores` on the model's device.
-    """
-
-    def __init__(
-        self,
-        embedding: Embedding,
-        logits: Tensor | NDArray[np.float32],
-        scores: Tensor | NDArray[np.float32],
-    ) -> None:
-        """Masks of logits (c, m) and scores (c,), best first."""
-        self.embedding = embedding
-        self.device_logits = torch.as_tensor(logits, device=embedding.device)
-        self.device_scores = torch.as_tensor(scores, device=embedding.device)
-
-    def __len__(self) -> int:
-        """Number c of masks."""
-        return len(self.device_scores)
-
-    @cached_property
-    def logits(self) -> NDArray[np.float32]:
-        """(c, m) float32 over the kept points; a point is in the mask above 0."""
-        return fetched(self.device_logits)[0]
-
-    @cached_property
-    def scores(self) -> NDArray[np.float32]:
-        """(c,) float32, predicted IoU: with geometry 0..1 and to be read as such, but that none is
-        above that of the mask before it; from the network alone as its head gives it (it may leave
-        0..1)."""
-        return fetched(self.device_scores)[0]
-
-    @property
-    def stability(self) -> NDArray[np.float32]:
-        """(c,) float32: IoU of the mask at logit +1 and the mask at logit -1, over source points.
-
-        An empty mask has stability 0.
-        """
-        return self._found.stability
-
-    @property
-    def rows(self) -> list[NDArray[np.int32]]:
-        """Of each mask its source points, (k,) int32 rows, ascending."""
-        return self._found.rows
-
-    @property
-    def points(self) -> list[NDArray[np.floating]]:
-        """Of each mask its source points' coordinates, (k, 3) float32 or float64 [m]."""
-        return self._found.points
-
-    @cached_property
-    def masks(self) -> NDArray[np.bool_]:
-        """(c, n) bool over the source points; a dropped point has its nearest kept point's."""
-        nearest = self.embedding.kept.nearest
-        kept = to_host(self.device_logits > 0)
-        # One more place, which is in no mask, is where the -1 of a point out of reach leads.
-        return np.stack([np.append(mask, False)[nearest] for mask in kept])
-
-    def best(self) -> Prediction:
-        """The mask of the highest predicted IoU alone."""
-        return self.choose(0)
-
-    def choose(self, which: int) -> Prediction:
-        """One of the masks alone."""
-        chosen = slice(which, which + 1)
-        return Prediction(self.embedding, self.device_logits[chosen], self.device_scores[chosen])
-
-    def prompt(self) -> MaskPrompt:
-        """The best mask, for a later prompt on this cloud."""
-        return MaskPrompt(self.device_logits[0], self.embedding.region)
-
-    @cached_property
-    def _found(self) -> _Found:
-        return in_one(self._find)
-
-    def _find(self) -> _Found:
-        """Where the masks are, all of it in one copy from the device."""
-        masks, kept = self.device_logits > 0, self.embedding.kept.kept
-        rows, starts = ops.mask_rows(masks, kept.nearest)
-        stability = stability_of(self.device_logits, self.embedding.source_counts)
-        points = self.embedding.cloud.points_at(rows)
-        found, places, ends, stable = fetched(rows, points, starts, stability)
-        parts = [slice(start, end) for start, end in pairwise(ends.tolist())]
-        return _Found([found[it] for it in parts], [places[it] for it in parts], stable)
-
-
 def mask_of_source(mask: Any, size: int, width: int | None = None) -> NDArray[np.bool_] | None:
     """A mask of the source (n,), as `Prompt.mask` takes one; None: none, or of kept points.
 
@@ -259,32 +140,3 @@ def mask_of_source(mask: Any, size: int, width: int | None = None) -> NDArray[np
     if not np.isfinite(array).all():
         raise PromptError("the mask holds values that are not finite")
     return np.asarray(array > (0.0 if (array < 0).any() else 0.5))
-
-
-def stability_of(logits: Tensor, counts: Tensor) -> Tensor:
-    """(...) IoU of masks (..., l) at logits +1 and -1; 0 for one that is empty at -1.
-
-    Args:
-        counts: (l,), source points that each place speaks for.
-    """
-    weight = counts.float()
-    inner = (logits > STABILITY_OFFSET).float() @ weight
-    outer = (logits > -STABILITY_OFFSET).float() @ weight
-    return inner / outer.clamp_min(1)
-
-
-@dataclass(frozen=True)
-class _Found:
-    rows: list[NDArray[np.int32]]
-    points: list[NDArray[np.floating]]
-    stability: NDArray[np.float32]
-
-
-def check_finite(points: NDArray[np.float64]) -> None:
-    """Whether clicks (q, 3) are somewhere.
-
-    Raises:
-        PromptError: a coordinate is NaN or infinite.
-    """
-    for row in np.flatnonzero(~np.isfinite(points).all(1)):
-        raise PromptError(f"click {row + 1} is {points[row].tolist()}; it must be finite")

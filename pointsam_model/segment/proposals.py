@@ -20,15 +20,20 @@ from pointsam_model import ops
 from pointsam_model.cloud.cloud import Cloud
 from pointsam_model.config.settings import PredictorConfig, ProposalConfig, ReductionConfig
 from pointsam_model.device.steps import Steps
-from pointsam_model.instances.instance import Instance, instances_of
+from pointsam_model.instances.instance import Instance
 from pointsam_model.instances.neighbour_graph import Surface
 from pointsam_model.instances.overlaps import overlaps, suppress
 from pointsam_model.instances.planes import is_flat
 from pointsam_model.nn import PointSAM
 from pointsam_model.segment.embedding import Embedding
 from pointsam_model.segment.part_proposals import PartProposals
+from pointsam_model.segment.prediction import (
+    STABILITY_OFFSET,
+    Prediction,
+    instances_of,
+    stability_of,
+)
 from pointsam_model.segment.predictor import Predictor
-from pointsam_model.segment.prompt import STABILITY_OFFSET, Prediction, stability_of
 from pointsam_model.segment.voting import AGREE, SURE, decode_clicks
 
 # What is done at once beside decoding takes less time than a decoder batch.

@@ -16,7 +16,8 @@ from pointsam_model.device.transfer import fetched, sent
 from pointsam_model.errors import PromptError
 from pointsam_model.segment.claims import innermost_click, prior_logits
 from pointsam_model.segment.embedding import Embedding
-from pointsam_model.segment.prompt import MaskPrompt, Prediction, Prompt, mask_of_source
+from pointsam_model.segment.prediction import MaskPrompt, Prediction
+from pointsam_model.segment.prompt import Prompt, mask_of_source
 
 BEYOND_LOGIT = -6.0  # of points that the look of an earlier mask did not see
 LEAST_LOOK = 0.01  # radius of a look, in the reach of the cloud

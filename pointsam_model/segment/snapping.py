@@ -7,8 +7,7 @@ import numpy.typing as npt
 from numpy.typing import NDArray
 
 from pointsam_model.cloud.cloud import FARTHEST_M, Cloud
-from pointsam_model.errors import TooFarError
-from pointsam_model.segment.prompt import check_finite
+from pointsam_model.errors import PromptError, TooFarError
 
 SPACINGS = 3.0  # between the points of a cloud of unknown sensor, that a click may be off
 
@@ -66,3 +65,13 @@ def meters(point: np.ndarray) -> str:
     """A place for a person to read."""
     numbers = (f"{it:.3f}" if abs(it) <= FARTHEST_M else f"{it:g}" for it in point)
     return f"({', '.join(numbers)}) m"
+
+
+def check_finite(points: NDArray[np.float64]) -> None:
+    """Whether clicks (q, 3) are somewhere.
+
+    Raises:
+        PromptError: a coordinate is NaN or infinite.
+    """
+    for row in np.flatnonzero(~np.isfinite(points).all(1)):
+        raise PromptError(f"click {row + 1} is {points[row].tolist()}; it must be finite")

@@ -25,9 +25,10 @@ from pointsam_model.cloud.reduction import Ball
 from pointsam_model.config.settings import TrackingConfig
 from pointsam_model.device.transfer import sent
 from pointsam_model.errors import PromptError
-from pointsam_model.instances.instance import Instance, instances_of
+from pointsam_model.instances.instance import Instance
 from pointsam_model.segment.embedding import Embedding
-from pointsam_model.segment.prompt import MaskPrompt, Prediction, Prompt
+from pointsam_model.segment.prediction import MaskPrompt, Prediction, instances_of
+from pointsam_model.segment.prompt import Prompt
 from pointsam_model.tracking.shape import Motion, Shape, extent, in_frame, out_of_frame
 
 SURE = 8.0  # logits beyond it count as this: an old mask does not overrule a new cloud

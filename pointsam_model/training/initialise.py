@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from pointsam_model.nn import PointSAM
-from pointsam_model.nn.two_way import TokenAttention
+from pointsam_model.nn.attention import TokenAttention
 
 CROSS_ATTENTION_STD = 0.12
 LOWEST_FREQUENCY, HIGHEST_FREQUENCY = 0.5, 4.0  # cycles in a unit of length

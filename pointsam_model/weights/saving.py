@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import save_file
 
 from pointsam_model.nn import PointSAM
+from pointsam_model.version import __version__
 from pointsam_model.weights.loading import dtype_of
 
 
@@ -27,8 +28,6 @@ def save_checkpoint(
     Args:
         about: what else the file should say of itself: command, seed, data.
     """
-    from pointsam_model import __version__  # which imports this package
-
     path = Path(path)
     weights = {
         name: tensor.to("cpu", dtype_of(name, dtype)).contiguous()

@@ -17,7 +17,6 @@ from pointsam_model import Cloud, Embedding, Predictor, Prompt, wait_for_device
 from pointsam_model.errors import CloudError, OutOfMemory
 from pointsam_ros.clouds.cloud_store import CloudStore, StoredCloud, seconds
 from pointsam_ros.clouds.embedded import EmbeddedClouds
-from pointsam_ros.clouds.viewpoints import Viewpoints
 from pointsam_ros.config import NodeConfig
 from pointsam_ros.health.rarely import Rarely
 from pointsam_ros.health.tally import Stopwatch, Tally
@@ -28,6 +27,7 @@ from pointsam_ros.requests.clicks import Clicks
 from pointsam_ros.requests.sessions import NO_CLICKS, ObjectClicks, Session, Sessions
 from pointsam_ros.requests.transforms import Lookup, into
 from pointsam_ros.work.tracks import Tracks
+from pointsam_ros.work.viewpoints import Viewpoints
 
 Result = TypeVar("Result")
 

@@ -18,9 +18,9 @@ from sensor_buffers import buffers, packed, random_cloud
 from pointsam_model import Cloud, Predictor, Prompt, ReductionConfig, load_model, ops
 from pointsam_model.cloud.cloud import _DevicePoints
 from pointsam_model.errors import CloudError
-from pointsam_model.instances.instance import instances_of
 from pointsam_model.ops import naive
 from pointsam_model.ops.layout import CloudLayout, PointField
+from pointsam_model.segment.prediction import instances_of
 
 FARTHEST = 1e9
 NO_RETURNS = (math.nan, math.inf, -math.inf, 0.0, 2e9, -1e30)

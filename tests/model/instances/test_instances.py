@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from pointsam_model.instances.instance import OrientedBox, instances_of, oriented_box
+from pointsam_model.instances.instance import OrientedBox, oriented_box
+from pointsam_model.segment.prediction import instances_of
 
 
 def turned(points: np.ndarray, seed: int = 0) -> np.ndarray:

@@ -20,7 +20,7 @@ from pointsam_model import (
     TrackingConfig,
     load_model,
 )
-from pointsam_model.segment.prompt import Prediction
+from pointsam_model.segment.prediction import Prediction
 from pointsam_model.tracking.follower import CLICKS
 
 
