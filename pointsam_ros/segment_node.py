@@ -10,8 +10,6 @@ from __future__ import annotations
 import sys
 import time
 import traceback
-from collections.abc import Callable
-from concurrent.futures import Future
 from contextlib import ExitStack
 from typing import Any, Protocol, TypeVar
 
@@ -27,7 +25,7 @@ from pointsam_ros.doors.points_topic import PointsTopic
 from pointsam_ros.doors.prompt_service import PromptService
 from pointsam_ros.doors.propose_action import ProposeAction
 from pointsam_ros.doors.release_service import ReleaseService
-from pointsam_ros.doors.transform_wait import TransformWait
+from pointsam_ros.doors.requests import Requests
 from pointsam_ros.health.diagnostics import Diagnostics, memory_values
 from pointsam_ros.health.health import State, health
 from pointsam_ros.health.namesakes import namesakes
@@ -37,18 +35,14 @@ from pointsam_ros.outputs.outputs import Outputs
 from pointsam_ros.parameters import Parameters
 from pointsam_ros.process.process import WorkNode, own_arguments, run
 from pointsam_ros.process.transitions import logged
-from pointsam_ros.refusal import Code, Refusal, forget_frames, refusal_of
 from pointsam_ros.requests.answers import Answer
 from pointsam_ros.requests.transforms import lookup_for
 from pointsam_ros.work.loaded import Loaded, check, load
 from pointsam_ros.work.model_thread import ModelThread
 from pointsam_ros.work.worker import Rank, Worker
 
-Result = TypeVar("Result")
 Part = TypeVar("Part", bound="Closable")
 SUCCESS = TransitionCallbackReturn.SUCCESS
-OVERLOADED_S = 0.01  # of rest after a refusal: the model's thread needs the interpreter more
-REFUSAL_LOGGED_S = 0.1  # from one line to the next: writing a line takes longer than to refuse
 FREE_POLL_S = 0.1
 UNCONFIGURED = State("the node is unconfigured", DiagnosticStatus.WARN)
 INACTIVE = State("the node is inactive", DiagnosticStatus.WARN)
@@ -80,7 +74,7 @@ class SegmentNode(WorkNode):
         parameters: its settings.
         state: what it is doing, as its diagnostics tell.
         tally: what became of clouds and requests.
-        transforms: by which requests in another coordinate frame are asked.
+        requests: those that are open.
 
     Raises:
         ConfigError: a wrong parameter.
@@ -93,12 +87,15 @@ class SegmentNode(WorkNode):
         self.state = UNCONFIGURED
         self._diagnostics = Diagnostics(self, self.tally, self._health, self._more_values)
         self._lookup = lookup_for(self)
-        self.transforms = TransformWait(self, self._lookup)
-        self._points = PointsTopic(self, self.tally, self._lookup, self._offer_newest)
-        self._next_refusal_logged = 0.0
+        self._points = PointsTopic(
+            self, lambda: self.config, self.tally, self._lookup, self._offer_newest
+        )
         self._open = ExitStack()
         self._model = ModelThread(
             self._load, self._on_loaded, self._on_load_failed, self._on_unexpected
+        )
+        self.requests = Requests(
+            self, self._model, self._lookup, lambda: self.config, self.tally, self._not_ready
         )
         # Open for good: whoever asks is told, and no answer is lost behind a closed door.
         self._doors = (
@@ -107,6 +104,16 @@ class SegmentNode(WorkNode):
             ClickTopics(self),
             ReleaseService(self),
         )
+
+    @property
+    def node(self) -> SegmentNode:
+        """Itself, to its doors."""
+        return self
+
+    @property
+    def open_requests(self) -> int:
+        """How many requests have no answer yet."""
+        return self.requests.open
 
     @property
     def config(self) -> NodeConfig:
@@ -125,9 +132,9 @@ class SegmentNode(WorkNode):
         """What the diagnostics tell beside the tally."""
         loaded, age = self._model.loaded, self._points.seen().age_s
         queues = {
-            "requests waiting": self._model.waiting(Rank.PROMPT),
-            "requests waiting for a transform": self.transforms.waiting,
-            "goals waiting": self._model.waiting(Rank.GOAL),
+            "requests waiting": self.requests.waiting(Rank.PROMPT),
+            "requests waiting for a transform": self.requests.waiting_for_transforms,
+            "goals waiting": self.requests.waiting(Rank.GOAL),
             "objects followed now": self.tally.following() if loaded else 0,
         }
         return {
@@ -297,53 +304,12 @@ class SegmentNode(WorkNode):
 
     # Requests.
 
-    def loaded(self) -> Loaded:
-        """The model.
-
-        Raises:
-            Refusal: NOT_READY; says what the node is doing instead.
-        """
-        loaded = self._model.loaded
-        if loaded is None:
-            raise Refusal(Code.NOT_READY, self._not_ready())
-        return loaded
-
-    async def ask(
-        self,
-        job: Callable[[], Result],
-        then: Callable[[Result], None] | None = None,
-        rank: Rank = Rank.PROMPT,
-        on_queued: Callable[[Future], None] | None = None,
-    ) -> Result:
-        """Has the model's thread do a job; as `ModelThread.ask`."""
-        most = self.config.limits.max_pending
-        return await self._model.ask(self.executor, job, then, most, rank, on_queued)
-
     def publish(self, answer: Answer) -> None:
         """Publishes an answer for those who listen."""
         if self._outputs.wanted():
             started = time.perf_counter()
             self._outputs.publish(answer)
             self.tally.took("publish", time.perf_counter() - started)
-
-    def refused(self, error: Exception, what: str) -> Refusal:
-        """Counts why `what` (a request, a goal, a click) is not answered; logs it, but no flood.
-
-        The error's traceback is gone afterwards. One for OVERLOADED takes a moment: many ask again
-        at once, and to refuse them would take the interpreter from those who are being answered.
-        """
-        refusal = refusal_of(error)
-        self.tally.request(refusal.code)
-        if refusal.code == Code.OVERLOADED:
-            time.sleep(OVERLOADED_S)
-        if refusal.code == Code.FAILED:
-            self.tally.failure(refusal.message)
-            self.get_logger().error(f"a {what} failed:\n{_trace(error)}")
-        elif time.monotonic() >= self._next_refusal_logged:
-            self._next_refusal_logged = time.monotonic() + REFUSAL_LOGGED_S
-            self.get_logger().info(f"{what} refused, {refusal.code.name}: {refusal.message}")
-        forget_frames(error)
-        return refusal
 
     def _not_ready(self) -> str:
         if self.state.level == DiagnosticStatus.ERROR:

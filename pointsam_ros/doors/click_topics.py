@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from geometry_msgs.msg import PointStamped
 from rclpy.callback_groups import ReentrantCallbackGroup
 from std_msgs.msg import Header
 from std_srvs.srv import Trigger
 
 from pointsam_interfaces.srv import SegmentPrompts
-from pointsam_ros.refusal import Code
+from pointsam_ros.doors.host import Host
 from pointsam_ros.requests import clicks as requests
 from pointsam_ros.work.follow_log import telling_followed
-
-if TYPE_CHECKING:
-    from pointsam_ros.segment_node import SegmentNode
 
 DEPTH = 10
 
@@ -23,8 +18,8 @@ DEPTH = 10
 class ClickTopics:
     """Published points are clicks on one object, until somebody starts over."""
 
-    def __init__(self, node: SegmentNode) -> None:
-        self._node = node
+    def __init__(self, host: Host) -> None:
+        self._host, node = host, host.node
         group = ReentrantCallbackGroup()  # a click may wait for its answer while clouds come
         self._subscriptions = [
             node.create_subscription(PointStamped, topic, callback, DEPTH, callback_group=group)
@@ -40,8 +35,8 @@ class ClickTopics:
     def destroy(self) -> None:
         """Takes the topics and the service away."""
         for subscription in self._subscriptions:
-            self._node.destroy_subscription(subscription)
-        self._node.destroy_service(self._service)
+            self._host.node.destroy_subscription(subscription)
+        self._host.node.destroy_service(self._service)
 
     async def _on_point(self, msg: PointStamped) -> None:
         await self._clicked(msg, label=1)
@@ -50,39 +45,31 @@ class ClickTopics:
         await self._clicked(msg, label=0)
 
     async def _clicked(self, msg: PointStamped, label: int) -> None:
-        node = self._node
+        host = self._host
         # The stamp is the time of the click on RViz's clock; what counts is the cloud's.
         header = Header(frame_id=msg.header.frame_id)
         request = SegmentPrompts.Request(header=header, points=[msg.point], labels=[label])
-        try:
-            segmenter = node.loaded().segmenter
-            clicks = requests.parse(request, node.config.limits)
+        async with host.requests.opened("click") as opened:
+            segmenter = host.requests.loaded().segmenter
+            clicks = requests.parse(request, host.config.limits)
             newest = segmenter.newest()
             answer = telling_followed(
-                lambda: segmenter.click(clicks, newest), node.tally, node.get_logger().info
+                lambda: segmenter.click(clicks, newest), host.tally, host.node.get_logger().info
             )
-            await node.transforms.ask(answer, then=node.publish)
-            node.tally.request(Code.OK)
-            node.tally.click("answered")
-        except Exception as error:
-            node.refused(error, "click")
-            node.tally.click("refused")
+            await host.requests.ask(answer, then=host.publish)
+        host.tally.click("answered" if opened.refusal is None else "refused")
 
     async def _on_reset(
         self, request: Trigger.Request, response: Trigger.Response
     ) -> Trigger.Response:
-        node = self._node
-        node.open_requests += 1
-        try:
-            segmenter = node.loaded().segmenter
-            left = await node.ask(segmenter.reset_clicks)
+        host = self._host
+        async with host.requests.opened("reset") as opened:
+            left = await host.requests.ask(host.requests.loaded().segmenter.reset_clicks)
             response.success = True
             response.message = "the next click begins a new object on the newest cloud"
             if left is not None:
-                node.get_logger().info("clicks start over: the object they were on is let go")
-                node.publish(left)  # the display forgets it too
-        except Exception as error:
-            response.success, response.message = False, node.refused(error, "reset").message
-        finally:
-            node.open_requests -= 1
+                host.node.get_logger().info("clicks start over: the object they were on is let go")
+                host.publish(left)  # the display forgets it too
+        if opened.refusal is not None:
+            response.success, response.message = False, opened.refusal.message
         return response

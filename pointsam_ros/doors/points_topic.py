@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from rclpy.event_handler import SubscriptionEventCallbacks, UnsupportedEventTypeError
 from rclpy.subscription import Subscription
@@ -11,14 +10,13 @@ from sensor_msgs.msg import PointCloud2
 
 from pointsam_model.errors import CloudError
 from pointsam_ros.clouds.cloud_store import CloudStore, StoredCloud, stamp_ns
+from pointsam_ros.config import NodeConfig
 from pointsam_ros.health.gaps import Gaps
 from pointsam_ros.health.health import Clouds
 from pointsam_ros.health.tally import Tally
 from pointsam_ros.outputs.qos import mismatch, profile
+from pointsam_ros.process.process import WorkNode
 from pointsam_ros.requests.transforms import Lookup
-
-if TYPE_CHECKING:
-    from pointsam_ros.segment_node import SegmentNode
 
 
 class PointsTopic:
@@ -26,6 +24,7 @@ class PointsTopic:
 
     Args:
         node: who subscribes.
+        config: the parameters as they are now.
         tally: counts what becomes of them.
         lookup: forgets its transforms when the clouds' time jumps back.
         on_new: called with each cloud that is kept.
@@ -35,10 +34,16 @@ class PointsTopic:
     """
 
     def __init__(
-        self, node: SegmentNode, tally: Tally, lookup: Lookup, on_new: Callable[[], None]
+        self,
+        node: WorkNode,
+        config: Callable[[], NodeConfig],
+        tally: Tally,
+        lookup: Lookup,
+        on_new: Callable[[], None],
     ) -> None:
         self.store = CloudStore(node.resolve_topic_name("~/points"))
         self._node = node
+        self._config = config
         self._tally = tally
         self._lookup = lookup
         self._on_new = on_new
@@ -69,11 +74,11 @@ class PointsTopic:
     def seen(self) -> Clouds:
         """What is known of the sensor's clouds."""
         newest = self.store.newest()
-        age = None if newest is None else newest.age_s(self._node.now_ns())
+        age = None if newest is None else newest.age_s(self._now_ns())
         return Clouds(self.store.topic, age, self._gaps.recent, self._gaps.losses_told)
 
     def _subscribed(self, events: SubscriptionEventCallbacks | None) -> Subscription:
-        qos = profile(self._node.config.points.qos)
+        qos = profile(self._config().points.qos)
         return self._node.create_subscription(
             PointCloud2, "~/points", self._on_cloud, qos, event_callbacks=events
         )
@@ -83,10 +88,10 @@ class PointsTopic:
         self._gaps.lost(count)
 
     def _on_cloud(self, msg: PointCloud2) -> None:
-        node, config = self._node, self._node.config
+        node, config = self._node, self._config()
         self._tally.cloud("received")
         try:
-            cloud = StoredCloud.from_msg(msg, node.now_ns(), config.limits)
+            cloud = StoredCloud.from_msg(msg, self._now_ns(), config.limits)
         except CloudError as error:
             self._tally.refused(str(error), unread=True)
             self.store.refuse(stamp_ns(msg.header.stamp), str(error))
@@ -103,3 +108,6 @@ class PointsTopic:
             self._gaps.restart()
             self._lookup.forget()
         self._on_new()
+
+    def _now_ns(self) -> int:
+        return int(self._node.get_clock().now().nanoseconds)

@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import time
 from concurrent.futures import CancelledError, Future
-from typing import TYPE_CHECKING
 
 from rclpy.action import ActionServer, CancelResponse
 from rclpy.action.server import ServerGoalHandle
 from rclpy.callback_groups import ReentrantCallbackGroup
 
 from pointsam_interfaces.action import ProposeInstances
+from pointsam_ros.doors.host import Host
 from pointsam_ros.doors.prompt_service import REQUESTS
 from pointsam_ros.outputs import mask_msgs
 from pointsam_ros.refusal import Code, Refusal
 from pointsam_ros.requests.answers import Answer
 from pointsam_ros.work.worker import Rank
-
-if TYPE_CHECKING:
-    from pointsam_ros.segment_node import SegmentNode
 
 # Clients ask for the result when their goal is accepted. rclpy's 15 minutes would keep the clouds
 # of all goals in memory for as long.
@@ -32,12 +29,12 @@ class ProposeAction:
     code and message in its result.
     """
 
-    def __init__(self, node: SegmentNode) -> None:
-        self._node = node
+    def __init__(self, host: Host) -> None:
+        self._host = host
         self._open: dict[bytes, Future] = {}  # the answers that are awaited, by goal
         self._begun: dict[bytes, float] = {}  # when, by goal
         self._server = ActionServer(
-            node,
+            host.node,
             ProposeInstances,
             "~/propose_instances",
             self._execute,
@@ -60,31 +57,26 @@ class ProposeAction:
         return CancelResponse.ACCEPT
 
     async def _execute(self, goal: ServerGoalHandle) -> ProposeInstances.Result:
-        node, result = self._node, ProposeInstances.Result()
-        node.open_requests += 1
-        try:
+        host, result = self._host, ProposeInstances.Result()
+        async with host.requests.opened("goal") as opened:
             answer = await self._carried_out(goal)
             source = answer.cloud.msg
             result.result = mask_msgs.instance_array(source.header, answer.cloud.size, answer.found)
             result.success = True
             goal.succeed()
-            node.tally.goal("carried out")
+            host.tally.goal("carried out")
             self._tell_of_end(goal, f"ends: {len(answer.found)} instances")
-            node.tally.request(Code.OK)
-        except CancelledError:
+        if opened.cancelled:
             result.code, result.message = int(Code.FAILED), "the goal was cancelled"
             goal.canceled()
-            node.tally.goal("cancelled")
+            host.tally.goal("cancelled")
             self._tell_of_end(goal, "was cancelled")
-        except Exception as error:
-            refusal = node.refused(error, "goal")
-            result.code, result.message = int(refusal.code), refusal.message
+        elif opened.refusal is not None:
+            result.code, result.message = int(opened.refusal.code), opened.refusal.message
             goal.abort()
-            node.tally.goal("refused")
-        finally:
-            self._open.pop(_key(goal), None)
-            self._begun.pop(_key(goal), None)
-            node.open_requests -= 1
+            host.tally.goal("refused")
+        self._open.pop(_key(goal), None)
+        self._begun.pop(_key(goal), None)
         return result
 
     def _tell_of_end(self, goal: ServerGoalHandle, how: str) -> None:
@@ -92,14 +84,14 @@ class ProposeAction:
         began = self._begun.get(_key(goal))
         if began is not None:
             took = time.monotonic() - began
-            self._node.get_logger().info(f"{_name(goal)} {how} after {took:.1f} s")
+            self._host.node.get_logger().info(f"{_name(goal)} {how} after {took:.1f} s")
 
     async def _carried_out(self, goal: ServerGoalHandle) -> Answer:
         if goal.is_cancel_requested:
             raise CancelledError
-        node = self._node
-        loaded = node.loaded()
-        if self._open and node.config.proposals.when_busy == "refuse":
+        host = self._host
+        loaded = host.requests.loaded()
+        if self._open and host.config.proposals.when_busy == "refuse":
             raise Refusal(
                 Code.OVERLOADED,
                 "another goal is being carried out; ask again later, or set proposals.when_busy "
@@ -114,12 +106,12 @@ class ProposeAction:
 
         def propose() -> Answer:
             self._begun[_key(goal)] = time.monotonic()
-            node.get_logger().info(f"{_name(goal)} begins")
+            host.node.get_logger().info(f"{_name(goal)} begins")
             return loaded.proposer.propose(wish, tell, loaded.step_aside)
 
-        return await node.ask(
+        return await host.requests.ask(
             propose,
-            then=node.publish,
+            then=host.publish,
             rank=Rank.GOAL,
             on_queued=lambda answer: self._open.update({_key(goal): answer}),
         )

@@ -34,11 +34,14 @@ class WorkNode(LifecycleNode):
 
     Attributes:
         failure: why the process must end with an error; None: nothing of that kind.
-        open_requests: requests that have no answer yet.
     """
 
     failure: str | None = None
-    open_requests: int = 0
+
+    @property
+    def open_requests(self) -> int:
+        """How many requests have no answer yet."""
+        return 0
 
     def start(self) -> None:
         """Configures and activates, where the node does that by itself."""

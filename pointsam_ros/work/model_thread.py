@@ -5,17 +5,11 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
-from typing import TypeVar
-
-from rclpy.executors import Executor
-from rclpy.task import Future as RosFuture
 
 from pointsam_model.errors import CancelledError
 from pointsam_ros.refusal import Code, Refusal
 from pointsam_ros.work.loaded import Loaded
-from pointsam_ros.work.worker import OverloadedError, Rank, Worker
-
-Result = TypeVar("Result")
+from pointsam_ros.work.worker import Worker
 
 
 class ModelThread:
@@ -69,50 +63,6 @@ class ModelThread:
             self.worker.stop(lambda: Refusal(Code.NOT_READY, why))
         with self._switch:
             self.loaded = None
-
-    def waiting(self, rank: Rank) -> int:
-        """How many requests of a rank wait."""
-        return self.worker.waiting(rank) if self.worker else 0
-
-    async def ask(
-        self,
-        executor: Executor,
-        job: Callable[[], Result],
-        then: Callable[[Result], None] | None,
-        max_pending: int,
-        rank: Rank,
-        on_queued: Callable[[Future], None] | None,
-    ) -> Result:
-        """Has the worker do a job; waits for its answer without holding up the executor.
-
-        Args:
-            executor: of the coroutine that waits.
-            job, then, max_pending, rank: as `Worker.ask` takes them.
-            on_queued: given the future of the answer, by which the job can be cancelled.
-
-        Raises:
-            Refusal: OVERLOADED; or NOT_READY, where the node is deactivated meanwhile.
-            CancelledError: of concurrent.futures; the job was cancelled.
-            Exception: what the job raised.
-        """
-        assert self.worker is not None, "something is loaded"
-        try:
-            answer = self.worker.ask(job, then, max_pending, rank)
-        except OverloadedError as error:
-            raise Refusal(
-                Code.OVERLOADED, f"{error}; ask again later, or raise limits.max_pending"
-            ) from error
-        if on_queued is not None:
-            on_queued(answer)
-        done = RosFuture(executor=executor)
-
-        def tell(_: Future) -> None:
-            done.set_result(None)
-            executor.wake()
-
-        answer.add_done_callback(tell)
-        await done
-        return answer.result()
 
     def _has_loaded(self, worker: Worker, loaded: Loaded) -> None:
         with self._switch:
