@@ -19,6 +19,7 @@ from pointsam_model import ops
 from pointsam_model.cloud import units
 from pointsam_model.cloud.grid_viewpoint import camera_of_grid
 from pointsam_model.cloud.reduction import Ball, ReducedCloud, SeenPoints, reduce
+from pointsam_model.cloud.valid import FARTHEST_M, valid_points
 from pointsam_model.cloud.viewpoint import MOST_POINTS, seen_from_origin
 from pointsam_model.config.settings import ReductionConfig
 from pointsam_model.device.batches import in_one
@@ -28,7 +29,6 @@ from pointsam_model.ops.layout import CloudLayout, PointField, columns
 
 __all__ = ["Cloud", "CloudLayout", "PointField", "ReducedCloud"]
 
-FARTHEST_M = 1e9  # beyond it lies no return of any sensor; some drivers send FLT_MAX for "nothing"
 NEIGHBOURS = 4  # that a point has at its grid's width
 
 
@@ -292,12 +292,9 @@ class _HostPoints:
     device_bytes = 0
 
     def __init__(self, xyz: NDArray[Any], rgb: NDArray[np.uint8] | None) -> None:
-        near = np.abs(xyz) <= FARTHEST_M  # false for NaN
-        some = xyz != 0
-        finite = near[:, 0] & near[:, 1] & near[:, 2]
-        valid = finite & (some[:, 0] | some[:, 1] | some[:, 2])
+        valid = valid_points(xyz)
         if not valid.any():
-            raise _nothing_seen(len(xyz), int(finite.sum()))
+            raise _nothing_seen(xyz)
         self.xyz, self.rgb, self.valid = xyz, rgb, valid
         self._all = torch.from_numpy(xyz), None if rgb is None else torch.from_numpy(rgb)
         for array in (xyz, valid, *(() if rgb is None else (rgb,))):
@@ -432,7 +429,8 @@ def _place(point: ArrayLike) -> NDArray[np.float64]:
     return place
 
 
-def _nothing_seen(size: int, zeros: int) -> CloudError:
+def _nothing_seen(xyz: NDArray[Any]) -> CloudError:
+    size, zeros = len(xyz), int((xyz == 0).all(1).sum())
     if size == 0:
         return CloudError("the cloud has no points")
     return CloudError(

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pointsam_model import Cloud
+from pointsam_model.cloud.cloud import Cloud
+from pointsam_model.cloud.valid import valid_points
 from pointsam_model.data.readers.numpy_files import read_npz
 from pointsam_model.errors import CloudError
 from pointsam_model.ops.layout import columns
@@ -45,11 +46,7 @@ class LabelledCloud:
     @cached_property
     def counted(self) -> NDArray[np.bool_]:
         """(n,) points that count as object or complement: annotated and seen (`Cloud.valid`)."""
-        try:
-            seen = Cloud(self.xyz).valid
-        except CloudError:  # nothing was seen
-            return np.zeros(len(self.xyz), dtype=bool)
-        return (self.label != IGNORED) & seen
+        return (self.label != IGNORED) & valid_points(self.xyz)
 
     @property
     def is_bare(self) -> bool:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pointsam_model.cloud.cloud import Cloud
+from pointsam_model.cloud.valid import valid_points
 from pointsam_model.scenes import MixtureConfig, Scene, SceneConfig, generate
 
 FIRST_SEED = 2**41  # beyond those of pools and of their spare scenes
@@ -45,7 +46,7 @@ def fitting_scenes(
     """The scenes of some numbers, one kind after the other; those without points are left out."""
     for number in numbers:
         (scene,) = generate(kinds[number % len(kinds)], [seed + number], CONFIG)
-        if np.isfinite(scene.xyz[:, 0]).sum() >= 500:
+        if valid_points(scene.xyz).sum() >= 500:
             yield number, scene
 
 

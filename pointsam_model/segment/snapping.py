@@ -6,7 +6,8 @@ import numpy as np
 import numpy.typing as npt
 from numpy.typing import NDArray
 
-from pointsam_model.cloud.cloud import FARTHEST_M, Cloud
+from pointsam_model.cloud.cloud import Cloud
+from pointsam_model.cloud.valid import FARTHEST_M
 from pointsam_model.errors import PromptError, TooFarError
 
 SPACINGS = 3.0  # between the points of a cloud of unknown sensor, that a click may be off

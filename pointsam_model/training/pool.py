@@ -13,6 +13,7 @@ import torch
 from safetensors.numpy import load_file, save_file
 
 from pointsam_model import ops
+from pointsam_model.cloud.valid import valid_points
 from pointsam_model.errors import ConfigError
 from pointsam_model.scenes import MixtureConfig, Scene, SceneConfig, generate
 from pointsam_model.training.cutting import cut
@@ -90,7 +91,7 @@ def _make_shard(
 
 def _clouds(scene: Scene, looks: int) -> Iterator[dict[str, np.ndarray]]:
     """What users' pipelines would show the network of a scene; nothing where it is too small."""
-    valid = np.flatnonzero(np.isfinite(scene.xyz).all(1))
+    valid = np.flatnonzero(valid_points(scene.xyz))
     if len(valid) < POINTS:
         return
     yield _kept(scene, valid)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from pointsam_model.cloud.valid import valid_points
 from pointsam_model.errors import CloudError
 
 
@@ -77,5 +78,5 @@ class SensorCloud:
 
     @property
     def valid(self) -> NDArray[np.bool_]:
-        """(n,) points the sensor really saw: finite and not (0,0,0)."""
-        return np.asarray(np.isfinite(self.xyz).all(axis=1) & self.xyz.any(axis=1))
+        """(n,) points the sensor really saw, as `Cloud.valid`."""
+        return valid_points(self.xyz)
