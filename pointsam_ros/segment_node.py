@@ -31,11 +31,11 @@ from pointsam_ros.health.health import State, health
 from pointsam_ros.health.namesakes import namesakes
 from pointsam_ros.health.tally import Tally
 from pointsam_ros.health.timing_topics import TimingTopics
+from pointsam_ros.outputs.answers import Answer
 from pointsam_ros.outputs.outputs import Outputs
 from pointsam_ros.parameters import Parameters
 from pointsam_ros.process.process import WorkNode, own_arguments, run
 from pointsam_ros.process.transitions import logged
-from pointsam_ros.requests.answers import Answer
 from pointsam_ros.requests.transforms import lookup_for
 from pointsam_ros.work.loaded import Loaded, check, load
 from pointsam_ros.work.model_thread import ModelThread

@@ -7,8 +7,8 @@ from typing import Protocol
 from pointsam_ros.config import NodeConfig
 from pointsam_ros.doors.requests import Requests
 from pointsam_ros.health.tally import Tally
+from pointsam_ros.outputs.answers import Answer
 from pointsam_ros.process.process import WorkNode
-from pointsam_ros.requests.answers import Answer
 
 
 class Host(Protocol):

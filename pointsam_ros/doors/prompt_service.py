@@ -10,8 +10,8 @@ from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
 
 from pointsam_interfaces.srv import SegmentPrompts
 from pointsam_ros.doors.host import Host
+from pointsam_ros.outputs.answers import Answer
 from pointsam_ros.outputs.outputs import response_of
-from pointsam_ros.requests.answers import Answer
 from pointsam_ros.work.follow_log import telling_followed
 from pointsam_ros.work.segmenter import Question
 

@@ -12,9 +12,8 @@ from rclpy.callback_groups import ReentrantCallbackGroup
 from pointsam_interfaces.action import ProposeInstances
 from pointsam_ros.doors.host import Host
 from pointsam_ros.doors.prompt_service import REQUESTS
-from pointsam_ros.outputs import mask_msgs
+from pointsam_ros.outputs.answers import Answer
 from pointsam_ros.refusal import Code, Refusal
-from pointsam_ros.requests.answers import Answer
 from pointsam_ros.work.worker import Rank
 
 # Clients ask for the result when their goal is accepted. rclpy's 15 minutes would keep the clouds
@@ -60,9 +59,7 @@ class ProposeAction:
         host, result = self._host, ProposeInstances.Result()
         async with host.requests.opened("goal") as opened:
             answer = await self._carried_out(goal)
-            source = answer.cloud.msg
-            result.result = mask_msgs.instance_array(source.header, answer.cloud.size, answer.found)
-            result.success = True
+            result.result, result.success = answer.message, True
             goal.succeed()
             host.tally.goal("carried out")
             self._tell_of_end(goal, f"ends: {len(answer.found)} instances")

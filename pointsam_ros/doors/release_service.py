@@ -8,7 +8,7 @@ from rclpy.callback_groups import ReentrantCallbackGroup
 
 from pointsam_interfaces.srv import ReleaseObjects
 from pointsam_ros.doors.host import Host
-from pointsam_ros.requests.answers import Answer
+from pointsam_ros.outputs.answers import Answer
 
 NAMED = 10  # ids, in a message or a line of the log
 

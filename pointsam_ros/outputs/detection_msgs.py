@@ -8,8 +8,8 @@ from typing import Any
 from geometry_msgs.msg import PoseWithCovariance, Vector3
 from std_msgs.msg import Header
 
+from pointsam_ros.outputs.found import Found
 from pointsam_ros.outputs.mask_msgs import clamped, pose_of, xyz_of
-from pointsam_ros.requests.answers import Found
 
 CLASS = "object"  # masks have no class
 

@@ -17,7 +17,7 @@ from pointsam_interfaces.msg import Instance as InstanceMsg
 from pointsam_interfaces.msg import InstanceArray
 from pointsam_model import OrientedBox
 from pointsam_ros.clouds import cloud_msgs
-from pointsam_ros.requests.answers import Found, best_first
+from pointsam_ros.outputs.found import Found, best_first
 
 LINE_M = 0.003  # width of a box's edges
 TEXT_M = 0.03  # height of a label's letters

@@ -13,15 +13,15 @@ from pointsam_ros.clouds import cloud_msgs
 from pointsam_ros.config import OutputQosSettings
 from pointsam_ros.health.tally import Tally
 from pointsam_ros.outputs import detection_msgs, mask_msgs
+from pointsam_ros.outputs.answers import Answer
 from pointsam_ros.outputs.qos import mismatch, profile
-from pointsam_ros.requests.answers import Answer
 
 
 def response_of(answer: Answer, return_points: bool) -> SegmentPrompts.Response:
     """The response to an answered request; objects whose mask is empty are named in its message."""
     source, found = answer.cloud.msg, answer.found
     response = SegmentPrompts.Response(success=True, code=SegmentPrompts.Response.OK)
-    response.result = mask_msgs.instance_array(source.header, answer.cloud.size, found)
+    response.result = answer.message
     if return_points:
         response.object_points = [cloud_msgs.with_rows(source, it.instance.indices) for it in found]
     if answer.empty:
@@ -54,9 +54,7 @@ class Outputs:
         """Publishes an answer on the topics that somebody listens to."""
         source, found = answer.cloud.msg, answer.found
         if self._instances.get_subscription_count():
-            self._instances.publish(
-                mask_msgs.instance_array(source.header, answer.cloud.size, found)
-            )
+            self._instances.publish(answer.message)
         if self._points.get_subscription_count():
             self._points.publish(mask_msgs.segmented_points(source, found))
         if self._markers.get_subscription_count():

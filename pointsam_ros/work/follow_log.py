@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from pointsam_ros.health.tally import Tally
-from pointsam_ros.requests.answers import Answer
+from pointsam_ros.outputs.answers import Answer
 
 
 def telling_followed(

@@ -16,9 +16,9 @@ from pointsam_model.errors import CancelledError, CloudError, ConfigError, OutOf
 from pointsam_ros.clouds.cloud_store import CloudStore, StoredCloud, stamp_ns
 from pointsam_ros.config import NodeConfig
 from pointsam_ros.health.tally import Tally
+from pointsam_ros.outputs.answers import Answer
 from pointsam_ros.refusal import Code, Refusal
 from pointsam_ros.requests import clicks as requests
-from pointsam_ros.requests.answers import Answer
 from pointsam_ros.work.tracks import Tracks
 
 

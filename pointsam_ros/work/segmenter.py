@@ -20,9 +20,9 @@ from pointsam_ros.clouds.embedded import EmbeddedClouds
 from pointsam_ros.config import NodeConfig
 from pointsam_ros.health.rarely import Rarely
 from pointsam_ros.health.tally import Stopwatch, Tally
+from pointsam_ros.outputs.answers import Answer
 from pointsam_ros.refusal import Code, Refusal
 from pointsam_ros.requests import clicks as requests
-from pointsam_ros.requests.answers import Answer
 from pointsam_ros.requests.clicks import Clicks
 from pointsam_ros.requests.sessions import NO_CLICKS, ObjectClicks, Session, Sessions
 from pointsam_ros.requests.transforms import Lookup, into

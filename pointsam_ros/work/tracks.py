@@ -11,7 +11,7 @@ from pointsam_model.segment.prediction import instances_of
 from pointsam_ros.clouds.cloud_store import CloudStore, StoredCloud
 from pointsam_ros.config import NodeConfig, TrackingSettings
 from pointsam_ros.health.tally import Tally
-from pointsam_ros.requests.answers import Found, best_first
+from pointsam_ros.outputs.found import Found, best_first
 from pointsam_ros.requests.sessions import ObjectClicks, Session
 from pointsam_ros.requests.transforms import Lookup
 from pointsam_ros.work.followed import Followed, FollowedObjects, Owner

@@ -14,8 +14,8 @@ from pointsam_ros.clouds import cloud_msgs
 from pointsam_ros.clouds.cloud_store import CloudStore, StoredCloud
 from pointsam_ros.config import LimitSettings, NodeConfig, TrackingSettings
 from pointsam_ros.health.tally import Tally
+from pointsam_ros.outputs.answers import Answer
 from pointsam_ros.requests import clicks as requests
-from pointsam_ros.requests.answers import Answer
 from pointsam_ros.requests.sessions import Session
 from pointsam_ros.work.segmenter import Segmenter
 from pointsam_ros.work.tracks import Tracks

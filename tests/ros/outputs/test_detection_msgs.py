@@ -18,7 +18,8 @@ from pointsam_ros.clouds.cloud_store import StoredCloud
 from pointsam_ros.config import LimitSettings, OutputQosSettings
 from pointsam_ros.health.tally import Tally
 from pointsam_ros.outputs import detection_msgs, outputs
-from pointsam_ros.requests.answers import Answer, Found
+from pointsam_ros.outputs.answers import Answer
+from pointsam_ros.outputs.found import Found
 
 XYZ = np.random.default_rng(1).normal(size=(20, 3)).astype(np.float32)
 HEADER = Header(frame_id="camera")

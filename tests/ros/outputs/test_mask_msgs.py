@@ -15,7 +15,7 @@ from pointsam_interfaces.msg import InstanceArray
 from pointsam_model import Instance
 from pointsam_ros.clouds import cloud_msgs
 from pointsam_ros.outputs import mask_msgs
-from pointsam_ros.requests.answers import Found
+from pointsam_ros.outputs.found import Found
 
 XYZ = np.random.default_rng(1).normal(size=(20, 3)).astype(np.float32)
 HEADER = Header(frame_id="camera")

@@ -23,8 +23,8 @@ from pointsam_ros.config import LimitSettings, NodeConfig, TrackingSettings
 from pointsam_ros.health.gaps import Recent
 from pointsam_ros.health.health import Clouds, State, health
 from pointsam_ros.health.tally import Tally
+from pointsam_ros.outputs.found import Found
 from pointsam_ros.refusal import Code, Refusal
-from pointsam_ros.requests.answers import Found
 from pointsam_ros.requests.sessions import ObjectClicks, Session
 from pointsam_ros.requests.transforms import Transform
 from pointsam_ros.work.tracks import Tracks

@@ -1,4 +1,4 @@
-"""What was found in a cloud."""
+"""Instances with their ids."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from pointsam_model import Instance
-from pointsam_ros.clouds.cloud_store import StoredCloud
 
 
 @dataclass(frozen=True)
@@ -22,18 +21,6 @@ class Found:
     id: int
     object_id: int
     instance: Instance
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What was found in which cloud; instances of the highest score first.
-
-    `empty` are the objects whose mask holds no point.
-    """
-
-    cloud: StoredCloud
-    found: list[Found]
-    empty: list[int]
 
 
 def best_first(found: Iterable[Found]) -> list[Found]:
