@@ -4,42 +4,25 @@
 
 The click is in the cloud's coordinate frame [m], whose origin is the sensor.
 
-Besides ROS it needs `pointsam_interfaces` and numpy only: no torch, nothing of the node.
-
-A node that is killed in the middle of a request never answers it: `response_to` waits no longer
-than it should, and asks again.
+Besides ROS it needs `pointsam_interfaces` and `pointsam_ros.client` only, neither torch nor the
+model. The client asks again what is lost or cannot be answered yet, and never waits for ever.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
-import time
 from dataclasses import dataclass
 
 import numpy as np
 import rclpy
-from geometry_msgs.msg import Point, Quaternion
-from rclpy.client import Client
-from rclpy.node import Node
-from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
+from geometry_msgs.msg import Quaternion
 from sensor_msgs.msg import PointCloud2, PointField
 
 from pointsam_interfaces.msg import Instance
-from pointsam_interfaces.srv import SegmentPrompts
-
-# Each client of a service hears the answers to all its clients. With ROS's default of the last ten,
-# the own answer would be lost among those of busy neighbours.
-ANSWERS = QoSProfile(history=HistoryPolicy.KEEP_ALL, reliability=ReliabilityPolicy.RELIABLE)
+from pointsam_ros.client import NoAnswerError, PointSamClient, RefusedError
 
 STANDOFF_M = 0.10  # between the hand and the object before it closes in
-ATTEMPTS = 4
-PAUSE_S = 1.0  # before asking again what could not be answered yet
-PASSING = (
-    SegmentPrompts.Response.NO_CLOUD,
-    SegmentPrompts.Response.NOT_READY,
-    SegmentPrompts.Response.OVERLOADED,
-)
 
 
 @dataclass(frozen=True)
@@ -106,52 +89,22 @@ def xyz_of(cloud: PointCloud2) -> np.ndarray:
     return np.column_stack([points[axis] for axis in "xyz"]).astype(np.float64)
 
 
-def response_to(
-    request: SegmentPrompts.Request, node: Node, client: Client, timeout_s: float
-) -> SegmentPrompts.Response:
-    """Asks until there is an answer that will not pass, at most ATTEMPTS times.
-
-    Raises:
-        TimeoutError: no answer to the last attempt within `timeout_s`.
-    """
-    for attempt in range(1, ATTEMPTS + 1):
-        answer = client.call_async(request)
-        rclpy.spin_until_future_complete(node, answer, timeout_sec=timeout_s)
-        if not answer.done():
-            client.remove_pending_request(answer)  # it would be kept for ever
-            if attempt == ATTEMPTS:
-                raise TimeoutError(f"no answer within {timeout_s:g} s")
-            print(f"no answer within {timeout_s:g} s, asks again", file=sys.stderr)
-        elif answer.result().code not in PASSING or attempt == ATTEMPTS:
-            break
-        else:
-            print(f"asks again: {answer.result().message}", file=sys.stderr)
-            time.sleep(PAUSE_S)
-    return answer.result()
-
-
 def main() -> int:
     """Asks and prints the grasp; 1 where there is none."""
     parser = argparse.ArgumentParser(description="Prints a grasp of the object at a point.")
     parser.add_argument("point", type=float, nargs=3, help="on the object, cloud's frame [m]")
     parser.add_argument("--opening", type=float, default=0.085, help="of the gripper [m]")
-    parser.add_argument("--service", default="/pointsam/segment_prompts")
+    parser.add_argument("--node", default="/pointsam", help="name of the node that is asked")
     parser.add_argument("--timeout", type=float, default=10.0, help="of an attempt [s]")
     asked = parser.parse_args()
     rclpy.init()
-    node = rclpy.create_node("grasp_client")
-    client = node.create_client(SegmentPrompts, asked.service, qos_profile=ANSWERS)
-    if not client.wait_for_service(10.0):
-        print(f"no service {asked.service}: is the node running?")
-        return 1
-    x, y, z = asked.point
-    request = SegmentPrompts.Request(points=[Point(x=x, y=y, z=z)], return_points=True)
+    client = PointSamClient(rclpy.create_node("grasp_client"), asked.node, timeout_s=asked.timeout)
     try:
-        response = response_to(request, node, client, asked.timeout)
-    except TimeoutError as error:
-        print(error)
+        response = client.segment([asked.point], return_points=True)
+    except (NoAnswerError, RefusedError) as error:
+        print(f"no object: {error}")
         return 1
-    if not response.success or not response.result.instances:
+    if not response.result.instances:
         print(f"no object: {response.message}")
         return 1
     points = xyz_of(response.object_points[0])

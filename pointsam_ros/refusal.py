@@ -2,27 +2,8 @@
 
 from __future__ import annotations
 
-from enum import IntEnum
-
-from pointsam_interfaces.srv import SegmentPrompts
 from pointsam_model.errors import CloudError, OutOfMemory, PromptError, TooFarError
-
-_Response = SegmentPrompts.Response
-
-
-class Code(IntEnum):
-    """The result codes of SegmentPrompts.srv."""
-
-    OK = _Response.OK
-    BAD_REQUEST = _Response.BAD_REQUEST
-    NO_CLOUD = _Response.NO_CLOUD
-    BAD_CLOUD = _Response.BAD_CLOUD
-    NO_TRANSFORM = _Response.NO_TRANSFORM
-    TOO_FAR = _Response.TOO_FAR
-    SESSION_LOST = _Response.SESSION_LOST
-    NOT_READY = _Response.NOT_READY
-    OVERLOADED = _Response.OVERLOADED
-    FAILED = _Response.FAILED
+from pointsam_ros.codes import Code
 
 
 class Refusal(Exception):

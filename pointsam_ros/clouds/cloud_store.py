@@ -12,8 +12,9 @@ from pointsam_model import Cloud, Embedding
 from pointsam_model.cloud.cloud import CloudLayout
 from pointsam_model.errors import CloudError
 from pointsam_ros.clouds import cloud_msgs
+from pointsam_ros.codes import Code
 from pointsam_ros.config import CloudSettings, LimitSettings
-from pointsam_ros.refusal import Code, Refusal
+from pointsam_ros.refusal import Refusal
 
 REFUSED = 100  # clouds, whose stamps and reasons are remembered
 JUMP_BACK_S = 2.0  # two clouds in a row so much before the newest: time started again

@@ -10,10 +10,11 @@ from rclpy.action.server import ServerGoalHandle
 from rclpy.callback_groups import ReentrantCallbackGroup
 
 from pointsam_interfaces.action import ProposeInstances
+from pointsam_ros.codes import Code
 from pointsam_ros.doors.host import Host
 from pointsam_ros.doors.prompt_service import REQUESTS
 from pointsam_ros.outputs.answers import Answer
-from pointsam_ros.refusal import Code, Refusal
+from pointsam_ros.refusal import Refusal
 from pointsam_ros.work.worker import Rank
 
 # Clients ask for the result when their goal is accepted. rclpy's 15 minutes would keep the clouds

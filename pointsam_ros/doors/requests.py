@@ -12,12 +12,13 @@ from typing import TypeVar
 
 from rclpy.task import Future as RosFuture
 
+from pointsam_ros.codes import Code
 from pointsam_ros.config import NodeConfig
 from pointsam_ros.doors.transform_wait import TransformWait
 from pointsam_ros.doors.waiting import pause
 from pointsam_ros.health.tally import Tally
 from pointsam_ros.process.process import WorkNode
-from pointsam_ros.refusal import Code, Refusal, forget_frames, refusal_of
+from pointsam_ros.refusal import Refusal, forget_frames, refusal_of
 from pointsam_ros.requests.transforms import Lookup, MissingTransform
 from pointsam_ros.work.loaded import Loaded
 from pointsam_ros.work.model_thread import ModelThread

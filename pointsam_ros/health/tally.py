@@ -10,7 +10,7 @@ from typing import Protocol
 
 import numpy as np
 
-from pointsam_ros.refusal import Code
+from pointsam_ros.codes import Code
 
 CLOUD_FATES = ("received", "embedded", "superseded", "missing", "lost", "refused", "time jumps")
 GOAL_FATES = ("carried out", "refused", "cancelled")

@@ -12,8 +12,9 @@ from pointsam_interfaces.msg import ObjectBox
 from pointsam_interfaces.srv import SegmentPrompts
 from pointsam_model import Box, PromptError
 from pointsam_ros.clouds.cloud_store import stamp_ns
+from pointsam_ros.codes import Code
 from pointsam_ros.config import LimitSettings
-from pointsam_ros.refusal import Code, Refusal
+from pointsam_ros.refusal import Refusal
 
 
 @dataclass(frozen=True)

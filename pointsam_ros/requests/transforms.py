@@ -11,7 +11,8 @@ import numpy as np
 from pointsam_model import Box
 from pointsam_ros.clouds.cloud_store import seconds
 from pointsam_ros.clouds.cloud_store import stamp_ns as nanoseconds
-from pointsam_ros.refusal import Code, Refusal
+from pointsam_ros.codes import Code
+from pointsam_ros.refusal import Refusal
 
 if TYPE_CHECKING:
     from rclpy.node import Node

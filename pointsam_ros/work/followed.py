@@ -9,9 +9,10 @@ from typing import NamedTuple
 
 from pointsam_model import Follower
 from pointsam_ros.clouds.cloud_store import StoredCloud
+from pointsam_ros.codes import Code
 from pointsam_ros.health.tally import Tally
 from pointsam_ros.outputs.found import Found
-from pointsam_ros.refusal import Code, Refusal
+from pointsam_ros.refusal import Refusal
 from pointsam_ros.requests.sessions import Session
 
 

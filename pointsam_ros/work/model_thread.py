@@ -7,7 +7,8 @@ from collections.abc import Callable
 from concurrent.futures import Future
 
 from pointsam_model.errors import CancelledError
-from pointsam_ros.refusal import Code, Refusal
+from pointsam_ros.codes import Code
+from pointsam_ros.refusal import Refusal
 from pointsam_ros.work.loaded import Loaded
 from pointsam_ros.work.worker import Worker
 

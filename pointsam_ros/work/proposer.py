@@ -14,10 +14,11 @@ from pointsam_model import Embedding, Predictor, ProposalGenerator
 from pointsam_model.config.settings import ProposalConfig, configured
 from pointsam_model.errors import CancelledError, CloudError, ConfigError, OutOfMemory
 from pointsam_ros.clouds.cloud_store import CloudStore, StoredCloud, stamp_ns
+from pointsam_ros.codes import Code
 from pointsam_ros.config import NodeConfig
 from pointsam_ros.health.tally import Tally
 from pointsam_ros.outputs.answers import Answer
-from pointsam_ros.refusal import Code, Refusal
+from pointsam_ros.refusal import Refusal
 from pointsam_ros.requests import clicks as requests
 from pointsam_ros.work.tracks import Tracks
 

@@ -17,11 +17,12 @@ from pointsam_model import Cloud, Embedding, Predictor, Prompt, wait_for_device
 from pointsam_model.errors import CloudError, OutOfMemory
 from pointsam_ros.clouds.cloud_store import CloudStore, StoredCloud, seconds
 from pointsam_ros.clouds.embedded import EmbeddedClouds
+from pointsam_ros.codes import Code
 from pointsam_ros.config import NodeConfig
 from pointsam_ros.health.rarely import Rarely
 from pointsam_ros.health.tally import Stopwatch, Tally
 from pointsam_ros.outputs.answers import Answer
-from pointsam_ros.refusal import Code, Refusal
+from pointsam_ros.refusal import Refusal
 from pointsam_ros.requests import clicks as requests
 from pointsam_ros.requests.clicks import Clicks
 from pointsam_ros.requests.sessions import NO_CLICKS, ObjectClicks, Session, Sessions

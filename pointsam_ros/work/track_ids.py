@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from pointsam_model import Instance, Tracker
 from pointsam_ros.clouds.cloud_store import CloudStore, StoredCloud
+from pointsam_ros.codes import Code
 from pointsam_ros.config import NodeConfig
 from pointsam_ros.health.tally import Tally
-from pointsam_ros.refusal import Code, Refusal
+from pointsam_ros.refusal import Refusal
 from pointsam_ros.requests.transforms import Lookup, MissingTransform, Way, found
 
 POLL_S = 0.01

@@ -79,7 +79,7 @@ def test_a_planners_machine_needs_neither_the_node_nor_torch(example: str) -> No
     )
     loaded = set(done.stdout.split())
     assert {"rclpy", "numpy", "pointsam_interfaces"} <= loaded
-    assert not loaded & {"torch", "pointsam_ros", "pointsam_model", "scipy"}
+    assert not loaded & {"torch", "pointsam_model", "scipy"}
 
 
 @pytest.mark.parametrize("kind", ["<f4", "<f8", ">f4", ">f8"])

@@ -20,8 +20,9 @@ from pointsam_model.config.settings import ReductionConfig
 from pointsam_model.errors import CloudError
 from pointsam_ros.clouds import cloud_msgs
 from pointsam_ros.clouds.cloud_store import StoredCloud
+from pointsam_ros.codes import Code
 from pointsam_ros.config import LimitSettings
-from pointsam_ros.refusal import Code, Refusal
+from pointsam_ros.refusal import Refusal
 from pointsam_ros.requests import clicks as requests
 
 POINTS = 200

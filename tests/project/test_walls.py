@@ -26,7 +26,8 @@ MODEL_FLOORS = (
     ("cli",),
 )
 ROS_FLOORS = (
-    ("refusal", "config"),
+    ("codes",),
+    ("refusal", "config", "client"),
     ("parameters", "parameter_reference", "clouds"),
     ("health",),
     ("outputs", "process"),
@@ -87,6 +88,12 @@ def test_the_node_uses_neither_torch_nor_cupy() -> None:
     for module, others in GRAPH.items():
         if module.startswith("pointsam_ros"):
             assert not others & {"torch", "cupy"}, module
+
+
+def test_the_client_needs_neither_the_node_nor_the_model() -> None:
+    needed = reached(GRAPH, "pointsam_ros.client")
+    assert {room(it) for it in needed} == {"client", "codes"}
+    assert not any(it.startswith("pointsam_model") for it in needed)
 
 
 def test_launch_files_can_read_their_settings_without_the_model() -> None:

@@ -23,7 +23,7 @@ from visualization_msgs.msg import MarkerArray
 from pointsam_interfaces.msg import InstanceArray
 from pointsam_model import Cloud, Predictor, Prompt, load_model
 from pointsam_ros.clouds import cloud_msgs
-from pointsam_ros.refusal import Code
+from pointsam_ros.codes import Code
 
 pytestmark = pytest.mark.dds
 

@@ -35,9 +35,9 @@ from pointsam_interfaces.action import ProposeInstances
 from pointsam_interfaces.srv import SegmentPrompts
 from pointsam_model.config.settings import settings
 from pointsam_ros.clouds import cloud_msgs
+from pointsam_ros.codes import Code
 from pointsam_ros.config import NodeConfig, is_live
 from pointsam_ros.doors.prompt_service import REQUESTS
-from pointsam_ros.refusal import Code
 
 TINY = places.TINY  # random weights: quick, and masks of some kind
 RANDOM_MODEL = {

@@ -21,7 +21,7 @@ from pointsam_model.data.readers import read_clouds
 from pointsam_model.ops.layout import columns
 from pointsam_model.scenes import SceneConfig, generate_scene
 from pointsam_model.scenes.mixture import generate
-from pointsam_ros.refusal import Code
+from pointsam_ros.codes import Code
 
 DATA = places.SHARED / "data"
 CAMERAS = [

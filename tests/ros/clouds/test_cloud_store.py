@@ -14,8 +14,9 @@ from std_msgs.msg import Header
 from pointsam_model.errors import CloudError
 from pointsam_ros.clouds import cloud_msgs
 from pointsam_ros.clouds.cloud_store import CloudStore, StoredCloud
+from pointsam_ros.codes import Code
 from pointsam_ros.config import CloudSettings, LimitSettings
-from pointsam_ros.refusal import Code, Refusal
+from pointsam_ros.refusal import Refusal
 
 SECOND = 1_000_000_000
 SETTINGS = CloudSettings(max_age_s=1.0, stale_s=10.0)

@@ -26,9 +26,10 @@ from pointsam_model import (
 from pointsam_ros.clouds import cloud_msgs
 from pointsam_ros.clouds.cloud_store import CloudStore, StoredCloud
 from pointsam_ros.clouds.embedded import EmbeddedClouds
+from pointsam_ros.codes import Code
 from pointsam_ros.config import EmbedSettings, LimitSettings, NodeConfig
 from pointsam_ros.health.tally import Tally
-from pointsam_ros.refusal import Code, refusal_of
+from pointsam_ros.refusal import refusal_of
 from pointsam_ros.requests.transforms import Lookup
 from pointsam_ros.work.segmenter import Segmenter
 from pointsam_ros.work.tracks import Tracks

@@ -23,9 +23,9 @@ from pointsam_model import Cloud, Predictor, Prompt, load_model
 from pointsam_model.scenes import SceneConfig, generate_scene
 from pointsam_ros.clouds import cloud_msgs
 from pointsam_ros.clouds.cloud_store import CloudStore, StoredCloud
+from pointsam_ros.codes import Code
 from pointsam_ros.config import CloudSettings, LimitSettings, NodeConfig
 from pointsam_ros.health.tally import Tally
-from pointsam_ros.refusal import Code
 from pointsam_ros.requests.transforms import Lookup, Transform, WithoutTf2
 from pointsam_ros.work.segmenter import Segmenter
 from pointsam_ros.work.tracks import Tracks

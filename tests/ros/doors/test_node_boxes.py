@@ -12,8 +12,8 @@ from std_msgs.msg import Header
 
 from pointsam_interfaces.msg import ObjectBox
 from pointsam_model import Box, Cloud, Predictor, Prompt, load_model
+from pointsam_ros.codes import Code
 from pointsam_ros.outputs.mask_msgs import quaternion
-from pointsam_ros.refusal import Code
 
 pytestmark = pytest.mark.dds
 

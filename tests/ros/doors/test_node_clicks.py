@@ -14,7 +14,7 @@ from visualization_msgs.msg import Marker, MarkerArray
 
 from pointsam_interfaces.msg import InstanceArray
 from pointsam_model import Cloud, Embedding, Prediction, Predictor, Prompt, load_model
-from pointsam_ros.refusal import Code
+from pointsam_ros.codes import Code
 
 pytestmark = pytest.mark.dds
 

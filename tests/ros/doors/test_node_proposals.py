@@ -20,7 +20,7 @@ from visualization_msgs.msg import MarkerArray
 from pointsam_interfaces.msg import InstanceArray
 from pointsam_model import Cloud, ProposalGenerator, load_model
 from pointsam_model.config.settings import ProposalConfig
-from pointsam_ros.refusal import Code
+from pointsam_ros.codes import Code
 
 pytestmark = pytest.mark.dds
 

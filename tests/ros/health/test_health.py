@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 from diagnostic_msgs.msg import DiagnosticStatus
 
+from pointsam_ros.codes import Code
 from pointsam_ros.config import CloudSettings, DiagnosticsSettings, NodeConfig
 from pointsam_ros.health.diagnostics import Rates
 from pointsam_ros.health.gaps import Recent
 from pointsam_ros.health.health import Clouds, State, health
 from pointsam_ros.health.tally import Tally
-from pointsam_ros.refusal import Code
 
 OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
 READY = State("ready")

@@ -14,9 +14,9 @@ from sensor_msgs.msg import PointCloud2
 from std_msgs.msg import Float64
 
 from pointsam_interfaces.msg import InstanceArray
+from pointsam_ros.codes import Code
 from pointsam_ros.health.gaps import BLOCK
 from pointsam_ros.health.tally import STAGES
-from pointsam_ros.refusal import Code
 
 pytestmark = pytest.mark.dds
 

@@ -18,7 +18,7 @@ from diagnostic_msgs.msg import DiagnosticStatus
 from forked_nodes import ForkedNode
 from node_process import RANDOM_MODEL, ROOT, TINY, Client, NodeProcess
 
-from pointsam_ros.refusal import Code
+from pointsam_ros.codes import Code
 
 pytestmark = pytest.mark.dds
 

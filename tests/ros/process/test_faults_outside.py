@@ -23,7 +23,7 @@ from node_process import FAR, RANDOM_MODEL, TINY, Client
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import PointCloud2
 
-from pointsam_ros.refusal import Code
+from pointsam_ros.codes import Code
 
 pytestmark = pytest.mark.dds
 

@@ -23,7 +23,7 @@ from rclpy.parameter import Parameter
 
 from pointsam_interfaces.srv import SegmentPrompts
 from pointsam_ros import segment_node
-from pointsam_ros.refusal import Code
+from pointsam_ros.codes import Code
 from pointsam_ros.segment_node import READY, SegmentNode
 from pointsam_ros.work import loaded
 

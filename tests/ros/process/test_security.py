@@ -20,7 +20,7 @@ from std_msgs.msg import Header
 
 from pointsam_interfaces.action import ProposeInstances
 from pointsam_interfaces.srv import SegmentPrompts
-from pointsam_ros.refusal import Code
+from pointsam_ros.codes import Code
 
 POLICY = ROOT / "config" / "sros2" / "pointsam.policy.xml"
 

@@ -12,8 +12,8 @@ import pytest
 from lifecycle_msgs.msg import Transition
 from node_process import RANDOM_MODEL, Client, NodeProcess, free_domain
 
+from pointsam_ros.codes import Code
 from pointsam_ros.config import ModelSettings
-from pointsam_ros.refusal import Code
 from pointsam_ros.segment_cameras import CamerasError, cameras_of, split_namespace
 from pointsam_ros.work.loaded import shared_model
 

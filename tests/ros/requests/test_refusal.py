@@ -9,7 +9,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from pointsam_ros.refusal import Code, Refusal, forget_frames
+from pointsam_ros.codes import Code
+from pointsam_ros.refusal import Refusal, forget_frames
 from pointsam_ros.work.worker import Worker
 
 WAIT_S = 5.0

@@ -22,11 +22,12 @@ from pointsam_interfaces.srv import SegmentPrompts
 from pointsam_model import Box, Predictor, load_model
 from pointsam_ros.clouds import cloud_msgs
 from pointsam_ros.clouds.cloud_store import CloudStore, StoredCloud
+from pointsam_ros.codes import Code
 from pointsam_ros.config import LimitSettings, NodeConfig
 from pointsam_ros.health.tally import Tally
 from pointsam_ros.outputs.answers import Answer
 from pointsam_ros.outputs.mask_msgs import quaternion
-from pointsam_ros.refusal import Code, Refusal
+from pointsam_ros.refusal import Refusal
 from pointsam_ros.requests import clicks as requests
 from pointsam_ros.requests.transforms import (
     Gap,

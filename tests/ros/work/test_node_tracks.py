@@ -22,7 +22,7 @@ from visualization_msgs.msg import MarkerArray
 from pointsam_interfaces.msg import InstanceArray
 from pointsam_interfaces.srv import ReleaseObjects
 from pointsam_ros.clouds.cloud_store import JUMP_BACK_S, stamp_ns
-from pointsam_ros.refusal import Code
+from pointsam_ros.codes import Code
 from pointsam_ros.requests.transforms import Transform
 
 pytestmark = pytest.mark.dds

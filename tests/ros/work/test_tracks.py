@@ -19,12 +19,13 @@ from pointsam_model.config.settings import configured
 from pointsam_model.evaluation.tracking import TrackedCloud, TrackingResult, evaluate_tracking
 from pointsam_ros.clouds import cloud_msgs
 from pointsam_ros.clouds.cloud_store import CloudStore, StoredCloud
+from pointsam_ros.codes import Code
 from pointsam_ros.config import LimitSettings, NodeConfig, TrackingSettings
 from pointsam_ros.health.gaps import Recent
 from pointsam_ros.health.health import Clouds, State, health
 from pointsam_ros.health.tally import Tally
 from pointsam_ros.outputs.found import Found
-from pointsam_ros.refusal import Code, Refusal
+from pointsam_ros.refusal import Refusal
 from pointsam_ros.requests.sessions import ObjectClicks, Session
 from pointsam_ros.requests.transforms import Transform
 from pointsam_ros.work.tracks import Tracks

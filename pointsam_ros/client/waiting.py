@@ -1,0 +1,77 @@
+"""Waiting in the executor of a node: for a future, for some time, and from outside of it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+from rclpy.callback_groups import ReentrantCallbackGroup
+from rclpy.clock import Clock, ClockType
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
+from rclpy.task import Future
+
+Result = TypeVar("Result")
+
+
+async def until(node: Node, done: Future | None, seconds: float) -> bool:
+    """Lets other callbacks run until a future is done, or for so long; whether it is done.
+
+    Args:
+        done: of one of the node's calls; None: only the time counts.
+        seconds: of the wall's time, also where the node's is simulated.
+    """
+    if done is not None and done.done():
+        return True
+    over = Future(executor=node.executor)
+
+    def end(_: object = None) -> None:
+        if not over.done():
+            over.set_result(None)
+
+    timer = node.create_timer(
+        seconds,
+        end,
+        callback_group=ReentrantCallbackGroup(),
+        clock=Clock(clock_type=ClockType.STEADY_TIME),
+    )
+    if done is not None:
+        done.add_done_callback(end)
+    try:
+        await over
+    finally:
+        node.destroy_timer(timer)
+    return done is not None and done.done()
+
+
+def from_outside(node: Node, coroutine: Coroutine[Any, Any, Result], seconds: float) -> Result:
+    """Runs a coroutine in a node's executor and waits for its result.
+
+    A node that has no executor is spun meanwhile. One that has must be spun by another thread.
+
+    Raises:
+        TimeoutError: it has not ended within so many seconds.
+        Exception: what the coroutine raises.
+    """
+    spun = node.executor
+    if spun is None or node not in spun.get_nodes():  # an executor that let go of it is still named
+        executor = SingleThreadedExecutor(context=node.context)
+        node.executor = executor
+        try:
+            task = executor.create_task(coroutine)
+            executor.spin_until_future_complete(task, timeout_sec=seconds)
+        finally:
+            node.executor = None
+            executor.shutdown()
+    else:
+        task, ended = spun.create_task(coroutine), threading.Event()
+        task.add_done_callback(lambda _: ended.set())
+        ended.wait(seconds)
+    if not task.done():
+        task.cancel()
+        raise TimeoutError(
+            f"no end within {seconds:g} s: does another thread spin the node? In a callback of the "
+            "node's own executor use the method that ends with _async"
+        )
+    return task.result()  # type: ignore[no-any-return]
