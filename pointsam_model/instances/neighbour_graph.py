@@ -11,7 +11,7 @@ NEIGHBOURS = 8
 FARTHEST = 3.0  # times the median distance of direct neighbours: beyond it nothing is connected
 
 
-class Surface:
+class NeighbourGraph:
     """The points of a cloud, each connected to its nearest neighbours where they are near.
 
     Of more than 8 equally near neighbours any 8 count, so that devices may differ there.

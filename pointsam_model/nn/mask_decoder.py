@@ -15,7 +15,7 @@ from pointsam_model.nn.drawing import begins_with_zero, learned
 from pointsam_model.nn.two_way import CloudView, TwoWayTransformer
 
 
-class Answer(NamedTuple):
+class DecodedMasks(NamedTuple):
     """What is decided of b · m masks before it is known where they are wanted.
 
     Attributes:
@@ -75,7 +75,7 @@ class MaskDecoder(nn.Module):
         multimask: bool,
         first_view: CloudView | None = None,
         click_masks: bool = False,
-    ) -> Answer:
+    ) -> DecodedMasks:
         """Decides on the masks of b · m objects, m of each of b clouds; `masks` tells where.
 
         Args:
@@ -107,7 +107,7 @@ class MaskDecoder(nn.Module):
         if click_masks:
             own = tokens[:, 1 + count : 1 + count + q]
             click_heads = self.output_hypernetworks_mlps[0](own).unflatten(0, (b, m))
-        return Answer(
+        return DecodedMasks(
             points.unflatten(0, (b, m)),
             heads.unflatten(0, (b, m)),
             ious.unflatten(0, (b, m)).float(),

@@ -16,7 +16,7 @@ from pointsam_model import ops
 from pointsam_model.config.settings import ModelConfig
 from pointsam_model.nn.cloud_encoder import CloudEncoder
 from pointsam_model.nn.graphs import Graphs
-from pointsam_model.nn.mask_decoder import Answer, MaskDecoder
+from pointsam_model.nn.mask_decoder import DecodedMasks, MaskDecoder
 from pointsam_model.nn.nearest_clicks import NearestClicks
 from pointsam_model.nn.patches import Patches
 from pointsam_model.nn.prompt_encoder import ClickEncoder, MaskEncoder
@@ -142,7 +142,7 @@ class PointSAM(nn.Module):
         mask_logits: Tensor | None = None,
         multimask: bool = False,
         click_masks: bool = False,
-    ) -> Answer:
+    ) -> DecodedMasks:
         """`decode` but for its last part: where the masks are wanted is said to `masks_of`.
 
         Args:
@@ -166,7 +166,9 @@ class PointSAM(nn.Module):
         seen = ops.interpolate(encoding.embedding, *table)
         return asked._replace(seen=seen.view(*clicks.shape[:3], -1))
 
-    def masks_of(self, answer: Answer, patches: Patches, rows: Tensor | None = None) -> Tensor:
+    def masks_of(
+        self, answer: DecodedMasks, patches: Patches, rows: Tensor | None = None
+    ) -> Tensor:
         """Logits (b, m, c, n) float32 of all points, or (b, m, c, p) of rows (b, m, p) alone."""
         if rows is None:
             table = patches.index, patches.weight
@@ -205,7 +207,7 @@ class PointSAM(nn.Module):
         table = None if asked.index is None else (asked.index, asked.weight)
         return self.mask_decoder.masks(answer.points, answer.heads, table), answer.ious
 
-    def _answer(self, asked: _Asked, multimask: bool, click_masks: bool = False) -> Answer:
+    def _answer(self, asked: _Asked, multimask: bool, click_masks: bool = False) -> DecodedMasks:
         points = asked.embedding[:, None]
         if asked.mask_logits is None:
             points = points + self.mask_encoder.no_mask_embed.weight

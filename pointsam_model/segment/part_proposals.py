@@ -37,7 +37,7 @@ DOUBTED = 0.6  # of its score that a mask loses to one that is surely an object
 
 
 @dataclass(frozen=True)
-class Found:
+class Proposal:
     """A mask over the source: rows (k,) ascending, and its scores."""
 
     rows: NDArray[np.int64]
@@ -84,7 +84,7 @@ class PartProposals:
     ) -> list[Instance]:
         """The instances of a cloud, best first."""
         cells = self._cells(whole)
-        found: list[Found] = []
+        found: list[Proposal] = []
         before = 0
         for number, cell in enumerate(cells):
             steps.go_on()
@@ -116,7 +116,7 @@ class PartProposals:
         clicks: NDArray[np.int64],
         tell: Callable[[int], None],
         steps: Steps,
-    ) -> list[Found]:
+    ) -> list[Proposal]:
         partition, around = view.partition, view.surroundings
         seen = float(around.weight.sum())
         weight = torch.from_numpy(around.weight)
@@ -158,11 +158,13 @@ class PartProposals:
         chosen = suppress(overlap, torch.tensor(scores), self.config.nms_iou).tolist()
         nearest = view.kept.nearest
         return [
-            Found(np.flatnonzero(np.append(masks[it], False)[nearest]), scores[it], stabilities[it])
+            Proposal(
+                np.flatnonzero(np.append(masks[it], False)[nearest]), scores[it], stabilities[it]
+            )
             for it in chosen
         ]
 
-    def _suppressed(self, found: list[Found], size: int) -> list[Found]:
+    def _suppressed(self, found: list[Proposal], size: int) -> list[Proposal]:
         """Of masks that overlap, over the source, the best; too small ones go."""
         found = [it for it in found if len(it.rows) >= self.config.min_points]
         found.sort(key=lambda it: -it.score)
@@ -182,7 +184,7 @@ class PartProposals:
         best = [it for it in best if it.score >= self.config.min_score]
         return sorted(best, key=lambda it: -it.score)
 
-    def _instance(self, whole: Embedding, found: Found) -> Instance:
+    def _instance(self, whole: Embedding, found: Proposal) -> Instance:
         points = whole.cloud.xyz[found.rows]
         return Instance(found.rows.astype(np.uint32), found.score, found.stability, points)
 

@@ -21,7 +21,7 @@ from pointsam_model.cloud.cloud import Cloud
 from pointsam_model.config.settings import PredictorConfig, ProposalConfig, ReductionConfig
 from pointsam_model.device.steps import Steps
 from pointsam_model.instances.instance import Instance
-from pointsam_model.instances.neighbour_graph import Surface
+from pointsam_model.instances.neighbour_graph import NeighbourGraph
 from pointsam_model.instances.overlaps import overlaps, suppress
 from pointsam_model.instances.planes import is_flat
 from pointsam_model.nn import PointSAM
@@ -209,7 +209,7 @@ class _Work:
         if len(exact) == 0:
             return []
         cloud = self.embedding.kept
-        surface = Surface(cloud.kept.points) if self.config.piece_share > 0 else None
+        surface = NeighbourGraph(cloud.kept.points) if self.config.piece_share > 0 else None
         found: list[Instance] = []
 
         def find(batch: slice) -> None:
@@ -280,7 +280,7 @@ class _Work:
             chosen.append(torch.where(farthest > 0, click[row], chosen[-1]))
         return torch.stack(chosen, 1)
 
-    def _cleaned(self, logits: Tensor, surface: Surface) -> Tensor:
+    def _cleaned(self, logits: Tensor, surface: NeighbourGraph) -> Tensor:
         """Logits (c, m) whose masks have neither holes nor specks."""
         masks = logits > 0
         cleaned = surface.cleaned(masks, self.config.piece_share)

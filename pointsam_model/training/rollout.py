@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from pointsam_model.nn import CloudEncoding, PointSAM
-from pointsam_model.nn.mask_decoder import Answer
+from pointsam_model.nn.mask_decoder import DecodedMasks
 from pointsam_model.training.batches import Batch
 from pointsam_model.training.clicks import Clicks
 from pointsam_model.training.config import TrainingConfig
@@ -91,7 +91,7 @@ def _judged(
 
 
 def _logits(
-    network: PointSAM, encoding: CloudEncoding, answer: Answer, rows: Tensor | None
+    network: PointSAM, encoding: CloudEncoding, answer: DecodedMasks, rows: Tensor | None
 ) -> tuple[Tensor, Tensor | None]:
     """Of the masks and, if there are any, of the clicks' own: by one product with the points."""
     if answer.click_heads is None:
@@ -123,7 +123,7 @@ def _masks(
 def _next_prompt(
     network: PointSAM,
     encoding: CloudEncoding,
-    answer: Answer,
+    answer: DecodedMasks,
     logits: Tensor,
     few: slice,
     config: TrainingConfig,
@@ -134,7 +134,9 @@ def _next_prompt(
     best = answer.ious[:, few].argmax(-1)[..., None, None]
     heads = answer.heads[:, few].take_along_dim(best, 2)
     with torch.autocast(heads.device.type, torch.bfloat16, enabled=config.bfloat16):
-        chosen = network.masks_of(Answer(answer.points[:, few], heads, best), encoding.patches)
+        chosen = network.masks_of(
+            DecodedMasks(answer.points[:, few], heads, best), encoding.patches
+        )
     return chosen[:, :, 0]
 
 

@@ -13,7 +13,7 @@ from pointsam_ros.doors.host import Host
 from pointsam_ros.outputs.answers import Answer
 from pointsam_ros.outputs.outputs import response_of
 from pointsam_ros.work.follow_log import telling_followed
-from pointsam_ros.work.segmenter import Question
+from pointsam_ros.work.segmenter import PromptJob
 
 # With ROS's default of 10, requests that come in one burst would be lost without a word; all must
 # reach the worker's queue, which refuses what is too much.
@@ -56,16 +56,16 @@ class PromptService:
     async def _answered(self, request: SegmentPrompts.Request) -> SegmentPrompts.Response:
         host = self._host
         segmenter = host.requests.loaded().segmenter
-        question = segmenter.prepare(request)
+        job = segmenter.prepare(request)
         answer = telling_followed(
-            lambda: segmenter.answer(question), host.tally, host.node.get_logger().info
+            lambda: segmenter.answer(job), host.tally, host.node.get_logger().info
         )
         _, response = await host.requests.ask(
-            lambda: _respond(answer(), question),
+            lambda: _respond(answer(), job),
             then=lambda answered: host.publish(answered[0]),
         )
         return response
 
 
-def _respond(answer: Answer, question: Question) -> tuple[Answer, SegmentPrompts.Response]:
-    return answer, response_of(answer, question.clicks.return_points)
+def _respond(answer: Answer, job: PromptJob) -> tuple[Answer, SegmentPrompts.Response]:
+    return answer, response_of(answer, job.clicks.return_points)

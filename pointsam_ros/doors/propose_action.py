@@ -95,7 +95,7 @@ class ProposeAction:
                 "another goal is being carried out; ask again later, or set proposals.when_busy "
                 "to wait",
             )
-        wish = loaded.proposer.prepare(goal.request)
+        checked = loaded.proposer.prepare(goal.request)
 
         def tell(done: int, total: int) -> None:
             goal.publish_feedback(
@@ -105,7 +105,7 @@ class ProposeAction:
         def propose() -> Answer:
             self._begun[_key(goal)] = time.monotonic()
             host.node.get_logger().info(f"{_name(goal)} begins")
-            return loaded.proposer.propose(wish, tell, loaded.step_aside)
+            return loaded.proposer.propose(checked, tell, loaded.step_aside)
 
         return await host.requests.ask(
             propose,

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pointsam_ros.config import NodeConfig
 from pointsam_ros.doors.waiting import pause
 from pointsam_ros.process.process import WorkNode
-from pointsam_ros.requests.transforms import Lookup, MissingTransform, found
+from pointsam_ros.requests.transforms import Lookup, MissingTransform, look_up
 
 POLL_S = 0.02
 
@@ -62,7 +62,7 @@ class TransformWait:
 
     def _known(self, missing: MissingTransform, is_last: bool) -> bool:
         try:
-            found(missing.way, self._lookup)
+            look_up(missing.query, self._lookup)
         except MissingTransform:
             if is_last:
                 raise

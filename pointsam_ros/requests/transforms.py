@@ -115,7 +115,7 @@ class Lookup(Protocol):
 
 
 @dataclass(frozen=True)
-class Way:
+class TransformQuery:
     """What a transform is looked for: from one frame to another at a time [ns].
 
     `instead` says what to do where there is none.
@@ -131,12 +131,12 @@ class MissingTransform(Refusal):
     """NO_TRANSFORM, for a reason that may pass.
 
     Attributes:
-        way: the transform that is missing.
+        query: the transform that is missing.
     """
 
-    def __init__(self, way: Way, message: str) -> None:
+    def __init__(self, query: TransformQuery, message: str) -> None:
         super().__init__(Code.NO_TRANSFORM, message)
-        self.way = way
+        self.query = query
 
 
 def in_frame(
@@ -165,10 +165,12 @@ def into(source: str, target: str, stamp_ns: int, lookup: Lookup) -> Transform |
             f"the clicks are in the coordinate frame {source!r}, but the cloud's header has an "
             "empty frame_id; leave the request's empty too, or name the frame in the driver",
         )
-    return found(Way(target, source, stamp_ns, f"give the clicks in {target!r}"), lookup)
+    return look_up(
+        TransformQuery(target, source, stamp_ns, f"give the clicks in {target!r}"), lookup
+    )
 
 
-def found(way: Way, lookup: Lookup) -> Transform:
+def look_up(query: TransformQuery, lookup: Lookup) -> Transform:
     """The transform that is looked for.
 
     Raises:
@@ -176,16 +178,16 @@ def found(way: Way, lookup: Lookup) -> Transform:
         Refusal: NO_TRANSFORM, for good.
     """
     try:
-        return lookup(way.target, way.source, way.stamp_ns)
+        return lookup(query.target, query.source, query.stamp_ns)
     except NoTransformError as error:
-        when = f"time {seconds(way.stamp_ns)}" if way.stamp_ns else "any time"
+        when = f"time {seconds(query.stamp_ns)}" if query.stamp_ns else "any time"
         message = (
-            f"no transform from {way.source!r} to {way.target!r} at {when}: {error.gap.value}; or "
-            f"{way.instead}"
+            f"no transform from {query.source!r} to {query.target!r} at {when}: "
+            f"{error.gap.value}; or {query.instead}"
         )
         if error.gap is Gap.NO_TF2:
             raise Refusal(Code.NO_TRANSFORM, message) from error
-        raise MissingTransform(way, f"{message}. In detail: {error}") from error
+        raise MissingTransform(query, f"{message}. In detail: {error}") from error
 
 
 class WithoutTf2:

@@ -24,7 +24,7 @@ from pointsam_ros.work.tracks import Tracks
 
 
 @dataclass(frozen=True)
-class Wish:
+class Goal:
     """A checked goal.
 
     Attributes:
@@ -72,7 +72,7 @@ class Proposer:
         self._tracks = tracks
         self._last: StoredCloud | None = None  # the newest cloud that `propose_newest` has done
 
-    def prepare(self, goal: ProposeInstances.Goal) -> Wish:
+    def prepare(self, goal: ProposeInstances.Goal) -> Goal:
         """Checks a goal and fetches the cloud it names, before that cloud can grow too old.
 
         Raises:
@@ -100,18 +100,18 @@ class Proposer:
             cloud = StoredCloud.from_msg(attached, self._now_ns(), config.limits, attached=True)
         elif stamp:
             cloud = self._store.at(stamp, config.clouds.stamp_tolerance_s)
-        return Wish(cloud, proposals, float(goal.min_score), most)
+        return Goal(cloud, proposals, float(goal.min_score), most)
 
     def propose(
         self,
-        wish: Wish,
+        goal: Goal,
         progress: Callable[[int, int], None] | None,
         step_aside: Callable[[], bool],
     ) -> Answer:
         """Proposes the objects of a cloud.
 
         Args:
-            wish: of which cloud, and how.
+            goal: of which cloud, and how.
             progress: told after each batch how many of how many clicks are decoded.
             step_aside: called between steps, so that others may use the model; True ends the work.
 
@@ -119,14 +119,14 @@ class Proposer:
             Refusal, PointSamError: see `refusal_of`.
             CancelledError: `step_aside` said so.
         """
-        cloud = wish.cloud or self._store.fresh(self._now_ns(), self._config().clouds.stale_s)
+        cloud = goal.cloud or self._store.fresh(self._now_ns(), self._config().clouds.stale_s)
         embedding = self._embedding_of(cloud)
         started = time.perf_counter()
-        generator = ProposalGenerator(self._predictor.model, wish.config, self._predictor)
+        generator = ProposalGenerator(self._predictor.model, goal.config, self._predictor)
         instances = generator.generate(embedding, progress, step_aside)
         instances.sort(key=lambda it: -it.score)
         found = self._tracks.proposed(cloud, instances)
-        good = [it for it in found if it.instance.score >= wish.min_score][: wish.max_instances]
+        good = [it for it in found if it.instance.score >= goal.min_score][: goal.max_instances]
         for it in good:
             _ = it.instance.box  # takes milliseconds: computed here, not in the executor's thread
             if step_aside():
@@ -144,7 +144,7 @@ class Proposer:
             return None
         self._last = cloud
         try:
-            answer = self.propose(Wish(cloud, self._config().proposals), None, step_aside)
+            answer = self.propose(Goal(cloud, self._config().proposals), None, step_aside)
             return replace(answer, found=self._tracks.with_followed(cloud, answer.found))
         except (CancelledError, CloudError):  # whoever is to know of a bad cloud has been told
             return None

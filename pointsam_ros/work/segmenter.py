@@ -34,7 +34,7 @@ Result = TypeVar("Result")
 
 
 @dataclass(eq=False)
-class Question:
+class PromptJob:
     """A checked request.
 
     Attributes:
@@ -90,7 +90,7 @@ class Segmenter:
         self._clicked_jumps = store.jumps
         self._looked_at: StoredCloud | None = None  # by `follow_newest`
 
-    def prepare(self, request: SegmentPrompts.Request) -> Question:
+    def prepare(self, request: SegmentPrompts.Request) -> PromptJob:
         """Checks a request and fetches the cloud it names, before that cloud can grow too old.
 
         Raises:
@@ -106,22 +106,22 @@ class Segmenter:
             )
         if clicks.cloud is not None:
             cloud = StoredCloud.from_msg(clicks.cloud, self._now_ns(), config.limits, attached=True)
-            return Question(clicks, cloud)
+            return PromptJob(clicks, cloud)
         if clicks.stamp_ns and not clicks.session:
-            return Question(clicks, self._stored(clicks))
-        return Question(clicks, None)
+            return PromptJob(clicks, self._stored(clicks))
+        return PromptJob(clicks, None)
 
-    def answer(self, question: Question) -> Answer:
+    def answer(self, job: PromptJob) -> Answer:
         """Segments the objects of a request.
 
         Raises:
             Refusal, PointSamError: see `refusal_of`.
         """
-        clicks = question.clicks
+        clicks = job.clicks
         session = self._session_of(clicks)
         if session is None:
-            question.cloud = self._cloud_of(question)
-            session = Session(question.cloud)
+            job.cloud = self._cloud_of(job)
+            session = Session(job.cloud)
         answer, session = self.continued(session, clicks)
         if clicks.session:
             self._sessions.put(clicks.session, session, self._config().sessions.max)
@@ -354,12 +354,12 @@ class Segmenter:
             )
         return session
 
-    def _cloud_of(self, question: Question) -> StoredCloud:
-        if question.cloud is not None:
-            return question.cloud
-        if question.clicks.stamp_ns:
-            return self._stored(question.clicks)
-        if question.clicks.follow:  # on an older one it would be behind from the beginning
+    def _cloud_of(self, job: PromptJob) -> StoredCloud:
+        if job.cloud is not None:
+            return job.cloud
+        if job.clicks.stamp_ns:
+            return self._stored(job.clicks)
+        if job.clicks.follow:  # on an older one it would be behind from the beginning
             return self._store.fresh(self._now_ns(), self._config().clouds.stale_s)
         return self._store.current(self._now_ns(), self._config().clouds)
 

@@ -15,13 +15,13 @@ from pointsam_ros.codes import Code
 from pointsam_ros.config import NodeConfig
 from pointsam_ros.health.tally import Tally
 from pointsam_ros.refusal import Refusal
-from pointsam_ros.requests.transforms import Lookup, MissingTransform, Way, found
+from pointsam_ros.requests.transforms import Lookup, MissingTransform, TransformQuery, look_up
 
 POLL_S = 0.01
 FIXED = "leave tracking.frame empty where the camera stands still"
 
 
-class Place(NamedTuple):
+class StampedPose(NamedTuple):
     """When and where a cloud was measured.
 
     Attributes:
@@ -65,7 +65,7 @@ class TrackIds:
         self._jumps = store.jumps
         self._newest_s = 0.0
 
-    def place(self, cloud: StoredCloud) -> Place:
+    def place(self, cloud: StoredCloud) -> StampedPose:
         """Where a cloud was measured, as far as is known now; the tally is told if it is not.
 
         Raises:
@@ -81,14 +81,16 @@ class TrackIds:
             self._tally.unrecognisable("")
         return place
 
-    def place_if_known(self, cloud: StoredCloud) -> Place | None:
+    def place_if_known(self, cloud: StoredCloud) -> StampedPose | None:
         """As `place`; None where it raises."""
         try:
             return self.place(cloud)
         except Refusal:
             return None
 
-    def awaited_place(self, cloud: StoredCloud, step_aside: Callable[[], bool]) -> Place | None:
+    def awaited_place(
+        self, cloud: StoredCloud, step_aside: Callable[[], bool]
+    ) -> StampedPose | None:
         """As `place_if_known`; waits for `transforms.timeout_s`, and lets others run meanwhile.
 
         Returns:
@@ -102,7 +104,7 @@ class TrackIds:
         return self.place_if_known(cloud)
 
     def of_whole(
-        self, cloud: StoredCloud, place: Place, instances: Sequence[Instance]
+        self, cloud: StoredCloud, place: StampedPose, instances: Sequence[Instance]
     ) -> list[int]:
         """Ids of all instances of a cloud; those that are known and missing count as hidden."""
         self._tracker.config = self._config().tracking
@@ -113,7 +115,7 @@ class TrackIds:
 
     def of_some(
         self,
-        place: Place,
+        place: StampedPose,
         instances: Sequence[Instance],
         exclude: Sequence[Collection[int]] = (),
     ) -> list[int]:
@@ -126,15 +128,17 @@ class TrackIds:
         found = self._tracker.recognise(instances, *place, exclude=exclude)
         return [it or self.new() for it in found]
 
-    def see(self, known: int, cloud: StoredCloud, place: Place, instance: Instance) -> None:
+    def see(
+        self, track_id: int, cloud: StoredCloud, place: StampedPose, instance: Instance
+    ) -> None:
         """Remembers where the object of an id is."""
         if self._is_sensors(cloud):
-            self._tracker.see(known, instance, *place)
+            self._tracker.see(track_id, instance, *place)
 
-    def miss(self, known: int, cloud: StoredCloud, place: Place) -> None:
+    def miss(self, track_id: int, cloud: StoredCloud, place: StampedPose) -> None:
         """Remembers that the object of an id was looked for in a cloud, and not found."""
         if self._is_sensors(cloud):
-            self._tracker.miss(known, place.stamp_s)
+            self._tracker.miss(track_id, place.stamp_s)
 
     def new(self) -> int:
         """An id that no instance has or will have."""
@@ -148,7 +152,7 @@ class TrackIds:
             return isinstance(error, MissingTransform)
         return False
 
-    def _place(self, cloud: StoredCloud) -> Place:
+    def _place(self, cloud: StoredCloud) -> StampedPose:
         frame = self._config().tracking.frame.lstrip("/")
         source = cloud.frame_id.lstrip("/")
         self._begin_anew_if(frame, source, self._is_sensors(cloud))
@@ -160,15 +164,15 @@ class TrackIds:
                 f"{self._frame!r}: set tracking.frame to a frame that stays",
             )
         if frame in ("", source):
-            return Place(stamp_s, None)
+            return StampedPose(stamp_s, None)
         if not source:
             raise Refusal(
                 Code.NO_TRANSFORM,
                 f"tracking.frame is {frame!r}, but the cloud's header has an empty frame_id: name "
                 "the frame in the driver",
             )
-        way = Way(frame, source, cloud.stamp_ns, FIXED)
-        return Place(stamp_s, found(way, self._lookup).matrix)
+        query = TransformQuery(frame, source, cloud.stamp_ns, FIXED)
+        return StampedPose(stamp_s, look_up(query, self._lookup).matrix)
 
     def _begin_anew_if(self, frame: str, source: str, is_sensors: bool) -> None:
         """Forgets all where time jumped, or the tracks' frame is another from now on."""

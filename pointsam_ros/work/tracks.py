@@ -15,7 +15,7 @@ from pointsam_ros.outputs.found import Found, best_first
 from pointsam_ros.requests.sessions import ObjectClicks, Session
 from pointsam_ros.requests.transforms import Lookup
 from pointsam_ros.work.followed import Followed, FollowedObjects, Owner
-from pointsam_ros.work.track_ids import Place, TrackIds
+from pointsam_ros.work.track_ids import StampedPose, TrackIds
 
 
 class Tracks:
@@ -235,7 +235,7 @@ class Tracks:
 
     def _recognised(
         self,
-        place: Place | None,
+        place: StampedPose | None,
         session: Session,
         best: Mapping[int, _Seen],
         others: Mapping[int, set[int]],

@@ -7,7 +7,7 @@ from random import Random
 
 from pointsam_model.scenes.shapes.objects import Piece
 from pointsam_model.scenes.shapes.pieces import between, box
-from pointsam_model.scenes.worlds.world import GLASS, Surface, Thing
+from pointsam_model.scenes.worlds.world import GLASS, Material, Thing
 
 
 def ground(rng: Random, reach: float, road: float, walk: float, lawn: bool) -> list[Thing]:
@@ -20,7 +20,7 @@ def ground(rng: Random, reach: float, road: float, walk: float, lawn: bool) -> l
         [between((-reach - 9, -reach - 9, -1.0), (reach + 9, reach + 9, 0.0))],
         (0.0, 0.0, 0.0),
         background=True,
-        surfaces={0: Surface(relief=rough)},
+        surfaces={0: Material(relief=rough)},
     )
     if road > reach:
         return [base]
@@ -37,7 +37,7 @@ def ground(rng: Random, reach: float, road: float, walk: float, lawn: bool) -> l
                     [pavement],
                     (0.0, 0.0, 0.0),
                     background=True,
-                    surfaces={0: Surface(relief=rough * 0.6)},
+                    surfaces={0: Material(relief=rough * 0.6)},
                 )
             )
         # Behind it the land may rise or fall.
@@ -53,7 +53,7 @@ def ground(rng: Random, reach: float, road: float, walk: float, lawn: bool) -> l
                 [bank],
                 (0.0, 0.0, 0.0),
                 background=True,
-                surfaces={0: Surface(relief=rng.uniform(0.005, 0.03))},
+                surfaces={0: Material(relief=rng.uniform(0.005, 0.03))},
             )
         )
     return things

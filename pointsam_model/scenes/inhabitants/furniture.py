@@ -10,7 +10,7 @@ from random import Random
 
 from pointsam_model.scenes.shapes.objects import LOWER_CAP, NO_CAP, Piece
 from pointsam_model.scenes.shapes.pieces import ALONG_X, ball, between, box, drum, rod, slab
-from pointsam_model.scenes.worlds.world import GLASS, Surface
+from pointsam_model.scenes.worlds.world import GLASS, Material
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Furniture:
     half: tuple[float, float]
     boards: list[Board] = field(default_factory=list)
     seats: bool = False
-    surfaces: dict[int, Surface] = field(default_factory=dict)
+    surfaces: dict[int, Material] = field(default_factory=dict)
 
 
 def lamp(rng: Random) -> Furniture:
@@ -85,7 +85,7 @@ def plant(rng: Random) -> Furniture:
         size = rng.uniform(0.12, 0.3)
         at = (rng.gauss(0, 0.12), rng.gauss(0, 0.12), pot + rng.uniform(0.1, tall))
         pieces += [ball((size, size, size * 0.8), at, 1), rod((0, 0, pot), at, 0.012, 1)]
-    return Furniture(pieces, (0.3, 0.3), surfaces={1: Surface(leaves=0.1)})
+    return Furniture(pieces, (0.3, 0.3), surfaces={1: Material(leaves=0.1)})
 
 
 def screen(rng: Random) -> Furniture:
@@ -97,7 +97,7 @@ def screen(rng: Random) -> Furniture:
         box([0.03, 0.05, 0.12], (-0.02, 0, 0.06), 1),
         box([0.2, wide * 0.35, 0.015], (0, 0, 0.008), 1),
     ]
-    return Furniture(pieces, (0.1, wide / 2), surfaces={0: Surface(lost=0.3)})
+    return Furniture(pieces, (0.1, wide / 2), surfaces={0: Material(lost=0.3)})
 
 
 def door(rng: Random) -> Furniture:

@@ -8,10 +8,10 @@ from random import Random
 from pointsam_model.scenes.inhabitants.people import body
 from pointsam_model.scenes.inhabitants.vehicles import Place
 from pointsam_model.scenes.shapes.pieces import ALONG_X, ball, box, drum, rod, slab
-from pointsam_model.scenes.worlds.world import Surface, Thing
+from pointsam_model.scenes.worlds.world import Material, Thing
 
-_LEAVES = Surface(leaves=0.3)
-_HEDGE = Surface(leaves=0.12)
+_LEAVES = Material(leaves=0.3)
+_HEDGE = Material(leaves=0.12)
 
 
 def person(rng: Random, at: Place, yaw: float) -> Thing:
@@ -114,7 +114,7 @@ def fence(rng: Random, at: Place, yaw: float, long: float) -> Thing:
     else:
         for rail in range(rng.randint(2, 4)):
             pieces.append(box([long, 0.04, 0.09], (0, 0.05, tall * (0.3 + 0.22 * rail)), 1))
-    lost = Surface(lost=rng.choice((0.0, 0.0, 0.5)))
+    lost = Material(lost=rng.choice((0.0, 0.0, 0.5)))
     return Thing(pieces, (*at, 0.0), yaw, background=True, surfaces={1: lost})
 
 

@@ -17,7 +17,7 @@ from pointsam_model.scenes.shapes.pieces import (
     rod,
     slab,
 )
-from pointsam_model.scenes.worlds.world import GLASS, Surface, Thing
+from pointsam_model.scenes.worlds.world import GLASS, Material, Thing
 
 Place = tuple[float, float]
 
@@ -149,7 +149,7 @@ def bicycle(rng: Random, at: Place, yaw: float, ridden: bool) -> Thing:
         rider = body(rng, 0.0, hips=0.95)
         pieces += [replace(moved(piece, (-0.15, 0, 0)), part=piece.part + 2) for piece in rider]
     # Rays go through spokes.
-    return Thing(pieces, (*at, 0.0), yaw, surfaces={1: Surface(lost=0.1, leaves=0.08)})
+    return Thing(pieces, (*at, 0.0), yaw, surfaces={1: Material(lost=0.1, leaves=0.08)})
 
 
 def _wheels(rng: Random, long: float, wide: float, base: float, radius: float = 0.0) -> list[Piece]:

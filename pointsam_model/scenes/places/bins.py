@@ -23,7 +23,7 @@ from pointsam_model.scenes.shapes.holders import Holder, walled
 from pointsam_model.scenes.shapes.objects import Piece, moved, scaled
 from pointsam_model.scenes.shapes.parts import draw_part
 from pointsam_model.scenes.streams import stream
-from pointsam_model.scenes.worlds.arrangement import Layout, Surface
+from pointsam_model.scenes.worlds.arrangement import Layout, Support
 from pointsam_model.scenes.worlds.settling import REACH
 from pointsam_model.scenes.worlds.world import bounds
 
@@ -138,13 +138,13 @@ def _pile(rng: Random, config: SceneConfig, draw: Callable[[], list[Piece]]) -> 
         room = min(table[0] - 0.02, REACH), min(table[1] - 0.02, REACH)
         spread = min(spread, 0.9 * min(table))
         return Layout(
-            table, False, [Surface(style, table, False, room, spread, objects, tilts)], []
+            table, False, [Support(style, table, False, room, spread, objects, tilts)], []
         )
     (floor,) = holder.boards
     walls = tuple(moved(piece, (0.0, 0.0, -floor)) for piece in holder.pieces if piece.part)
     room = max(half_x - 0.03, 0.02), max(half_y - 0.03, 0.02)
     spread = math.hypot(*room) * rng.uniform(0.5, 0.95)
-    inside = Surface(style, holder.half, False, room, spread, objects, tilts, floor, 2.0, walls)
+    inside = Support(style, holder.half, False, room, spread, objects, tilts, floor, 2.0, walls)
     table = max(table[0], half_x + 0.05), max(table[1], half_y + 0.05)
     return Layout(table, False, [inside], holder.pieces)
 

@@ -23,7 +23,7 @@ def first_returns(
     """`nearest_hits` through leaves: ray parameter and primitive row, both (b,h,w).
 
     index (k,) and rectangles (k,4): which primitive may be seen in which pixels; a primitive may
-    have several rectangles. leaves (n,) [m]: see `world.Surface`. draws (b,2,h,w) uniform, None
+    have several rectangles. leaves (n,) [m]: see `world.Material`. draws (b,2,h,w) uniform, None
     where nothing has leaves.
     """
     leafy = leaves > 0

@@ -23,7 +23,7 @@ _PARTS = 64  # more than an object has
 
 
 @dataclass(frozen=True)
-class Surface:
+class Support:
     """A level plane with objects: the table, a board of a shelf, the floor of a crate."""
 
     style: str  # one of STYLES
@@ -44,7 +44,7 @@ class Layout:
 
     table_half: tuple[float, float]  # m
     round_table: bool
-    surfaces: list[Surface]
+    surfaces: list[Support]
     holder: list[Piece]  # crate or shelf on the table, an object itself; mostly none
 
     @property
@@ -88,7 +88,7 @@ def draw_layout(rng: Random, config: SceneConfig) -> Layout:
         spread = min(spread, REACH, 0.9 * min(table))
         room = min(table[0] - 0.02, REACH), min(table[1] - 0.02, REACH)
         objects, tilts = _draw_objects(rng, count, scale, style, config)
-        on_table = Surface(style, table, round_table, room, spread, objects, tilts)
+        on_table = Support(style, table, round_table, room, spread, objects, tilts)
         return Layout(table, round_table, [on_table], [])
     half_x, half_y = holder.half
     table = (max(table[0], half_x + 0.1), max(table[1], half_y + 0.1))
@@ -104,7 +104,7 @@ def _on_board(
     scale: float,
     style: str,
     config: SceneConfig,
-) -> Surface:
+) -> Support:
     """A board of a shelf or the floor of a crate, with its share of the objects."""
     shelf = len(holder.boards) > 1
     own = max(1 if shelf else 3, round(count / len(holder.boards)))
@@ -117,7 +117,7 @@ def _on_board(
     # What stands on the board: sides and posts, or a crate's walls.
     walls = [moved(p, (0.0, 0.0, -board)) for p in holder.pieces if p.part > 0]
     top = board == holder.boards[-1]
-    return Surface(
+    return Support(
         style,
         (half_x, half_y),
         False,
@@ -188,7 +188,7 @@ def arrange(layouts: list[Layout], generators: list[torch.Generator]) -> Placed:
     return _with_holders(layouts, scene_of, things, rotation, position, placed)
 
 
-def _wishes(surfaces: Sequence[Surface], longest: int) -> Wishes:
+def _wishes(surfaces: Sequence[Support], longest: int) -> Wishes:
     tilts = torch.zeros(len(surfaces), longest, dtype=torch.bool)
     for i, surface in enumerate(surfaces):
         tilts[i, : len(surface.tilts)] = torch.tensor(surface.tilts)

@@ -18,7 +18,7 @@ from pointsam_model.scenes.worlds.things import primitives_of
 
 
 @dataclass(frozen=True)
-class Surface:
+class Material:
     """What a part is made of, as far as rays care."""
 
     leaves: float = 0.0  # mean depth that rays enter before they meet a leaf [m]; 0: solid
@@ -26,8 +26,8 @@ class Surface:
     lost: float = 0.0  # share of rays that never come back, as on glass
 
 
-SOLID = Surface()
-GLASS = Surface(lost=0.8)
+SOLID = Material()
+GLASS = Material(lost=0.8)
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Thing:
     yaw: float = 0.0
     background: bool = False
     plant: bool = False
-    surfaces: Mapping[int, Surface] = field(default_factory=dict)
+    surfaces: Mapping[int, Material] = field(default_factory=dict)
 
     def part_numbers(self) -> list[int]:
         """Its parts, ascending."""
@@ -65,7 +65,7 @@ class World:
     part: Tensor  # (n,) int64, 0 for the background, from 1 in each scene
     looks: Tensor  # (n,15) rows of `Look`
     lights: Tensor  # (b,14) rows of `Light`
-    leaves: Tensor  # (n,) see `Surface`
+    leaves: Tensor  # (n,) see `Material`
     relief: Tensor  # (n,)
 
     def to(self, device: torch.device) -> World:

@@ -37,7 +37,7 @@ from pointsam_model.scenes.shapes.objects import Piece
 from pointsam_model.scenes.shapes.pieces import between, drum
 from pointsam_model.scenes.solids.primitives import depths, intersect
 from pointsam_model.scenes.worlds.appearance import draw_light
-from pointsam_model.scenes.worlds.world import Surface, Thing, World, bounds, build_world, dress
+from pointsam_model.scenes.worlds.world import Material, Thing, World, bounds, build_world, dress
 from pointsam_model.training.pool import POINTS, Pool, make_pool
 
 Floats = NDArray[np.float64]
@@ -157,7 +157,7 @@ def test_far_dark_and_slanting_surfaces_are_lost_first() -> None:
 
 
 def test_rays_enter_a_crown_or_pass_through_it() -> None:
-    crown = thing(between((4, -4, 0), (6, 4, 3)), surfaces={0: Surface(leaves=0.3)})
+    crown = thing(between((4, -4, 0), (6, 4, 3)), surfaces={0: Material(leaves=0.3)})
     wall = thing(between((9, -40, -5), (10, 40, 20)), background=True)
     found = swept(world_of(wall, crown))
     wanted = swept(world_of(wall, dataclasses.replace(crown, surfaces={})))

@@ -24,7 +24,7 @@ from pointsam_model import (
     ReductionConfig,
     load_model,
 )
-from pointsam_model.instances.neighbour_graph import Surface
+from pointsam_model.instances.neighbour_graph import NeighbourGraph
 from pointsam_model.instances.overlaps import overlaps, suppress
 from pointsam_model.instances.planes import is_flat
 from pointsam_model.nn import PointSAM, make_patches
@@ -291,7 +291,7 @@ def disc(points: np.ndarray, x: float, y: float, radius: float) -> np.ndarray:
 
 
 def cleaned(points: np.ndarray, share: float, *masks: np.ndarray) -> np.ndarray:
-    surface = Surface(torch.from_numpy(points))
+    surface = NeighbourGraph(torch.from_numpy(points))
     return surface.cleaned(torch.from_numpy(np.stack(masks)), share).numpy()
 
 

@@ -23,7 +23,7 @@ from pointsam_ros.clouds.cloud_store import CloudStore, StoredCloud
 from pointsam_ros.config import LimitSettings, NodeConfig
 from pointsam_ros.health.tally import Tally
 from pointsam_ros.requests.transforms import Lookup
-from pointsam_ros.work.proposer import Proposer, Wish
+from pointsam_ros.work.proposer import Goal, Proposer
 from pointsam_ros.work.tracks import Tracks
 
 # Masks of random weights are neither sure nor small: all of them may stay.
@@ -53,7 +53,7 @@ def test_a_goal_is_carried_out_by_the_nodes_predictor(config: PredictorConfig) -
     )
     msg = cloud_msgs.write(Header(frame_id="camera"), XYZ, RGB)
     cloud = StoredCloud.from_msg(msg, 0, LimitSettings(), attached=True)
-    answer = proposer.propose(Wish(cloud, ALL), None, lambda: False)
+    answer = proposer.propose(Goal(cloud, ALL), None, lambda: False)
     wanted = ProposalGenerator(model, ALL, config, predictor.reduction).generate(cloud.read())
     wanted.sort(key=lambda it: -it.score)
     assert len(answer.found) == len(wanted) > 1
