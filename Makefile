@@ -37,10 +37,10 @@ tests: setup ## Run the tests only
 	@$(ENTER) python -m pytest $(PYTEST_ARGS)
 
 bench: setup ## Measure speed beside the published way
-	@$(ENTER) python -m benchmarks.run $(BENCH_ARGS)
+	@$(ENTER) python -m benchmarks.speed.run $(BENCH_ARGS)
 
 bench-gpu: setup ## Check and time kernels, network and node on this machine's GPU
-	@$(ENTER) python -m benchmarks.gpu $(BENCH_ARGS)
+	@$(ENTER) python -m benchmarks.speed.gpu $(BENCH_ARGS)
 
 format: setup ## Rewrite the sources in the project's format
 	@$(ENTER) ruff check --fix && ruff format

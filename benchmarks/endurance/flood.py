@@ -38,7 +38,7 @@ from benchmarks.endurance.sensors import (  # noqa: E402
 )
 from benchmarks.endurance.usage import UsageOverTime, first_and_last  # noqa: E402
 from benchmarks.endurance.verdict import RESULTS, Verdict  # noqa: E402
-from pointsam_ros.refusal import Code  # noqa: E402
+from pointsam_ros.codes import Code  # noqa: E402
 
 LEAST_P99_S = 0.5  # so much may p99 of the flood always be
 PAUSE_S = 0.1  # of a client that was refused, in closed loop

@@ -45,8 +45,8 @@ from pointsam_interfaces.action import ProposeInstances  # noqa: E402
 from pointsam_interfaces.srv import SegmentPrompts  # noqa: E402
 from pointsam_model.errors import CloudError  # noqa: E402
 from pointsam_ros.clouds.cloud_store import StoredCloud  # noqa: E402
+from pointsam_ros.codes import Code  # noqa: E402
 from pointsam_ros.config import NodeConfig  # noqa: E402
-from pointsam_ros.refusal import Code  # noqa: E402
 from pointsam_ros.requests import clicks as requests  # noqa: E402
 
 IN_FLIGHT = 12  # fewer than limits.max_pending: no request is refused for others

@@ -51,7 +51,7 @@ from benchmarks.endurance.verdict import RESULTS, Verdict  # noqa: E402
 from pointsam_interfaces.action import ProposeInstances  # noqa: E402
 from pointsam_interfaces.msg import InstanceArray  # noqa: E402
 from pointsam_interfaces.srv import SegmentPrompts  # noqa: E402
-from pointsam_ros.refusal import Code  # noqa: E402
+from pointsam_ros.codes import Code  # noqa: E402
 
 SIZES = (3_000, 8_000, 12_000, 20_000, 40_000)  # points of the clouds, about
 SAMPLE_S = 1.0
