@@ -20,8 +20,8 @@ from std_msgs.msg import Header
 from pointsam_interfaces.action import ProposeInstances
 from pointsam_interfaces.msg import InstanceArray, ObjectBox
 from pointsam_interfaces.srv import ReleaseObjects, SegmentPrompts
-from pointsam_ros.client.waiting import from_outside, until
 from pointsam_ros.codes import Code
+from pointsam_ros.waiting import from_outside, until
 
 # Each client of a service hears the answers to all its clients. With ROS's default of the last ten,
 # its own would be lost among those of busy neighbours.

@@ -15,11 +15,11 @@ from rclpy.task import Future as RosFuture
 from pointsam_ros.codes import Code
 from pointsam_ros.config import NodeConfig
 from pointsam_ros.doors.transform_wait import TransformWait
-from pointsam_ros.doors.waiting import pause
 from pointsam_ros.health.tally import Tally
 from pointsam_ros.process.process import WorkNode
 from pointsam_ros.refusal import Refusal, forget_frames, refusal_of
 from pointsam_ros.requests.transforms import Lookup, MissingTransform
+from pointsam_ros.waiting import until
 from pointsam_ros.work.loaded import Loaded
 from pointsam_ros.work.model_thread import ModelThread
 from pointsam_ros.work.worker import OverloadedError, Rank
@@ -102,7 +102,7 @@ class Requests:
         except Exception as error:
             request.refusal = self._refused(error, what)
             if request.refusal.code == Code.OVERLOADED:
-                await pause(self._node, OVERLOADED_S)
+                await until(self._node, None, OVERLOADED_S)
         finally:
             self.open -= 1
 

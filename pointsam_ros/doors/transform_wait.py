@@ -6,9 +6,9 @@ import time
 from collections.abc import Callable
 
 from pointsam_ros.config import NodeConfig
-from pointsam_ros.doors.waiting import pause
 from pointsam_ros.process.process import WorkNode
 from pointsam_ros.requests.transforms import Lookup, MissingTransform, look_up
+from pointsam_ros.waiting import until
 
 POLL_S = 0.02
 
@@ -55,7 +55,7 @@ class TransformWait:
         self.count += 1
         try:
             while not self._known(missing, is_last=time.monotonic() >= deadline):
-                await pause(self._node, POLL_S)
+                await until(self._node, None, POLL_S)
                 self._loaded()
         finally:
             self.count -= 1

@@ -26,7 +26,7 @@ MODEL_FLOORS = (
     ("cli",),
 )
 ROS_FLOORS = (
-    ("codes",),
+    ("codes", "waiting"),
     ("refusal", "config", "client"),
     ("parameters", "parameter_reference", "clouds"),
     ("health",),
@@ -92,7 +92,7 @@ def test_the_node_uses_neither_torch_nor_cupy() -> None:
 
 def test_the_client_needs_neither_the_node_nor_the_model() -> None:
     needed = reached(GRAPH, "pointsam_ros.client")
-    assert {room(it) for it in needed} == {"client", "codes"}
+    assert {room(it) for it in needed} == {"client", "codes", "waiting"}
     assert not any(it.startswith("pointsam_model") for it in needed)
 
 
