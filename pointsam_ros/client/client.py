@@ -251,12 +251,14 @@ class PointSamClient:
             except NoAnswerError as error:
                 if last or once or not error.heard:
                     raise
+                why = str(error)
             else:
                 if answer.success:
                     return answer
-                code = Code(getattr(answer, "code", Code.FAILED))
+                code, why = Code(getattr(answer, "code", Code.FAILED)), answer.message
                 if last or code not in PASSING:
-                    raise RefusedError(code, answer.message)
+                    raise RefusedError(code, why)
+            self._node.get_logger().info(f"asks again: {why}")
             await until(self._node, None, self._pause_s)
         raise AssertionError("the last attempt answers or raises")
 

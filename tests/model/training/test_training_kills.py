@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from places import SUPPORT as HERE
+from places import ROOT, SUPPORT, TINY
 from safetensors.torch import load_file
 
 from pointsam_model.scenes import SceneConfig, generate_scene
@@ -33,7 +33,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     first = {"steps": 8, "points": 256, "patches": 32, "patch_size": 8, "clouds": 2, "masks": 2}
     first |= {"refinements": 2, "learning_rate": 1e-3, "accumulate": 2}
     config = {
-        "model": str(HERE / "fixtures" / "tiny" / "config.json"),
+        "model": str(TINY / "config.json"),
         "pool": str(folder / "pool"),
         "output": "",
         "save_every_s": 0,
@@ -45,8 +45,8 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     }
     path = folder / "run.yaml"
     path.write_text(yaml.safe_dump(config))
-    command = [sys.executable, str(HERE / "killed_runs.py"), str(path), "1", str(KILLS)]
-    here = {**os.environ, "PYTHONPATH": str(HERE.parent)}
+    command = [sys.executable, str(SUPPORT / "killed_runs.py"), str(path), "1", str(KILLS)]
+    here = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
         command, capture_output=True, text=True, timeout=300, env=here, check=False
     )

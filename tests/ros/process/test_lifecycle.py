@@ -6,7 +6,6 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,7 @@ from diagnostic_msgs.msg import DiagnosticStatus
 from forked_nodes import ForkedNode
 from lifecycle_msgs.msg import Transition
 from node_process import RANDOM_MODEL, TINY, WAIT_S, Client, free_domain
+from places import ROOT
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.lifecycle import TransitionCallbackReturn
@@ -30,7 +30,7 @@ from pointsam_ros.work import loaded
 pytestmark = pytest.mark.dds
 
 Start = Callable[..., tuple[ForkedNode, Client]]
-SHIPPED = Path(loaded.__file__).parents[1] / "pointsam_model" / "weights" / "tiny.safetensors"
+SHIPPED = ROOT / "pointsam_model" / "weights" / "tiny.safetensors"
 UP = (Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_ACTIVATE)
 DOWN = (Transition.TRANSITION_DEACTIVATE, Transition.TRANSITION_CLEANUP)
 
@@ -103,7 +103,7 @@ def test_deactivating_lets_go_of_the_model_and_the_embeddings(
     node = inside.node
     assert node.trigger_configure() == TransitionCallbackReturn.SUCCESS
     inside.activate()
-    segmenter = node.loaded().segmenter
+    segmenter = node.requests.loaded().segmenter
     client = node.create_client(SegmentPrompts, "~/segment_prompts")
     cloud = Client.cloud(_Stamps(node), XYZ)  # type: ignore[arg-type]
     request = SegmentPrompts.Request(cloud=cloud, session="kept")
