@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import traceback
+
 from pointsam_model.errors import CloudError, OutOfMemory, PromptError, TooFarError
 from pointsam_ros.codes import Code
 
@@ -29,6 +31,11 @@ def forget_frames(error: BaseException) -> None:
             known.add(id(one))
             one.__traceback__ = None
             told += [one.__cause__, one.__context__]
+
+
+def trace_of(error: BaseException) -> str:
+    """The traceback of an error, for the log."""
+    return "".join(traceback.format_exception(type(error), error, error.__traceback__))
 
 
 def refusal_of(error: BaseException) -> Refusal:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import sys
 import time
-import traceback
 from contextlib import ExitStack
 from typing import Any, Protocol, TypeVar
 
@@ -36,6 +35,7 @@ from pointsam_ros.outputs.outputs import Outputs
 from pointsam_ros.parameters import Parameters
 from pointsam_ros.process.process import WorkNode, own_arguments, run
 from pointsam_ros.process.transitions import logged
+from pointsam_ros.refusal import trace_of
 from pointsam_ros.requests.transforms import lookup_for
 from pointsam_ros.work.loaded import Loaded, check, load
 from pointsam_ros.work.model_thread import ModelThread
@@ -119,10 +119,6 @@ class SegmentNode(WorkNode):
     def config(self) -> NodeConfig:
         """The parameters as they are now."""
         return self.parameters.config
-
-    def now_ns(self) -> int:
-        """The node's time [ns]: of the wall, or simulated."""
-        return int(self.get_clock().now().nanoseconds)
 
     def _health(self) -> State:
         """The state; once ready, also whether clouds come, in this node's time, and answers too."""
@@ -246,7 +242,7 @@ class SegmentNode(WorkNode):
         text = f"the model cannot be loaded: {error}"
         self.state = State(text, DiagnosticStatus.ERROR)
         if not isinstance(error, PointSamError):  # nobody's setting: somebody must find the fault
-            self.get_logger().error(f"{text}\n{_trace(error)}")
+            self.get_logger().error(f"{text}\n{trace_of(error)}")
         elif not self.config.autostart:
             self.get_logger().error(text)
         if self.config.autostart:
@@ -320,11 +316,7 @@ class SegmentNode(WorkNode):
 
     def _on_unexpected(self, error: BaseException) -> None:
         self.tally.failure(str(error))
-        self.get_logger().error(f"unexpected, the node goes on:\n{_trace(error)}")
-
-
-def _trace(error: BaseException) -> str:
-    return "".join(traceback.format_exception(type(error), error, error.__traceback__))
+        self.get_logger().error(f"unexpected, the node goes on:\n{trace_of(error)}")
 
 
 def main(args: list[str] | None = None) -> int:

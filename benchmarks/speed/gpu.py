@@ -35,6 +35,7 @@ from benchmarks.speed.clouds import surface_cloud
 from benchmarks.speed.gpu_network import CASES, Case, Effort, NetworkTiming, measure_network
 from benchmarks.speed.machine import machine
 from benchmarks.speed.tables import ros_table
+from pointsam_model.cloud.valid import FARTHEST_M
 from pointsam_model.geometry.surface_graph import moments_of
 from pointsam_model.ops import cpu, torch_ops
 from pointsam_model.ops.layout import FLOAT32, CloudLayout, PointField
@@ -43,7 +44,6 @@ RESULTS = Path(__file__).parents[1] / "results"
 PARTS = ("kernels", "network", "ros")
 WIDTH = 160
 CLICK_GOAL_MS = 8.0
-FARTHEST_M = 1e9
 Timer = Callable[[Callable[[], Any]], float]
 
 

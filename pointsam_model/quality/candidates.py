@@ -261,8 +261,10 @@ def _add_balls(pool: Pool, partition: Partition, so_far: Mask, own: NDArray[np.i
     mine = own == len(pool.asked.clicks) - 1
     for share in BALLS_ADDED if label else BALLS_TAKEN:
         ball = (distance <= share * distance[elsewhere].min()) & mine
-        in_part = ball & part
-        for mask, clipped in ((ball, 0.0), (in_part, 1.0)) if share else ((in_part, 1.0),):
+        kinds = [(ball & part, 1.0)]
+        if share:  # else both are that point alone
+            kinds.insert(0, (ball, 0.0))
+        for mask, clipped in kinds:
             changed = so_far | mask if label else so_far & ~mask
             pool.add(changed, Origin.BALL, height=share, above=clipped)
 

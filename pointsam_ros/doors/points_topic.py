@@ -74,7 +74,7 @@ class PointsTopic:
     def seen(self) -> Clouds:
         """What is known of the sensor's clouds."""
         newest = self.store.newest()
-        age = None if newest is None else newest.age_s(self._now_ns())
+        age = None if newest is None else newest.age_s(self._node.now_ns())
         return Clouds(self.store.topic, age, self._gaps.recent, self._gaps.losses_told)
 
     def _subscribed(self, events: SubscriptionEventCallbacks | None) -> Subscription:
@@ -91,7 +91,7 @@ class PointsTopic:
         node, config = self._node, self._config()
         self._tally.cloud("received")
         try:
-            cloud = StoredCloud.from_msg(msg, self._now_ns(), config.limits)
+            cloud = StoredCloud.from_msg(msg, self._node.now_ns(), config.limits)
         except CloudError as error:
             self._tally.refused(str(error), unread=True)
             self.store.refuse(stamp_ns(msg.header.stamp), str(error))
@@ -108,6 +108,3 @@ class PointsTopic:
             self._gaps.restart()
             self._lookup.forget()
         self._on_new()
-
-    def _now_ns(self) -> int:
-        return int(self._node.get_clock().now().nanoseconds)

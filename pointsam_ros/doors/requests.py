@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import traceback
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import CancelledError, Future
 from contextlib import asynccontextmanager
@@ -17,7 +16,7 @@ from pointsam_ros.config import NodeConfig
 from pointsam_ros.doors.transform_wait import TransformWait
 from pointsam_ros.health.tally import Tally
 from pointsam_ros.process.process import WorkNode
-from pointsam_ros.refusal import Refusal, forget_frames, refusal_of
+from pointsam_ros.refusal import Refusal, forget_frames, refusal_of, trace_of
 from pointsam_ros.requests.transforms import Lookup, MissingTransform
 from pointsam_ros.work.loaded import Loaded
 from pointsam_ros.work.model_thread import ModelThread
@@ -181,8 +180,7 @@ class Requests:
         self._tally.request(refusal.code)
         if refusal.code == Code.FAILED:
             self._tally.failure(refusal.message)
-            trace = "".join(traceback.format_exception(type(error), error, error.__traceback__))
-            log.error(f"a {what} failed:\n{trace}")
+            log.error(f"a {what} failed:\n{trace_of(error)}")
         elif time.monotonic() >= self._next_logged:
             self._next_logged = time.monotonic() + REFUSAL_LOGGED_S
             log.info(f"{what} refused, {refusal.code.name}: {refusal.message}")

@@ -38,6 +38,10 @@ class WorkNode(LifecycleNode):
 
     failure: str | None = None
 
+    def now_ns(self) -> int:
+        """The node's time [ns]: of the wall, or simulated."""
+        return int(self.get_clock().now().nanoseconds)
+
     @property
     def open_requests(self) -> int:
         """How many requests have no answer yet."""
