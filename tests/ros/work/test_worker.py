@@ -253,6 +253,35 @@ def test_a_goal_begins_and_ends_however_many_prompts_come(worker: Worker) -> Non
         stop.set()
 
 
+def test_a_goal_begins_beside_a_flood_of_prompts_and_who_is_always_to_be_followed(
+    worker: Worker,
+) -> None:
+    stop = threading.Event()
+    looks = 0
+
+    def prompt() -> None:
+        time.sleep(0.002)
+        if not stop.is_set():
+            worker.ask(prompt)
+
+    def look() -> None:
+        nonlocal looks
+        looks += 1
+        time.sleep(0.001)
+        if not stop.is_set():
+            worker.offer("embed", look, rank=Rank.FOLLOW)
+
+    for _ in range(4):
+        worker.ask(prompt)
+    worker.offer("embed", look, rank=Rank.FOLLOW)
+    try:
+        for _ in range(3):
+            worker.ask(worker.step_aside, rank=Rank.GOAL).result(WAIT_S)
+        assert looks > 1
+    finally:
+        stop.set()
+
+
 def test_a_cancelled_goal_ends_with_its_step_and_one_that_waits_never_begins(
     worker: Worker,
 ) -> None:
