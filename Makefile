@@ -6,6 +6,7 @@ SHELL := /bin/bash
 ENTER := . scripts/env.sh &&
 CLOUD ?=
 PYTEST_ARGS ?=
+TEST_PROCESSES ?= 2
 BENCH_ARGS ?=
 
 # Tests and demonstration talk to themselves only, never to a robot on the same network.
@@ -22,7 +23,7 @@ setup: ## Install everything into .venv and build the ROS interfaces (done by ev
 demo: setup ## Segment objects of a generated scene through the node; CLOUD=path takes your own cloud
 	@$(ENTER) python -m pointsam_ros.demo $(if $(CLOUD),--cloud "$(CLOUD)")
 
-test: ## Lint, types and tests; PYTEST_ARGS="-m 'not slow'" narrows the tests
+test: ## Lint, types and tests; PYTEST_ARGS="-m 'not slow'" narrows them, TEST_PROCESSES=4 is for more cores
 	@$(MAKE) --no-print-directory lint
 	@$(MAKE) --no-print-directory types
 	@$(MAKE) --no-print-directory tests
@@ -34,7 +35,8 @@ types: setup ## Check types
 	@$(ENTER) mypy
 
 tests: setup ## Run the tests only
-	@$(ENTER) python -m pytest $(PYTEST_ARGS)
+	@$(ENTER) OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} \
+	python -m pytest -n $(TEST_PROCESSES) --dist loadfile $(PYTEST_ARGS)
 
 bench: setup ## Measure speed beside the published way
 	@$(ENTER) python -m benchmarks.speed.run $(BENCH_ARGS)

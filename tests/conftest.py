@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import places
 import pytest
+from domains import free_domain
 from places import ROOT
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ TF2_STAND_IN = places.SUPPORT / "tf2_stand_in"
 
 # Before the first participant: stay on this machine, and lose no large cloud.
 os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
+os.environ["ROS_DOMAIN_ID"] = str(free_domain())  # of commands that a test runs
 os.environ["FASTRTPS_DEFAULT_PROFILES_FILE"] = str(ROOT / "config" / "fastdds_large_clouds.xml")
 
 
@@ -38,8 +40,6 @@ def no_shared_memory_is_left() -> Iterator[None]:
 @pytest.fixture(scope="module")
 def domain() -> int:
     """A ROS domain for the module's shared node."""
-    from node_process import free_domain
-
     return free_domain()
 
 
@@ -80,7 +80,7 @@ def client(shared_node: NodeProcess, shared_client: Client) -> Iterator[Client]:
 def start(tmp_path: Path) -> Iterator[Callable[..., tuple[ForkedNode, Client]]]:
     """Starts nodes, each with a client on a domain of its own."""
     from forked_nodes import ForkedNode
-    from node_process import Client, free_domain
+    from node_process import Client
 
     nodes: list[ForkedNode] = []
     clients: list[Client] = []
@@ -101,8 +101,6 @@ def start(tmp_path: Path) -> Iterator[Callable[..., tuple[ForkedNode, Client]]]:
 @pytest.fixture
 def own_domain() -> int:
     """A ROS domain for one test."""
-    from node_process import free_domain
-
     return free_domain()
 
 

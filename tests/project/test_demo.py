@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from domains import free_domain
 from places import ROOT, TINY
 
 from pointsam_model.data.readers import SensorCloud
@@ -25,8 +26,12 @@ LONGEST_S = 200
 
 
 def start(folder: Path, *options: str) -> subprocess.Popen[str]:
-    environment = {**os.environ, "COLUMNS": "200", "OMP_NUM_THREADS": "1"}
-    environment.pop("ROS_DOMAIN_ID", None)
+    environment = {
+        **os.environ,
+        "COLUMNS": "200",
+        "OMP_NUM_THREADS": "1",
+        "ROS_DOMAIN_ID": str(free_domain()),
+    }
     return subprocess.Popen(
         [sys.executable, "-m", "pointsam_ros.demo", "--output", str(folder / "out"), *options],
         cwd=ROOT,

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from node_process import RANDOM_MODEL, free_domain
+from domains import free_domain
+from node_process import RANDOM_MODEL
 from places import ROOT
 
 pytestmark = [pytest.mark.dds, pytest.mark.slow]

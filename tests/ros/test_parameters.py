@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import rclpy
 import yaml
-from node_process import free_domain
+from domains import free_domain
 from places import ROOT
 from rclpy.context import Context
 from rclpy.exceptions import ParameterNotDeclaredException

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import re
 import signal
@@ -48,13 +47,6 @@ RANDOM_MODEL = {
 WAIT_S = 30.0
 STEP_NS = 50_000_000  # between the stamps of two clouds, well beyond the node's tolerance
 FAR = (1e6, 1e6, 1e6)
-
-_domains = itertools.count()
-
-
-def free_domain() -> int:
-    """A domain of its own for each test, so that no test hears another."""
-    return 1 + (7 * os.getpid() + next(_domains)) % 101
 
 
 def status_of(pid: int, name: str) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,15 @@ from pointsam_model.ops import dispatch, surfaces, torch_ops
 
 SEEN = pytest.mark.parametrize("sensor", [SENSOR, None], ids=["seen", "unseen"])
 ROUNDING = 1e-3  # of a cut: the turn of parallel normals is a root of what float32 leaves of 1 - 1
+
+
+@pytest.fixture(autouse=True)
+def two_threads() -> Iterator[None]:
+    """As on a robot: what is not made for it fails here, however many the other tests have."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
 
 
 def assert_alike(one: Partition, other: Partition) -> None:

@@ -11,7 +11,8 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 import rclpy
-from node_process import FAR, Client, free_domain
+from domains import free_domain
+from node_process import FAR, Client
 from places import ROOT
 from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.context import Context

@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 import rclpy
 from diagnostic_msgs.msg import DiagnosticStatus
+from domains import free_domain
 from forked_nodes import ForkedNode
 from lifecycle_msgs.msg import Transition
-from node_process import RANDOM_MODEL, TINY, WAIT_S, Client, free_domain
+from node_process import RANDOM_MODEL, TINY, WAIT_S, Client
 from places import ROOT
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from domains import free_domain
 from lifecycle_msgs.msg import Transition
-from node_process import RANDOM_MODEL, Client, NodeProcess, free_domain
+from node_process import RANDOM_MODEL, Client, NodeProcess
 
 from pointsam_ros.codes import Code
 from pointsam_ros.config import ModelSettings
