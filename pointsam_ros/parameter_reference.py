@@ -38,8 +38,12 @@ COLUMNS = ("name", "default", "range", "live", "what it is")
 
 def as_markdown(config: NodeConfig) -> str:
     """The reference: a table for each section of the settings."""
-    by_section = groupby(settings(config), lambda it: it[0].rpartition(".")[0].split(".")[0])
-    return "\n".join([HEAD, *(line for it in by_section for line in _section(config, *it))])
+    by_section = groupby(
+        settings(config), lambda setting: setting[0].rpartition(".")[0].split(".")[0]
+    )
+    return "\n".join(
+        [HEAD, *(line for section in by_section for line in _section(config, *section))]
+    )
 
 
 def _section(config: NodeConfig, name: str, members: Iterator[Any]) -> Iterator[str]:

@@ -69,15 +69,21 @@ class Parameters:
         Raises:
             ParameterNotDeclaredException: names those that do not exist; rclpy's own does not.
         """
-        unknown = [it.name for it in parameters if not self._node.has_parameter(it.name)]
+        unknown = [
+            parameter.name
+            for parameter in parameters
+            if not self._node.has_parameter(parameter.name)
+        ]
         if unknown:
             raise ParameterNotDeclaredException(unknown)
         kinds = {name: type(value) for name, value, _ in settings(self.config)}
-        return [_as_number(it, kinds.get(it.name)) for it in parameters]
+        return [_as_number(parameter, kinds.get(parameter.name)) for parameter in parameters]
 
     def _on_set(self, parameters: list[Parameter]) -> SetParametersResult:
         known = {name for name, _, _ in settings(self.config)}
-        changed = {it.name: it.value for it in parameters if it.name in known}
+        changed = {
+            parameter.name: parameter.value for parameter in parameters if parameter.name in known
+        }
         try:
             self.config = configured(self.config, changed)
         except ConfigError as error:

@@ -50,7 +50,9 @@ def main(
             prompts = [Prompt(cloud.xyz[rows[:k]], labels[:k]) for k in several]
             for name, way in ways.items():
                 answers = way.segment(embedding, prompts)
-                ious[name].append([iou(it.masks[0], truth, cloud.counted) for it in answers])
+                ious[name].append(
+                    [iou(answer.masks[0], truth, cloud.counted) for answer in answers]
+                )
     table = Table("mean IoU [%]", *[f"{k} clicks" for k in range(2, clicks + 1)])
     for name, values in ious.items():
         table.add_row(name, *[f"{100 * mean:.1f}" for mean in np.mean(values, 0)])

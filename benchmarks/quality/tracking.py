@@ -76,11 +76,13 @@ def main(
             "faulty": [list(faulty_masks(cloud, rng)) for cloud in sequence],
         }
         if seed < proposed:
-            kinds["proposed"] = [generator.generate(Cloud(it.xyz, it.rgb)) for it in sequence]
+            kinds["proposed"] = [
+                generator.generate(Cloud(cloud.xyz, cloud.rgb)) for cloud in sequence
+            ]
         for name, masks in kinds.items():
             tracked.setdefault(name, []).append(_tracked(sequence, masks))
         if seed < followed:
-            embeddings = [predictor.embed(Cloud(it.xyz, it.rgb)) for it in sequence]
+            embeddings = [predictor.embed(Cloud(cloud.xyz, cloud.rgb)) for cloud in sequence]
             became, result = _followed(predictor, sequence, embeddings)
             outcomes += became
             tracked.setdefault("followed", []).append(result)
@@ -122,10 +124,12 @@ def _followed(
     outcomes, clouds = [], []
     for cloud, embedding in zip(sequence[1:], embeddings[1:], strict=True):
         found = _seen(followers, predictor, cloud, embedding)
-        lost = {label for label, it in followers.items() if it.lost(cloud.stamp_s)}
+        lost = {label for label, follower in followers.items() if follower.lost(cloud.stamp_s)}
         outcomes += [_outcome(cloud, label, found.get(label), label in lost) for label in followers]
         truth = np.where(np.isin(cloud.label, [*followers, IGNORED]), cloud.label, 0)
-        clouds.append(TrackedCloud(truth, {label: it.indices for label, it in found.items()}))
+        clouds.append(
+            TrackedCloud(truth, {label: instance.indices for label, instance in found.items()})
+        )
     return [outcome for outcome in outcomes if outcome], evaluate_tracking(clouds)
 
 
@@ -156,8 +160,8 @@ def _seen(
     place = cloud.stamp_s, cloud.transform
     prompts = {
         label: prompt
-        for label, it in followers.items()
-        if (prompt := it.prompt(embedding, *place)) is not None
+        for label, follower in followers.items()
+        if (prompt := follower.prompt(embedding, *place)) is not None
     }
     answers = predictor.segment(embedding, list(prompts.values()))
     seen = {
@@ -171,10 +175,10 @@ def _at_rest(predictor: Predictor, sequence: Sequence[MovingCloud]) -> list[list
     """IoU of each prompted object's masks in the clouds of a camera that stands still."""
     first, *later = sequence
     prompted = _prompted(predictor, first, predictor.embed(Cloud(first.xyz, first.rgb)))
-    followers = {label: Follower(it, first.stamp_s) for label, it in prompted.items()}
+    followers = {label: Follower(answer, first.stamp_s) for label, answer in prompted.items()}
     ious = {
-        label: [iou(it.masks[0], first.label == label, first.label >= 0)]
-        for label, it in prompted.items()
+        label: [iou(answer.masks[0], first.label == label, first.label >= 0)]
+        for label, answer in prompted.items()
     }
     for cloud in later:
         known = replace(cloud, transform=np.eye(4))
@@ -228,9 +232,11 @@ def _following_table(outcomes: Sequence[str]) -> Table:
 def _drift_table(ious: NDArray[np.float64]) -> Table:
     """Of objects (rows) the IoU in each cloud (columns)."""
     clouds = (0, 1, 10, 20, 40)
-    table = Table("at rest, objects", *(f"cloud {it}" for it in clouds), "found [%]")
+    table = Table("at rest, objects", *(f"cloud {number}" for number in clouds), "found [%]")
     found = 100 * np.mean(ious[:, 1:] >= SAME)
-    table.add_row(str(len(ious)), *(f"{ious[:, it].mean():.2f}" for it in clouds), f"{found:.1f}")
+    table.add_row(
+        str(len(ious)), *(f"{ious[:, number].mean():.2f}" for number in clouds), f"{found:.1f}"
+    )
     table.caption = "mean IoU; the first is the prompted mask's"
     return table
 

@@ -105,7 +105,7 @@ def evaluate(
         source = _source(data, generated, count, seed, limit)
         network = load_model(model, checkpoint=checkpoint, device=device, dtype=dtype)
         protocol = Protocol(clicks, first_click.value, color, proposals)
-        asked = [it.value for it in (list(Way) if compare else way or [Way.both])]
+        asked = [each.value for each in (list(Way) if compare else way or [Way.both])]
         ways = [as_method(name, network, Path(model).stem, protocol) for name in _once(asked)]
         others = _baselines(protocol) if classical else []
         examples = Examples() if pictures else None
@@ -213,7 +213,7 @@ def _draw_scores(path: Path, methods: list[Method]) -> None:
     for method in methods:
         lines = {
             f"{clicks} click{'s' if clicks > 1 else ''}: off by {quality.error:.3f}": [
-                (it.score, it.iou, it.count) for it in quality.bins
+                (bin.score, bin.iou, bin.count) for bin in quality.bins
             ]
             for clicks, quality in method.summary().score.items()
         }

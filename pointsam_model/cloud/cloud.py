@@ -368,7 +368,9 @@ class _DevicePoints:
     @property
     def device_bytes(self) -> int:
         tensors = (self.seen.xyz, self.seen.rgb, self.seen.rows, self._places)
-        return sum(it.numel() * it.element_size() for it in tensors if it is not None)
+        return sum(
+            tensor.numel() * tensor.element_size() for tensor in tensors if tensor is not None
+        )
 
     def some(self, most: int) -> tuple[NDArray[Any], NDArray[np.int64]]:
         each = slice(None, None, -(-len(self.seen.xyz) // most))

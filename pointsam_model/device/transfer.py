@@ -35,7 +35,9 @@ def fetched(*tensors: Tensor) -> tuple[NDArray[Any], ...]:
     here.copy_(there, non_blocking=True)
     torch.cuda.current_stream(there.device).synchronize()
     arrived = iter(unpacked(here.numpy(), away))
-    return tuple(it.numpy() if it.device.type == "cpu" else next(arrived) for it in tensors)
+    return tuple(
+        tensor.numpy() if tensor.device.type == "cpu" else next(arrived) for tensor in tensors
+    )
 
 
 def packed(tensors: Sequence[Tensor]) -> Tensor:

@@ -30,7 +30,10 @@ def write_json(path: str | Path, methods: Sequence[Method], about: Mapping[str, 
         methods: what was measured; their names differ.
         about: the conditions (model, checkpoint, settings).
     """
-    values = {"about": dict(about), "methods": {it.name: _results(it) for it in methods}}
+    values = {
+        "about": dict(about),
+        "methods": {method.name: _results(method) for method in methods},
+    }
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(values, indent=1, allow_nan=False) + "\n", encoding="utf-8")

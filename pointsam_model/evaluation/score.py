@@ -44,11 +44,11 @@ class ScoreQuality:
 
 def score_quality(results: Sequence[ObjectResult], click: int) -> ScoreQuality | None:
     """Of the masks after some number of clicks; None where so many were not made."""
-    made = [it for it in results if len(it.ious) >= click]
+    made = [result for result in results if len(result.ious) >= click]
     if not made:
         return None
-    score = np.array([it.predicted[click - 1] for it in made])
-    iou = np.array([it.ious[click - 1] for it in made])
+    score = np.array([result.predicted[click - 1] for result in made])
+    iou = np.array([result.ious[click - 1] for result in made])
     varied = bool(np.ptp(score) > 0 and np.ptp(iou) > 0)
     which = np.clip((score * BINS).astype(int), 0, BINS - 1)
     bins = [

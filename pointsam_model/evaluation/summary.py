@@ -116,7 +116,9 @@ def summarise(
         clouds=len({result.cloud for result in results}),
         objects=len({(result.cloud, result.label) for result in results}),
         iou_at=_iou_at(results),
-        best_of_first=float(np.mean([it.best_of_first for it in results])) if results else None,
+        best_of_first=float(np.mean([result.best_of_first for result in results]))
+        if results
+        else None,
         recall=_recall(covered) if covered else None,
         bare=_bare(bare) if bare else None,
         score={k: quality for k, quality in scores.items() if quality is not None},
@@ -125,7 +127,7 @@ def summarise(
 
 
 def _iou_at(results: Sequence[ObjectResult]) -> dict[int, float]:
-    return _by_click(np.array([it.ious for it in results]).mean(axis=0)) if results else {}
+    return _by_click(np.array([result.ious for result in results]).mean(axis=0)) if results else {}
 
 
 def _by_click(values: NDArray[Any]) -> dict[int, float]:

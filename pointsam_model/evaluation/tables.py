@@ -27,7 +27,9 @@ def table(summaries: Mapping[str, Summary], title: str) -> Table:
         columns.append(_in_per_cent(figures))
     if any(method.recall for method in methods):
         shown.add_column("proposals", justify="right")
-        columns.append([f"{it.recall.proposals:.0f}" if it.recall else NONE for it in methods])
+        columns.append(
+            [f"{method.recall.proposals:.0f}" if method.recall else NONE for method in methods]
+        )
     for row in zip(summaries, *columns, strict=True):
         shown.add_row(*row)
     return shown
@@ -102,16 +104,18 @@ def _details(methods: Sequence[Method]) -> dict[str, list[str]]:
     columns: dict[str, list[str]] = {}
     for click in SCORED_CLICKS:
         scores = [summary.score.get(click) for summary in summaries]
-        columns[f"off @{click}"] = [_text(getattr(it, "error", None), 3) for it in scores]
+        columns[f"off @{click}"] = [_text(getattr(score, "error", None), 3) for score in scores]
         if click == 1:
-            columns["corr. @1"] = [_text(getattr(it, "correlation", None)) for it in scores]
+            columns["corr. @1"] = [_text(getattr(score, "correlation", None)) for score in scores]
     precision = [getattr(summary.recall, "precision", None) for summary in summaries]
-    columns["right"] = [_text(None if it is None else 100 * it, 0) for it in precision]
-    columns["on bare"] = [_text(getattr(it.bare, "proposals", None), 1) for it in summaries]
+    columns["right"] = [_text(None if share is None else 100 * share, 0) for share in precision]
+    columns["on bare"] = [
+        _text(getattr(summary.bare, "proposals", None), 1) for summary in summaries
+    ]
     medians = [method.seconds.medians() for method in methods]
     for heading, what in (("embed", "embedding"), ("first", "first"), ("next", "refining")):
-        columns[heading] = [_text(it[what], 3) for it in medians]
-    columns["propose"] = [_text(getattr(it.recall, "seconds", None)) for it in summaries]
+        columns[heading] = [_text(median[what], 3) for median in medians]
+    columns["propose"] = [_text(getattr(summary.recall, "seconds", None)) for summary in summaries]
     return columns
 
 

@@ -65,13 +65,13 @@ class Examples:
     @classmethod
     def together(cls, examples: Sequence[Examples]) -> Examples:
         """All of several in one."""
-        pools = [int(it.pool.max()) + 1 for it in examples]
+        pools = [int(part.pool.max()) + 1 for part in examples]
         before = np.concatenate(([0], np.cumsum(pools)[:-1]))
         return cls(
-            np.concatenate([it.features for it in examples]),
-            np.concatenate([it.truth for it in examples]),
-            np.concatenate([it.first for it in examples]),
-            np.concatenate([it.pool + more for it, more in zip(examples, before, strict=True)]),
+            np.concatenate([part.features for part in examples]),
+            np.concatenate([part.truth for part in examples]),
+            np.concatenate([part.first for part in examples]),
+            np.concatenate([part.pool + more for part, more in zip(examples, before, strict=True)]),
         )
 
 

@@ -58,7 +58,7 @@ class MergeTree:
     def nbytes(self) -> int:
         """Bytes of its arrays."""
         of_parts = self.first, self.last, self.parent, self.height, self._leaf_part
-        return self.leaf.nbytes + sum(it.nbytes for it in of_parts)
+        return self.leaf.nbytes + sum(array.nbytes for array in of_parts)
 
     def chain(self, point: int) -> list[int]:
         """The parts that hold a point (0 to m-1), the smallest first."""

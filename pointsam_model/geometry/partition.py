@@ -61,7 +61,7 @@ class Partition:
         arrays = self.neighbours, self.start, self.end, self.length, self.cut
         walker = self.__dict__.get("walker")
         of_walker = 0 if walker is None else walker.nbytes
-        return sum(it.nbytes for it in arrays) + self.tree.nbytes + of_walker
+        return sum(array.nbytes for array in arrays) + self.tree.nbytes + of_walker
 
     @cached_property
     def walker(self) -> Walker:

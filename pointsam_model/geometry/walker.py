@@ -79,7 +79,7 @@ class Walker:
         """Bytes of its own arrays; the neighbours are the partition's."""
         weight = self._weight
         arrays = weight.data, weight.indices, weight.indptr, self._total
-        return int(sum(it.nbytes for it in arrays))
+        return int(sum(array.nbytes for array in arrays))
 
     def spread(
         self, priors: Sequence[Prior], clicks: Sequence[int], labels: Sequence[int]
@@ -90,13 +90,15 @@ class Walker:
             priors: p of them.
             clicks: rows of the points clicked; labels: 1 on, 0 off the object.
         """
-        pull = np.stack([np.full(len(it.inside), it.strength, np.float32) for it in priors], 1)
-        target = np.stack([it.strength * it.inside for it in priors], 1).astype(np.float32)
+        pull = np.stack(
+            [np.full(len(prior.inside), prior.strength, np.float32) for prior in priors], 1
+        )
+        target = np.stack([prior.strength * prior.inside for prior in priors], 1).astype(np.float32)
         for click, label in zip(clicks, labels, strict=True):
             at = np.append(self._neighbours[click, :CLICKED], click)
             pull[at] += CLICK_STRENGTH
             target[at] += CLICK_STRENGTH * label
-        first = np.stack([it.inside for it in priors], 1).astype(np.float32)
+        first = np.stack([prior.inside for prior in priors], 1).astype(np.float32)
         diagonal = self._total[:, None] + pull
         # Products this small are over before a second core has taken its share.
         solved = on_one_core(lambda: self._solved(diagonal, target, first))
@@ -131,7 +133,7 @@ class Walker:
                     break
                 open_columns, size = open_columns[far], size[far]
                 diagonal, rest, scaled, direction, found = (
-                    it.compress(far, 1) for it in (diagonal, rest, scaled, direction, found)
+                    column.compress(far, 1) for column in (diagonal, rest, scaled, direction, found)
                 )
         result[:, open_columns] = found
         return result

@@ -59,7 +59,9 @@ class Estimator:
 
     def write(self, path: Path) -> None:
         """Keeps it as safetensors."""
-        save_file({name: it.contiguous() for name, it in self.tensors.items()}, path, self.about)
+        save_file(
+            {name: tensor.contiguous() for name, tensor in self.tensors.items()}, path, self.about
+        )
 
     def __call__(self, numbers: Tensor) -> Tensor:
         """Probabilities (r,o) of rows of numbers (r,f)."""
@@ -80,7 +82,7 @@ class Estimator:
         """The tensors on a device, sent there once; weights with the inputs outermost in memory, as
         products with few rows are fastest."""
         if device not in self._on_device:
-            there = {name: it.to(device) for name, it in self.tensors.items()}
+            there = {name: tensor.to(device) for name, tensor in self.tensors.items()}
             for i in range(3):
                 there[f"weight.{i}"] = there[f"weight.{i}"].t().contiguous().t()
             self._on_device[device] = there

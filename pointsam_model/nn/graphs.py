@@ -80,7 +80,10 @@ class Graphs:
                 computation.
             inputs: tensors of the backend's device, or None.
         """
-        key = name, tuple(None if it is None else (it.shape, it.dtype) for it in inputs)
+        key = (
+            name,
+            tuple(None if tensor is None else (tensor.shape, tensor.dtype) for tensor in inputs),
+        )
         # Buffers outlive the caller's inference mode, and are written to outside of it.
         with self._lock, torch.inference_mode(False), torch.no_grad():
             graph = self._graphs.get(key) or self._captured(key, function, inputs)
@@ -94,7 +97,10 @@ class Graphs:
             return None
         try:
             with self._backend.turn():
-                buffers = [None if it is None else torch.empty_like(it).copy_(it) for it in inputs]
+                buffers = [
+                    None if tensor is None else torch.empty_like(tensor).copy_(tensor)
+                    for tensor in inputs
+                ]
                 graph = _Graph(buffers, *self._backend.capture(function, buffers))
         except RuntimeError as error:
             self._impossible.add(key)

@@ -124,7 +124,9 @@ def _draw_perspective(cloud: SensorCloud, masks: Sequence[DrawnMask]) -> Figure:
         colors[inside] = 0.25 * plain[inside] + 0.75 * color_of(index)
     colors[number < 0] *= 0.75
     up = up_axis(cloud)
-    clicks = np.concatenate([np.zeros((0, 3)), *(np.reshape(it.clicks, (-1, 3)) for it in masks)])
+    clicks = np.concatenate(
+        [np.zeros((0, 3)), *(np.reshape(mask.clicks, (-1, 3)) for mask in masks)]
+    )
     views = [overview(xyz, number, clicks, up)]
     for index in range(min(len(masks), CLOSE_UPS)):
         if (number == index).any():

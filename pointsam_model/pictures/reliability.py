@@ -52,7 +52,7 @@ def _draw_curves(axes: Axes, lines: Mapping[str, Points]) -> None:
         score, iou, count = zip(*points, strict=True)
         color = color_of(number)
         axes.plot(score, iou, color=color, linewidth=1.6, label=label)
-        sizes = [12 + 90 * (it / sum(count)) for it in count]  # few masks: a small dot
+        sizes = [12 + 90 * (masks / sum(count)) for masks in count]  # few masks: a small dot
         axes.scatter(score, iou, s=sizes, color=color, zorder=3)
     axes.set(xlim=(0, 1), ylim=(0, 1), ylabel="mean true IoU")
     _style(axes)
@@ -65,8 +65,8 @@ def _draw_counts(axes: Axes, lines: Mapping[str, Points]) -> None:
     for number, points in enumerate(lines.values()):
         score, _, count = zip(*points, strict=True)
         # In the middle of its bin, beside those of the other lines.
-        middle = [min(int(it * 10), 9) / 10 + 0.05 for it in score]
-        moved = [it + wide * (number - (len(lines) - 1) / 2) for it in middle]
+        middle = [min(int(value * 10), 9) / 10 + 0.05 for value in score]
+        moved = [place + wide * (number - (len(lines) - 1) / 2) for place in middle]
         axes.bar(moved, count, wide, color=color_of(number))
     axes.set(xlabel="predicted IoU (score)", ylabel="masks")
     _style(axes)

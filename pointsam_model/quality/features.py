@@ -56,9 +56,11 @@ class Surroundings:
     @property
     def nbytes(self) -> int:
         """Bytes of its arrays."""
-        values = (getattr(self, it.name) for it in fields(self))
-        arrays = sum(it.nbytes for it in values if isinstance(it, np.ndarray))
-        return arrays + self.supports.nbytes + sum(it.nbytes for it in self.occlusions)
+        values = (getattr(self, field.name) for field in fields(self))
+        arrays = sum(value.nbytes for value in values if isinstance(value, np.ndarray))
+        return (
+            arrays + self.supports.nbytes + sum(occlusion.nbytes for occlusion in self.occlusions)
+        )
 
     @classmethod
     def of(
@@ -81,7 +83,7 @@ class Surroundings:
             step = np.abs(colors[partition.start] - colors[partition.end]).mean(1)
         edge = np.ones_like(cut), cut, cut > PARTED, step, step * (1 - cut), step * cut
         ends, m = (partition.start, partition.end), len(partition)
-        half = (sum(np.bincount(end, it, m) for end in ends) / 2 for it in edge)
+        half = (sum(np.bincount(end, weight, m) for end in ends) / 2 for weight in edge)
         rim = distance > np.quantile(distance, RIM)
         bearing = supports(partition.points, partition.spacing)
         shades = np.zeros((m, 3)) if colors is None else colors * weight[:, None]

@@ -78,7 +78,7 @@ class Tracker:
             known = found.get(place) or self.new_id()
             self._put(known, shapes[row], stamp_s)
             ids[row] = known
-        self._missed |= {known for known, it in self._tracks.items() if it.seen_s < stamp_s}
+        self._missed |= {known for known, track in self._tracks.items() if track.seen_s < stamp_s}
         self._stamp_s = stamp_s
         return ids
 
@@ -157,7 +157,7 @@ class Tracker:
         if not math.isfinite(stamp_s):
             raise ValueError(f"the stamp is {stamp_s}; it must be finite seconds")
         size = (self.config.voxel_share, self.config.voxel_m)
-        return [Shape.of(in_frame(it.points, transform), *size) for it in instances]
+        return [Shape.of(in_frame(instance.points, transform), *size) for instance in instances]
 
     def _put(self, known: int, shape: Shape, stamp_s: float) -> None:
         track = self._tracks.get(known)
@@ -178,7 +178,7 @@ class Tracker:
         }
         aside = [known for known, track in kept.items() if track.seen_s != self._stamp_s]
         if len(aside) > MOST:
-            for known in sorted(aside, key=lambda it: kept[it].seen_s)[:-MOST]:
+            for known in sorted(aside, key=lambda known: kept[known].seen_s)[:-MOST]:
                 del kept[known]
         self._tracks = kept
         self._missed &= kept.keys()

@@ -45,7 +45,7 @@ class EmbeddedClouds:
         return bool(clouds)
 
     def _embedded(self) -> list[StoredCloud]:
-        alive = [cloud for it in self._used if (cloud := it()) is not None]
+        alive = [cloud for reference in self._used if (cloud := reference()) is not None]
         return [cloud for cloud in alive if cloud.embedding is not None]
 
 

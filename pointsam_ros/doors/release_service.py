@@ -32,11 +32,11 @@ class ReleaseService:
     async def _on_request(
         self, request: ReleaseObjects.Request, response: ReleaseObjects.Response
     ) -> ReleaseObjects.Response:
-        host, ids = self._host, [int(it) for it in request.ids]
+        host, ids = self._host, [int(number) for number in request.ids]
         async with host.requests.opened("release") as opened:
             tracks = host.requests.loaded().tracks
             released, last = await host.requests.ask(lambda: tracks.release(ids))
-            unknown = [known for known in dict.fromkeys(ids) if known not in released]
+            unknown = [track_id for track_id in dict.fromkeys(ids) if track_id not in released]
             response.success, response.released = not unknown, released
             if released:
                 host.node.get_logger().info(f"released: {_named('id ', released)}")
@@ -51,5 +51,5 @@ class ReleaseService:
 
 def _named(prefix: str, ids: Sequence[int]) -> str:
     """Ids for a person, at most NAMED of them."""
-    named = ", ".join(f"{prefix}{known}" for known in ids[:NAMED])
+    named = ", ".join(f"{prefix}{track_id}" for track_id in ids[:NAMED])
     return named + (f" and {len(ids) - NAMED} more" if len(ids) > NAMED else "")

@@ -53,10 +53,10 @@ def health(
         return state
     complaints = [State(namesakes, WARN)] if namesakes else []
     complaints += _complaints(clouds, tally, config)
-    complaints.sort(key=lambda it: it.level, reverse=True)
+    complaints.sort(key=lambda complaint: complaint.level, reverse=True)
     if not complaints:
         return state
-    return State("; ".join(it.text for it in complaints), complaints[0].level)
+    return State("; ".join(complaint.text for complaint in complaints), complaints[0].level)
 
 
 def _complaints(clouds: Clouds, tally: Tally, config: NodeConfig) -> Iterator[State]:

@@ -219,7 +219,7 @@ class Tally:
             values |= {f"goals {fate}": str(self._goals[fate]) for fate in GOAL_FATES}
             values |= {f"clicks {fate}": str(self._clicks[fate]) for fate in CLICK_FATES}
             values |= {f"objects {fate}": str(self._objects[fate]) for fate in OBJECT_FATES}
-            values |= {key: "" if it is None else f"{it:.1f}" for key, it in times.items()}
+            values |= {key: "" if value is None else f"{value:.1f}" for key, value in times.items()}
             values["last incompatible QoS"] = self._last_incompatible
             values["last failure"] = self._last_failure
         return values

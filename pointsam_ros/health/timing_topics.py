@@ -31,7 +31,9 @@ class TimingTopics:
     def watches(self) -> bool:
         """Whether somebody subscribes to any of them."""
         with self._lock:
-            return any(it.get_subscription_count() for it in self._publishers.values())
+            return any(
+                publisher.get_subscription_count() for publisher in self._publishers.values()
+            )
 
     def took(self, stage: str, seconds: float) -> None:
         """Publishes how long one of STAGES took, if somebody listens."""

@@ -27,10 +27,10 @@ def detection_array(header: Header, found: Sequence[Found]) -> Any:
     """The box, the score and the id of each instance, in the given order."""
     from vision_msgs.msg import Detection3DArray
 
-    return Detection3DArray(header=header, detections=[_detection(header, it) for it in found])
+    return Detection3DArray(header=header, detections=[_detection(header, each) for each in found])
 
 
-def _detection(header: Header, it: Found) -> Any:
+def _detection(header: Header, found: Found) -> Any:
     from vision_msgs.msg import (
         BoundingBox3D,
         Detection3D,
@@ -38,12 +38,12 @@ def _detection(header: Header, it: Found) -> Any:
         ObjectHypothesisWithPose,
     )
 
-    box = it.instance.box
-    hypothesis = ObjectHypothesis(class_id=CLASS, score=clamped(it.instance.score))
+    box = found.instance.box
+    hypothesis = ObjectHypothesis(class_id=CLASS, score=clamped(found.instance.score))
     pose = PoseWithCovariance(pose=pose_of(box))
     return Detection3D(
         header=header,
         results=[ObjectHypothesisWithPose(hypothesis=hypothesis, pose=pose)],
         bbox=BoundingBox3D(center=pose_of(box), size=Vector3(**xyz_of(box.size))),
-        id=str(it.id),
+        id=str(found.id),
     )

@@ -25,4 +25,4 @@ class Found:
 
 def best_first(found: Iterable[Found]) -> list[Found]:
     """These, the highest score first."""
-    return sorted(found, key=lambda it: -it.instance.score)
+    return sorted(found, key=lambda each: -each.instance.score)

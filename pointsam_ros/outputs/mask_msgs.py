@@ -26,7 +26,7 @@ GOLDEN_RATIO = 0.618034  # hues so far apart that neighbouring ids differ
 
 def instance_array(header: Header, cloud_size: int, found: Sequence[Found]) -> InstanceArray:
     """All that was found in one cloud, in the given order."""
-    messages = [_instance(it) for it in found]
+    messages = [_instance(each) for each in found]
     return InstanceArray(header=header, cloud_size=int(cloud_size), instances=messages)
 
 
@@ -38,17 +38,17 @@ def segmented_points(source: PointCloud2, found: Sequence[Found]) -> PointCloud2
     """
     size = source.width * source.height
     ids, scores = np.zeros(size, np.uint32), np.zeros(size, np.float32)
-    for it in best_first(found)[::-1]:
-        ids[it.instance.indices] = it.id
-        scores[it.instance.indices] = clamped(it.instance.score)
+    for each in best_first(found)[::-1]:
+        ids[each.instance.indices] = each.id
+        scores[each.instance.indices] = clamped(each.instance.score)
     return cloud_msgs.with_fields(source, {"instance_id": ids, "score": scores})
 
 
 def markers(header: Header, found: Sequence[Found]) -> MarkerArray:
     """The box and a label of each instance, after a marker that deletes the earlier ones."""
     shown = [Marker(header=header, action=Marker.DELETEALL)]
-    for it in found:
-        shown += [_box_marker(header, it), _text_marker(header, it)]
+    for each in found:
+        shown += [_box_marker(header, each), _text_marker(header, each)]
     return MarkerArray(markers=shown)
 
 
@@ -70,12 +70,12 @@ def quaternion(rotation: np.ndarray) -> Quaternion:
     return Quaternion(x=float(sign * x), y=float(sign * y), z=float(sign * z), w=float(sign * w))
 
 
-def _instance(it: Found) -> InstanceMsg:
+def _instance(found: Found) -> InstanceMsg:
     # int() and float() everywhere: a numpy scalar in a message aborts the process.
-    instance = it.instance
+    instance = found.instance
     return InstanceMsg(
-        id=int(it.id),
-        object_id=int(it.object_id),
+        id=int(found.id),
+        object_id=int(found.object_id),
         score=clamped(instance.score),
         stability=float(instance.stability),
         indices=array.array("I", instance.indices.astype("<u4").tobytes()),
@@ -85,9 +85,9 @@ def _instance(it: Found) -> InstanceMsg:
     )
 
 
-def _box_marker(header: Header, it: Found) -> Marker:
+def _box_marker(header: Header, found: Found) -> Marker:
     """The twelve edges of the box, in the box's own coordinate frame."""
-    half = it.instance.box.size / 2
+    half = found.instance.box.size / 2
     corners = [np.array(signs) for signs in product((-1, 1), repeat=3)]
     edges = [
         (one, other)
@@ -98,28 +98,28 @@ def _box_marker(header: Header, it: Found) -> Marker:
     marker = Marker(
         header=header,
         ns="boxes",
-        id=int(it.id),
+        id=int(found.id),
         type=Marker.LINE_LIST,
         action=Marker.ADD,
-        pose=pose_of(it.instance.box),
-        color=_color(it.id),
+        pose=pose_of(found.instance.box),
+        color=_color(found.id),
     )
     marker.scale.x = LINE_M
     marker.points = [_point(corner * half) for edge in edges for corner in edge]
     return marker
 
 
-def _text_marker(header: Header, it: Found) -> Marker:
-    whose = f" of object {it.object_id}" if it.object_id else ""
+def _text_marker(header: Header, found: Found) -> Marker:
+    whose = f" of object {found.object_id}" if found.object_id else ""
     marker = Marker(
         header=header,
         ns="labels",
-        id=int(it.id),
+        id=int(found.id),
         type=Marker.TEXT_VIEW_FACING,
         action=Marker.ADD,
-        pose=Pose(position=_point(it.instance.centroid)),
-        color=_color(it.id),
-        text=f"{it.id}{whose}: {clamped(it.instance.score):.2f}",
+        pose=Pose(position=_point(found.instance.centroid)),
+        color=_color(found.id),
+        text=f"{found.id}{whose}: {clamped(found.instance.score):.2f}",
     )
     marker.scale.z = TEXT_M
     return marker

@@ -23,7 +23,9 @@ def response_of(answer: Answer, return_points: bool) -> SegmentPrompts.Response:
     response = SegmentPrompts.Response(success=True, code=SegmentPrompts.Response.OK)
     response.result = answer.message
     if return_points:
-        response.object_points = [cloud_msgs.with_rows(source, it.instance.indices) for it in found]
+        response.object_points = [
+            cloud_msgs.with_rows(source, each.instance.indices) for each in found
+        ]
     if answer.empty:
         named = ", ".join(str(object_id) for object_id in answer.empty)
         response.message = f"the mask of these objects holds no point: {named}; click again"
@@ -48,7 +50,7 @@ class Outputs:
 
     def wanted(self) -> bool:
         """Whether somebody subscribes to any of them."""
-        return any(it.get_subscription_count() for it in self._publishers())
+        return any(publisher.get_subscription_count() for publisher in self._publishers())
 
     def publish(self, answer: Answer) -> None:
         """Publishes an answer on the topics that somebody listens to."""
@@ -79,4 +81,4 @@ class Outputs:
 
     def _publishers(self) -> list[LifecyclePublisher]:
         known = (self._instances, self._points, self._markers, self._detections)
-        return [it for it in known if it is not None]
+        return [publisher for publisher in known if publisher is not None]

@@ -60,7 +60,8 @@ class Session:
     def with_ids(self, ids: Mapping[int, int]) -> Session:
         """The same with the ids of instances, by object_id."""
         named = {
-            object_id: replace(self.objects[object_id], id=it) for object_id, it in ids.items()
+            object_id: replace(self.objects[object_id], id=track_id)
+            for object_id, track_id in ids.items()
         }
         return replace(self, objects={**self.objects, **named})
 

@@ -23,8 +23,10 @@ def telling_followed(
         before = tally.objects_that("followed")
         answer = job()
         if tally.objects_that("followed") > before:
-            best = {it.object_id: it.id for it in reversed(answer.found)}  # they come best first
-            named = [f"id {best[it]} (object {it})" for it in sorted(best)]
+            best = {
+                found.object_id: found.id for found in reversed(answer.found)
+            }  # they come best first
+            named = [f"id {best[object_id]} (object {object_id})" for object_id in sorted(best)]
             log(f"followed: {', '.join(named)}")
         return answer
 

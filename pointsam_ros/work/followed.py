@@ -65,18 +65,18 @@ class FollowedObjects:
     def __bool__(self) -> bool:
         return bool(self._objects)
 
-    def get(self, known: int) -> Followed | None:
+    def get(self, track_id: int) -> Followed | None:
         """The object of an id; None: it is not followed."""
-        return self._objects.get(known)
+        return self._objects.get(track_id)
 
-    def owner(self, known: int) -> Owner | None:
+    def owner(self, track_id: int) -> Owner | None:
         """Whose the object of an id is; None: it is not followed."""
-        it = self._objects.get(known)
-        return it.owner if it else None
+        followed = self._objects.get(track_id)
+        return followed.owner if followed else None
 
     def of_others(self, owner: Owner) -> set[int]:
         """Ids of the objects that are not this owner's."""
-        return {known for known, it in self._objects.items() if it.owner != owner}
+        return {track_id for track_id, followed in self._objects.items() if followed.owner != owner}
 
     def in_view_of(self, cloud: StoredCloud, stamp_s: float) -> dict[int, Follower]:
         """Those to look for in a cloud, by id.
@@ -84,9 +84,9 @@ class FollowedObjects:
         Not those that were seen in it before, or in a newer one: a prompt may have been about that.
         """
         return {
-            known: it.follower
-            for known, it in self._objects.items()
-            if it.session.cloud is not cloud and it.follower.seen_s <= stamp_s
+            track_id: followed.follower
+            for track_id, followed in self._objects.items()
+            if followed.session.cloud is not cloud and followed.follower.seen_s <= stamp_s
         }
 
     def ahead_for(self, stamp_s: float, most_s: float) -> list[int]:
@@ -97,19 +97,21 @@ class FollowedObjects:
             most_s: in the clouds' time [s].
         """
         ids = []
-        for known, it in self._objects.items():
-            if it.follower.seen_s <= stamp_s:
-                it.ahead_from_s = None
+        for track_id, followed in self._objects.items():
+            if followed.follower.seen_s <= stamp_s:
+                followed.ahead_from_s = None
                 continue
-            if it.ahead_from_s is None:
-                it.ahead_from_s = stamp_s
-            if stamp_s - it.ahead_from_s > most_s:
-                ids.append(known)
+            if followed.ahead_from_s is None:
+                followed.ahead_from_s = stamp_s
+            if stamp_s - followed.ahead_from_s > most_s:
+                ids.append(track_id)
         return ids
 
     def seen_in(self, cloud: StoredCloud) -> list[Found]:
         """Those that were last seen in this cloud."""
-        return [it.found for it in self._objects.values() if it.session.cloud is cloud]
+        return [
+            followed.found for followed in self._objects.values() if followed.session.cloud is cloud
+        ]
 
     def check_room(self, ids: set[int], most: int) -> None:
         """Whether these can be followed, with the others.
@@ -125,12 +127,12 @@ class FollowedObjects:
                 "~/release_objects, ask for fewer, or raise tracking.max_followed",
             )
 
-    def put(self, known: int, it: Followed) -> None:
+    def put(self, track_id: int, followed: Followed) -> None:
         """Follows an object from here on, in place of what was known of the id."""
         with self._change:
             if not self._closed:
-                self._tally.objects("followed", known not in self._objects)
-                self._objects[known] = it
+                self._tally.objects("followed", track_id not in self._objects)
+                self._objects[track_id] = followed
 
     def release(self, ids: Sequence[int]) -> tuple[list[int], StoredCloud | None]:
         """Follows objects no longer.
@@ -144,20 +146,26 @@ class FollowedObjects:
         """
         with self._change:
             released = sorted(self._objects.keys() & (set(ids) or self._objects.keys()))
-            clouds = [self._objects.pop(known).session.cloud for known in released]
+            clouds = [self._objects.pop(track_id).session.cloud for track_id in released]
             self._tally.objects("released", len(clouds))
             return released, clouds[-1] if clouds and not self._objects else None
 
     def release_clicked(self) -> None:
         """Follows no longer what was clicked."""
-        clicked = [known for known, it in self._objects.items() if it.owner.clicked]
+        clicked = [
+            track_id for track_id, followed in self._objects.items() if followed.owner.clicked
+        ]
         if clicked:
             self.release(clicked)
 
     def lose(self, ids: Sequence[int], why: str) -> None:
         """Follows objects no longer, and says so."""
         with self._change:
-            lost = {known: self._objects.pop(known) for known in ids if known in self._objects}
+            lost = {
+                track_id: self._objects.pop(track_id)
+                for track_id in ids
+                if track_id in self._objects
+            }
         self._tell_lost(lost, why)
 
     def lose_all(self, why: str) -> StoredCloud | None:
@@ -169,7 +177,7 @@ class FollowedObjects:
         with self._change:
             lost, self._objects = self._objects, {}
         self._tell_lost(lost, why)
-        clouds = [it.session.cloud for it in lost.values()]
+        clouds = [followed.session.cloud for followed in lost.values()]
         return clouds[-1] if clouds else None
 
     def close(self, why: str) -> StoredCloud | None:
@@ -180,6 +188,6 @@ class FollowedObjects:
 
     def _tell_lost(self, lost: Mapping[int, Followed], why: str) -> None:
         self._tally.objects("lost", len(lost))
-        for known, it in lost.items():
-            number = it.owner.object_id
-            self._warn(f"object {number} with the id {known} is lost: {why}; prompt it again")
+        for track_id, followed in lost.items():
+            number = followed.owner.object_id
+            self._warn(f"object {number} with the id {track_id} is lost: {why}; prompt it again")

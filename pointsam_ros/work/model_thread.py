@@ -55,8 +55,8 @@ class ModelThread:
                 raise CancelledError("the node was deactivated before its model was loaded")
             return self._load(worker)
 
-        loading = worker.ask(load, then=lambda it: self._has_loaded(worker, it))
-        loading.add_done_callback(lambda it: self._has_failed(worker, it))
+        loading = worker.ask(load, then=lambda loaded: self._has_loaded(worker, loaded))
+        loading.add_done_callback(lambda ended: self._has_failed(worker, ended))
 
     def stop(self, why: str) -> None:
         """Lets go of what is loaded; whoever waits is refused with NOT_READY and told why."""

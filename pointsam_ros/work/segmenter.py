@@ -217,8 +217,8 @@ class Segmenter:
         objects = self._objects(clicks, embedding.snap(clicks.points), session.objects)
         started = time.perf_counter()
         prompts = [
-            Prompt(it.points, it.labels, it.mask, box=it.box, name=f"object {object_id}")
-            for object_id, it in objects.items()
+            Prompt(said.points, said.labels, said.mask, box=said.box, name=f"object {object_id}")
+            for object_id, said in objects.items()
         ]
         predictions = self._with_looks(
             session.cloud, lambda: self._predictor.segment(embedding, prompts)
@@ -227,12 +227,12 @@ class Segmenter:
         self._took("segment", f"segmented {len(objects)} objects", elapsed)
         masks = dict(zip(objects, predictions, strict=True))
         told = {
-            object_id: replace(it, mask=masks[object_id].prompt())
-            for object_id, it in objects.items()
+            object_id: replace(said, mask=masks[object_id].prompt())
+            for object_id, said in objects.items()
         }
         session = Session(session.cloud, {**session.objects, **told})
         found = self._tracks.prompted(session, masks, clicks.multimask, clicks.follow, clicked)
-        ids = {it.object_id: it.id for it in reversed(found)}  # of each object's best mask
+        ids = {each.object_id: each.id for each in reversed(found)}  # of each object's best mask
         empty = [object_id for object_id in masks if object_id not in ids]
         answer = Answer(session.cloud, found, empty)
         return answer, session.with_ids(ids) if self._tracks.enabled else session
@@ -315,7 +315,9 @@ class Segmenter:
 
     def _last_seen(self, clicked: Session) -> Session | None:
         """What was clicked, where it is now; None: it was lost, or is followed no longer."""
-        ids = [it.id for it in clicked.objects.values() if it.id]  # one: clicks are on one object
+        ids = [
+            said.id for said in clicked.objects.values() if said.id
+        ]  # one: clicks are on one object
         if not ids or not self._tracks.enabled:
             return clicked
         return self._tracks.session_of(ids[0])

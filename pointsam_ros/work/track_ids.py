@@ -126,7 +126,7 @@ class TrackIds:
         """
         self._tracker.config = self._config().tracking
         found = self._tracker.recognise(instances, *place, exclude=exclude)
-        return [it or self.new() for it in found]
+        return [track_id or self.new() for track_id in found]
 
     def see(
         self, track_id: int, cloud: StoredCloud, place: StampedPose, instance: Instance

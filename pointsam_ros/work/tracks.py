@@ -68,7 +68,9 @@ class Tracks:
         One that is followed has its object's id and object_id.
         """
         if not self.enabled:
-            return [Found(number, 0, it) for number, it in enumerate(instances, start=1)]
+            return [
+                Found(number, 0, instance) for number, instance in enumerate(instances, start=1)
+            ]
         place = self._ids.place_if_known(cloud)
         if place is None:
             ids = [self._ids.new() for _ in instances]
@@ -76,15 +78,15 @@ class Tracks:
             ids = self._ids.of_whole(cloud, place, instances)
         owners = map(self._followed.owner, ids)
         return [
-            Found(known, owner.object_id if owner else 0, it)
-            for known, owner, it in zip(ids, owners, instances, strict=True)
+            Found(track_id, owner.object_id if owner else 0, instance)
+            for track_id, owner, instance in zip(ids, owners, instances, strict=True)
         ]
 
     def with_followed(self, cloud: StoredCloud, found: Sequence[Found]) -> list[Found]:
         """These, and the followed objects that were seen in this cloud and are not among them."""
-        known = {it.id for it in found}
+        known = {each.id for each in found}
         seen = self._followed.seen_in(cloud) if self.enabled else []
-        return best_first([*found, *(it for it in seen if it.id not in known)])
+        return best_first([*found, *(each for each in seen if each.id not in known)])
 
     def prompted(
         self,
@@ -111,12 +113,12 @@ class Tracks:
         best = {object_id: its[0] for object_id, its in seen.items() if its}
         ids = self._ids_of(session, best, follow, clicked) if self.enabled else {}
         found = [
-            Found(ids.get(object_id, 0) if it is best[object_id] else 0, object_id, it.instance)
+            Found(ids.get(object_id, 0) if each is best[object_id] else 0, object_id, each.instance)
             for object_id, its in seen.items()
-            for it in its
+            for each in its
         ]
         number = self._ids.new if self.enabled else count(1).__next__
-        return [it if it.id else replace(it, id=number()) for it in best_first(found)]
+        return [each if each.id else replace(each, id=number()) for each in best_first(found)]
 
     def nothing_left(self) -> bool:
         """Whether the last followed object was lost, and nobody has been told; once."""
@@ -139,22 +141,24 @@ class Tracks:
             return [] if self.nothing_left() else None
         looked_for = self._followed.in_view_of(cloud, place.stamp_s)
         prompts = {
-            known: prompt
-            for known, follower in looked_for.items()
+            track_id: prompt
+            for track_id, follower in looked_for.items()
             if (prompt := follower.prompt(embedding, *place)) is not None
         }
         answers = self._predictor.segment(embedding, list(prompts.values())) if prompts else []
         missed = looked_for.keys() - prompts.keys()
-        for (known, prompt), answer in zip(prompts.items(), answers, strict=True):
-            instance = looked_for[known].see(answer, *place)
+        for (track_id, prompt), answer in zip(prompts.items(), answers, strict=True):
+            instance = looked_for[track_id].see(answer, *place)
             if instance is None:
-                missed.add(known)
+                missed.add(track_id)
             else:
-                self._ids.see(known, cloud, place, instance)
-                self._seen(known, cloud, prompt, answer, _with_box(instance))
-        for known in missed:
-            self._ids.miss(known, cloud, place)
-        lost = [known for known, it in looked_for.items() if it.lost(place.stamp_s)]
+                self._ids.see(track_id, cloud, place, instance)
+                self._seen(track_id, cloud, prompt, answer, _with_box(instance))
+        for track_id in missed:
+            self._ids.miss(track_id, cloud, place)
+        lost = [
+            track_id for track_id, follower in looked_for.items() if follower.lost(place.stamp_s)
+        ]
         keep_s = self._settings.keep_s
         longer = f"for more than tracking.keep_s = {keep_s:g} s"
         self._followed.lose(lost, f"not seen {longer}")
@@ -184,13 +188,13 @@ class Tracks:
         """As `lose_all`; nothing is followed from here on. Any thread may do it."""
         return self._followed.close(why)
 
-    def session_of(self, known: int) -> Session | None:
+    def session_of(self, track_id: int) -> Session | None:
         """The cloud in which a clicked object was last seen, and its mask.
 
         None: it is not followed, or a request has it followed.
         """
-        it = self._followed.get(known)
-        return it.session if it and it.owner.clicked else None
+        followed = self._followed.get(track_id)
+        return followed.session if followed and followed.owner.clicked else None
 
     def _forget(self, why: str) -> None:
         """Loses all followed objects, in the middle of anything; the next look tells."""
@@ -216,18 +220,20 @@ class Tracks:
             for object_id, owner in owners.items()
             if follow or self._followed.owner(session.objects[object_id].id) == owner
         ]
-        self._followed.check_room({ids[it] for it in followed}, self._settings.max_followed)
-        for object_id, it in best.items():
-            self._ids.see(ids[object_id], session.cloud, place, it.instance)
+        self._followed.check_room(
+            {ids[object_id] for object_id in followed}, self._settings.max_followed
+        )
+        for object_id, each in best.items():
+            self._ids.see(ids[object_id], session.cloud, place, each.instance)
         for object_id in followed:
-            known, it = ids[object_id], best[object_id]
-            told = replace(session.objects[object_id], id=known)
+            track_id, each = ids[object_id], best[object_id]
+            told = replace(session.objects[object_id], id=track_id)
             self._followed.put(
-                known,
+                track_id,
                 Followed(
                     owners[object_id],
-                    Follower(it.mask, *place, config=self._settings),
-                    Found(known, object_id, it.instance),
+                    Follower(each.mask, *place, config=self._settings),
+                    Found(track_id, object_id, each.instance),
                     Session(session.cloud, {object_id: told}),
                 ),
             )
@@ -245,16 +251,16 @@ class Tracks:
         Args:
             others: of each object the ids that it cannot have.
         """
-        told = {object_id: it.id for object_id, it in session.objects.items() if it.id}
+        told = {object_id: said.id for object_id, said in session.objects.items() if said.id}
         ids = {
-            object_id: known
-            for object_id, known in told.items()
-            if object_id in best and known not in others[object_id]
+            object_id: track_id
+            for object_id, track_id in told.items()
+            if object_id in best and track_id not in others[object_id]
         }
         unnamed = [object_id for object_id in best if object_id not in ids]
         if place is None:
             return ids | {object_id: self._ids.new() for object_id in unnamed}
-        taken = {known for object_id, known in told.items() if object_id not in unnamed}
+        taken = {track_id for object_id, track_id in told.items() if object_id not in unnamed}
         found = self._ids.of_some(
             place,
             [best[object_id].instance for object_id in unnamed],
@@ -264,22 +270,22 @@ class Tracks:
 
     def _seen(
         self,
-        known: int,
+        track_id: int,
         cloud: StoredCloud,
         prompt: Prompt,
         answer: Prediction,
         instance: Instance,
     ) -> None:
         """A followed object was found in a cloud."""
-        it = self._followed.get(known)
-        if it is None:  # closed meanwhile
+        followed = self._followed.get(track_id)
+        if followed is None:  # closed meanwhile
             return
-        object_id = it.owner.object_id
+        object_id = followed.owner.object_id
         points, labels = prompt.clicks()
         on = labels == 1  # what lies around it is the follower's guess: a person may say otherwise
-        told = ObjectClicks(points[on], labels[on], answer.prompt(), known)
-        it.session = Session(cloud, {object_id: told})
-        it.found = Found(known, object_id, instance)
+        told = ObjectClicks(points[on], labels[on], answer.prompt(), track_id)
+        followed.session = Session(cloud, {object_id: told})
+        followed.found = Found(track_id, object_id, instance)
 
     @property
     def _settings(self) -> TrackingSettings:

@@ -147,4 +147,4 @@ class Viewpoints:
 
 def _told(place: NDArray[np.float64], frame: str, by: str) -> str:
     """A place for a person to read."""
-    return f"({', '.join(f'{it:.3f}' for it in place)}) m in {frame!r}, by {by}"
+    return f"({', '.join(f'{metres:.3f}' for metres in place)}) m in {frame!r}, by {by}"

@@ -93,7 +93,7 @@ class GeometryAlone:
         """The largest part of a kept point below the border that holds none of some others."""
         found, *larger = tree.chain(row)
         for part in larger:
-            if tree.height[part] > self.border or any(tree.holds(part, it) for it in without):
+            if tree.height[part] > self.border or any(tree.holds(part, row) for row in without):
                 break
             found = part
         return found

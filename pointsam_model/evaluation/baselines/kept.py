@@ -64,4 +64,4 @@ class KeptCloud:
     def kept_at(self, points: NDArray[np.floating] | Sequence[Sequence[float]]) -> list[int]:
         """The kept points that speak for the places of clicks (q,3) [m]."""
         rows, _ = self.cloud.nearest(points)
-        return [int(it) for it in self.reduced.nearest[rows]]
+        return [int(row) for row in self.reduced.nearest[rows]]
