@@ -21,7 +21,6 @@ from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from statistics import median
-from types import ModuleType
 from typing import Annotated, Any
 
 import numpy as np
@@ -37,8 +36,9 @@ from benchmarks.speed.machine import machine
 from benchmarks.speed.tables import ros_table
 from pointsam_model.cloud.valid import FARTHEST_M
 from pointsam_model.geometry.surface_graph import moments_of
-from pointsam_model.ops import cpu, torch_ops
+from pointsam_model.ops.cpu import CpuOps
 from pointsam_model.ops.layout import FLOAT32, CloudLayout, PointField
+from pointsam_model.ops.torch_ops import TorchOps
 
 RESULTS = Path(__file__).parents[1] / "results"
 PARTS = ("kernels", "network", "ros")
@@ -81,7 +81,8 @@ def main(
         raise typer.BadParameter(f"{only!r}; it takes {', '.join(PARTS)}", param_hint="--only")
     if not torch.cuda.is_available():
         raise SystemExit("no NVIDIA GPU here (torch.cuda.is_available() is false)")
-    from pointsam_model.ops import kernel_ops
+    from pointsam_model.ops.kernel_ops import KernelOps
+    from pointsam_model.ops.launching import CupyLauncher
 
     started = datetime.now(timezone.utc)
     device = torch.device("cuda")
@@ -94,7 +95,7 @@ def main(
     with console.status("") as status:
         if only in ("", "kernels"):
             status.update("kernels")
-            timings = measure(kernel_ops, device, Sizes(), _event_ms)
+            timings = measure(KernelOps(CupyLauncher()), device, Sizes(), _event_ms)
             console.print(_table(timings))
             report["kernels"] = [asdict(timing) for timing in timings]
             wrong += [timing.work for timing in timings if not timing.right]
@@ -156,13 +157,13 @@ def _message_to_points(
     height, width = sizes.image
     data, layout = _message(height, width)
 
-    def points(module: Any) -> tuple[Tensor, Tensor]:
+    def points(module: TorchOps) -> tuple[Tensor, Tensor]:
         xyz, _, rows, _ = module.decode_valid(data, layout, FARTHEST_M, device)
         return module.normalise(xyz)[0], rows
 
-    ours, plain = points(kernels), points(torch_ops)
+    ours, plain = points(kernels), points(TorchOps())
     right = torch.equal(ours[1], plain[1]) and torch.allclose(ours[0], plain[0], atol=1e-6)
-    fast, slow = _in_turns(sizes, timer, lambda: points(kernels), lambda: points(torch_ops))
+    fast, slow = _in_turns(sizes, timer, lambda: points(kernels), lambda: points(TorchOps()))
     floor = (len(data) + 31 * height * width) / per_ms
     name = f"host bytes of {width} x {height} -> valid, normalised"
     return Timing(name, fast, slow, None, floor, 0.5, right)
@@ -181,12 +182,12 @@ def _farthest_points(
     host, _ = surface_cloud(n, seed=n + count)
     points = host.to(device)
 
-    def rows(module: ModuleType) -> Tensor:
+    def rows(module: TorchOps) -> Tensor:
         return module.farthest_points(points, count, 0)
 
-    right = torch.equal(rows(kernels), rows(torch_ops))
-    fast, slow = _in_turns(sizes, timer, lambda: rows(kernels), lambda: rows(torch_ops))
-    on_cpu = _clock_ms(lambda: cpu.downsample(host, count))
+    right = torch.equal(rows(kernels), rows(TorchOps()))
+    fast, slow = _in_turns(sizes, timer, lambda: rows(kernels), lambda: rows(TorchOps()))
+    on_cpu = _clock_ms(lambda: CpuOps().downsample(host, count))
     floor = (12 * n + 8 * count) / per_ms
     name = f"exact farthest points {n:,} -> {count:,}"
     return Timing(name, fast, slow, on_cpu, floor, goals.get((n, count)), right)
@@ -199,18 +200,18 @@ def _neighbours(
     points = surface_cloud(n, seed=2)[0].to(device)
     centers = points[torch.randperm(n, generator=torch.Generator().manual_seed(0))[:count]]
 
-    def distances(module: Any) -> Tensor:
+    def distances(module: TorchOps) -> Tensor:
         rows = module.nearest_neighbours(points, centers, k)
         return (points[rows] - centers[:, None]).norm(dim=-1)
 
-    right = torch.equal(distances(kernels), distances(torch_ops))
+    right = torch.equal(distances(kernels), distances(TorchOps()))
     fast, slow = _in_turns(
         sizes,
         timer,
         lambda: kernels.nearest_neighbours(points, centers, k),
         lambda: torch.cdist(centers, points).topk(k, dim=1, largest=False),
     )
-    on_cpu = _clock_ms(lambda: cpu.nearest_neighbours(points.cpu(), centers.cpu(), k))
+    on_cpu = _clock_ms(lambda: CpuOps().nearest_neighbours(points.cpu(), centers.cpu(), k))
     floor = (12 * n + 12 * count + 8 * count * k) / per_ms
     name = f"{count:,} x {k} nearest among {n:,}, beside cdist and topk"
     goal = 1.0 if (n, count, k) == Sizes().neighbours else None
@@ -266,8 +267,8 @@ def _tables_and_masks(
     )
     timings = []
     for name, work, moved in works:
-        right = torch.allclose(work(kernels), work(torch_ops), rtol=1e-4, atol=1e-6)
-        fast, slow = _in_turns(sizes, timer, partial(work, kernels), partial(work, torch_ops))
+        right = torch.allclose(work(kernels), work(TorchOps()), rtol=1e-4, atol=1e-6)
+        fast, slow = _in_turns(sizes, timer, partial(work, kernels), partial(work, TorchOps()))
         timings.append(Timing(name, fast, slow, None, moved / per_ms, None, right))
     return timings
 

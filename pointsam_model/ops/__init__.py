@@ -1,9 +1,10 @@
 """Operations on point clouds: torch tensors in, torch tensors out, on the device of their input.
 
-Each function here is the op's one contract; `cpu` and `cuda` compute it, `naive` is the oracle that
-tests hold both against. Callers never ask which device. Inputs are trusted to be finite (`Cloud`
-checks its points once), and no gradient flows through coordinates or indices; only `interpolate`
-is differentiable, in its features.
+Each function here is the op's one contract. `TorchOps` computes all of them, `CpuOps` and
+`KernelOps` what they do better; `naive` is the oracle that tests hold all three against. Callers
+never ask which device. Inputs are trusted to be finite (`Cloud` checks its points once), and no
+gradient flows through coordinates or indices; only `interpolate` is differentiable, in its
+features.
 
 The contracts of what is asked of a surface, its normals and parts, stand in `surfaces`.
 

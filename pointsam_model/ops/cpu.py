@@ -1,7 +1,4 @@
-"""The operations on a CPU, on fpsample's samplers, SciPy's KD-tree and NumPy.
-
-Contracts are in `pointsam_model.ops`.
-"""
+"""The operations on a CPU, on fpsample's samplers, SciPy's KD-tree and NumPy."""
 
 from __future__ import annotations
 
@@ -17,28 +14,9 @@ from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree  # type: ignore[import-untyped]
 from torch import Tensor
 
-from pointsam_model.ops.axes import principal_axes
-from pointsam_model.ops.decoding import decode, decode_valid
-from pointsam_model.ops.interpolation import interpolate
-from pointsam_model.ops.normalising import normalise
-
-__all__ = [
-    "cleaned_masks",
-    "connected_parts",
-    "decode",
-    "decode_valid",
-    "downsample",
-    "farthest_points",
-    "interpolate",
-    "interpolation_table",
-    "mask_rows",
-    "nearest_neighbours",
-    "nearest_point",
-    "normalise",
-    "principal_axes",
-    "summed_rows",
-    "voxel_rows",
-]
+from pointsam_model.ops import decoding
+from pointsam_model.ops.layout import CloudLayout
+from pointsam_model.ops.torch_ops import TorchOps
 
 # Below this many neighbours sought in all, starting threads costs more than they save.
 THREADED = 8192
@@ -48,126 +26,125 @@ LEAF, LEAF_FOR_MANY, MANY = 8, 20, 16
 LARGEST_KEY = 2**62
 
 
-def farthest_points(points: Tensor, count: int, start: int) -> Tensor:
-    def sample(cloud: NDArray[Any]) -> NDArray[Any]:
-        rows = fpsample.fps_sampling(_single(cloud), count, start_idx=start).astype(np.int64)
-        return _each_once(rows, len(cloud))
+class CpuOps(TorchOps):
+    """What a CPU does better than plain PyTorch."""
 
-    return _per_cloud(sample, points)
+    def farthest_points(self, points: Tensor, count: int, start: int) -> Tensor:
+        def sample(cloud: NDArray[Any]) -> NDArray[Any]:
+            rows = fpsample.fps_sampling(_single(cloud), count, start_idx=start).astype(np.int64)
+            return _each_once(rows, len(cloud))
 
+        return _per_cloud(sample, points)
 
-def downsample(points: Tensor, count: int) -> Tensor:
-    cloud = _single(points.numpy())
-    height = _tree_height(len(cloud))
-    rows = fpsample.bucket_fps_kdline_sampling(cloud, count, height, start_idx=0)
-    return torch.from_numpy(np.sort(_each_once(rows.astype(np.int64), len(cloud))))
+    def downsample(self, points: Tensor, count: int) -> Tensor:
+        cloud = _single(points.numpy())
+        height = _tree_height(len(cloud))
+        rows = fpsample.bucket_fps_kdline_sampling(cloud, count, height, start_idx=0)
+        return torch.from_numpy(np.sort(_each_once(rows.astype(np.int64), len(cloud))))
 
+    def nearest_neighbours(self, points: Tensor, centers: Tensor, k: int) -> Tensor:
+        return _per_cloud(lambda cloud, at: _query(cloud, at, k)[1], points, centers)
 
-def nearest_neighbours(points: Tensor, centers: Tensor, k: int) -> Tensor:
-    return _per_cloud(lambda cloud, at: _query(cloud, at, k)[1], points, centers)
+    def nearest_point(self, queries: Tensor, points: Tensor) -> Tensor:
+        among, at = points.numpy(), queries.numpy()
+        distinct = _distinct_rows(among) if len(at) >= THREADED else None
+        if distinct is None:
+            return torch.from_numpy(_query(among, at, 1)[1][:, 0])
+        return torch.from_numpy(distinct[_query(among[distinct], at, 1)[1][:, 0]])
 
+    def interpolation_table(self, points: Tensor, centers: Tensor) -> tuple[Tensor, Tensor]:
+        nearest = min(3, centers.shape[-2])
 
-def nearest_point(queries: Tensor, points: Tensor) -> Tensor:
-    among, at = points.numpy(), queries.numpy()
-    distinct = _distinct_rows(among) if len(at) >= THREADED else None
-    if distinct is None:
-        return torch.from_numpy(_query(among, at, 1)[1][:, 0])
-    return torch.from_numpy(distinct[_query(among[distinct], at, 1)[1][:, 0]])
+        def table(cloud: NDArray[Any], at: NDArray[Any]) -> NDArray[Any]:
+            distance, index = _query(at, cloud, nearest)
+            return np.stack((index, distance.view(np.int64)))
 
+        packed = _per_cloud(table, points, centers)
+        index, distance = packed.unbind(-3)
+        weight = 1 / distance.contiguous().view(torch.float64).square().clamp_min(1e-8)
+        return index.contiguous(), (weight / weight.sum(-1, keepdim=True)).float()
 
-def interpolation_table(points: Tensor, centers: Tensor) -> tuple[Tensor, Tensor]:
-    nearest = min(3, centers.shape[-2])
+    def voxel_rows(self, points: Tensor, size: float) -> Tensor:
+        exact = points.numpy().astype(np.float64)
+        if len(exact) == 0:
+            return torch.empty(0, dtype=torch.int64)
+        cells = np.floor(exact / size)
+        if not np.abs(cells).max() < LARGEST_KEY:
+            raise ValueError(f"voxels of {size} are too small for coordinates as large as these")
+        key = _voxel_keys(cells.astype(np.int64))
+        order = np.argsort(key, kind="stable")
+        sorted_key = key[order]
+        first = np.flatnonzero(np.concatenate(([True], sorted_key[1:] != sorted_key[:-1])))
+        members = np.diff(first, append=len(key))
+        exact = exact[order]
+        mean = np.add.reduceat(exact, first) / members[:, None]
+        off = np.square(exact - np.repeat(mean, members, axis=0)).sum(1).astype(np.float32)
+        nearest = np.flatnonzero(off == np.repeat(np.minimum.reduceat(off, first), members))
+        voxel = np.repeat(np.arange(len(first)), members)[nearest]
+        _, lowest = np.unique(voxel, return_index=True)
+        return torch.from_numpy(np.sort(order[nearest[lowest]]))
 
-    def table(cloud: NDArray[Any], at: NDArray[Any]) -> NDArray[Any]:
-        distance, index = _query(at, cloud, nearest)
-        return np.stack((index, distance.view(np.int64)))
+    def mask_rows(self, masks: Tensor, nearest: Tensor) -> tuple[Tensor, Tensor]:
+        near = nearest.numpy()
+        # One more place, which is in no mask, is where -1 leads.
+        rows = [np.flatnonzero(np.append(mask, False)[near]) for mask in masks.numpy()]
+        starts = np.cumsum([0, *map(len, rows)])
+        together = np.concatenate([*rows, np.empty(0, np.int64)]).astype(np.int32)
+        return torch.from_numpy(together), torch.from_numpy(starts)
 
-    packed = _per_cloud(table, points, centers)
-    index, distance = packed.unbind(-3)
-    weight = 1 / distance.contiguous().view(torch.float64).square().clamp_min(1e-8)
-    return index.contiguous(), (weight / weight.sum(-1, keepdim=True)).float()
+    def cleaned_masks(self, masks: Tensor, links: Tensor, share: float) -> Tensor:
+        start, end, bounds = _links_once(links.numpy())
 
+        def pieces_of(mask: NDArray[np.bool_]) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
+            """(m,) the number of each point's piece, and whether each link is within one."""
+            fits = mask[start] == mask[end]
+            ends = end[fits]
+            before = np.concatenate(([0], np.cumsum(fits, dtype=np.int32)))[bounds]
+            graph = csr_matrix((np.ones(len(ends)), ends, before), shape=(len(mask),) * 2)
+            return connected_components(graph, directed=False)[1], fits
 
-def voxel_rows(points: Tensor, size: float) -> Tensor:
-    exact = points.numpy().astype(np.float64)
-    if len(exact) == 0:
-        return torch.empty(0, dtype=torch.int64)
-    cells = np.floor(exact / size)
-    if not np.abs(cells).max() < LARGEST_KEY:
-        raise ValueError(f"voxels of {size} are too small for coordinates as large as these")
-    key = _voxel_keys(cells.astype(np.int64))
-    order = np.argsort(key, kind="stable")
-    sorted_key = key[order]
-    first = np.flatnonzero(np.concatenate(([True], sorted_key[1:] != sorted_key[:-1])))
-    members = np.diff(first, append=len(key))
-    exact = exact[order]
-    mean = np.add.reduceat(exact, first) / members[:, None]
-    off = np.square(exact - np.repeat(mean, members, axis=0)).sum(1).astype(np.float32)
-    nearest = np.flatnonzero(off == np.repeat(np.minimum.reduceat(off, first), members))
-    voxel = np.repeat(np.arange(len(first)), members)[nearest]
-    _, lowest = np.unique(voxel, return_index=True)
-    return torch.from_numpy(np.sort(order[nearest[lowest]]))
-
-
-def mask_rows(masks: Tensor, nearest: Tensor) -> tuple[Tensor, Tensor]:
-    near = nearest.numpy()
-    # One more place, which is in no mask, is where -1 leads.
-    rows = [np.flatnonzero(np.append(mask, False)[near]) for mask in masks.numpy()]
-    starts = np.cumsum([0, *map(len, rows)])
-    together = np.concatenate([*rows, np.empty(0, np.int64)]).astype(np.int32)
-    return torch.from_numpy(together), torch.from_numpy(starts)
-
-
-def cleaned_masks(masks: Tensor, links: Tensor, share: float) -> Tensor:
-    start, end, bounds = _links_once(links.numpy())
-
-    def pieces_of(mask: NDArray[np.bool_]) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
-        """(m,) the number of each point's piece, and whether each link is within one."""
-        fits = mask[start] == mask[end]
-        ends = end[fits]
-        before = np.concatenate(([0], np.cumsum(fits, dtype=np.int32)))[bounds]
-        graph = csr_matrix((np.ones(len(ends)), ends, before), shape=(len(mask),) * 2)
-        return connected_components(graph, directed=False)[1], fits
-
-    results = masks.numpy().copy()
-    for mask, result in zip(masks.numpy(), results, strict=True):
-        pieces, fits = pieces_of(mask)
-        sizes = np.bincount(pieces)[pieces]
-        least = share * sizes[mask].max(initial=0)
-        result &= sizes >= least
-        if not np.array_equal(result, mask):
-            pieces, fits = pieces_of(result)
+        results = masks.numpy().copy()
+        for mask, result in zip(masks.numpy(), results, strict=True):
+            pieces, fits = pieces_of(mask)
             sizes = np.bincount(pieces)[pieces]
-        bordering = np.zeros(len(mask), np.bool_)
-        bordering[pieces[start[~fits]]] = bordering[pieces[end[~fits]]] = True
-        # A small piece that borders on nothing is a speck of something else.
-        result |= ~result & (sizes < least) & bordering[pieces]
-    return torch.from_numpy(results)
+            least = share * sizes[mask].max(initial=0)
+            result &= sizes >= least
+            if not np.array_equal(result, mask):
+                pieces, fits = pieces_of(result)
+                sizes = np.bincount(pieces)[pieces]
+            bordering = np.zeros(len(mask), np.bool_)
+            bordering[pieces[start[~fits]]] = bordering[pieces[end[~fits]]] = True
+            # A small piece that borders on nothing is a speck of something else.
+            result |= ~result & (sizes < least) & bordering[pieces]
+        return torch.from_numpy(results)
 
+    def connected_parts(
+        self, start: Tensor, end: Tensor, cut: Tensor, count: int, strictness: Sequence[float]
+    ) -> Tensor:
+        ends = start.numpy(), end.numpy()
+        parts = np.empty((len(strictness), count), np.int64)
+        rows = np.arange(count)
+        for each, of_points in zip(strictness, parts, strict=True):
+            joins = cut.numpy() < np.float32(each)
+            links = np.ones(np.count_nonzero(joins), np.bool_), tuple(it[joins] for it in ends)
+            graph = csr_matrix(links, shape=(count, count))
+            numbers = connected_components(graph, directed=False)[1]
+            lowest = np.empty(count, np.int64)
+            lowest[numbers[::-1]] = rows[::-1]  # the lowest row of each is written last
+            of_points[:] = lowest[numbers]
+        return torch.from_numpy(parts)
 
-def connected_parts(
-    start: Tensor, end: Tensor, cut: Tensor, count: int, strictness: Sequence[float]
-) -> Tensor:
-    ends = start.numpy(), end.numpy()
-    parts = np.empty((len(strictness), count), np.int64)
-    rows = np.arange(count)
-    for each, of_points in zip(strictness, parts, strict=True):
-        joins = cut.numpy() < np.float32(each)
-        links = np.ones(np.count_nonzero(joins), np.bool_), tuple(it[joins] for it in ends)
-        graph = csr_matrix(links, shape=(count, count))
-        numbers = connected_components(graph, directed=False)[1]
-        lowest = np.empty(count, np.int64)
-        lowest[numbers[::-1]] = rows[::-1]  # the lowest row of each is written last
-        of_points[:] = lowest[numbers]
-    return torch.from_numpy(parts)
+    def summed_rows(self, values: Tensor, rows: Tensor, used: Tensor | None) -> Tensor:
+        """As the product with a sparse matrix: it reads each row once, and writes each sum once."""
+        q, k = rows.shape
+        weights = np.ones(q * k) if used is None else used.numpy().reshape(-1).astype(np.float64)
+        matrix = weights, rows.numpy().reshape(-1), np.arange(q + 1) * k
+        return torch.from_numpy(csr_matrix(matrix, shape=(q, len(values))) @ values.numpy())
 
-
-def summed_rows(values: Tensor, rows: Tensor, used: Tensor | None) -> Tensor:
-    """As the product with a sparse matrix: it reads each row once, and writes each sum once."""
-    q, k = rows.shape
-    weights = np.ones(q * k) if used is None else used.numpy().reshape(-1).astype(np.float64)
-    matrix = weights, rows.numpy().reshape(-1), np.arange(q + 1) * k
-    return torch.from_numpy(csr_matrix(matrix, shape=(q, len(values))) @ values.numpy())
+    def decode(
+        self, data: Any, layout: CloudLayout, device: torch.device
+    ) -> tuple[Tensor, Tensor | None]:
+        return decoding.decode(data, layout, device)
 
 
 def _links_once(

@@ -1,7 +1,4 @@
-"""The operations on a GPU: our kernels where CuPy is installed, else plain PyTorch. It logs which.
-
-Contracts are in `pointsam_model.ops`.
-"""
+"""The operations on a GPU: our kernels where CuPy is installed, else plain PyTorch."""
 
 from __future__ import annotations
 
@@ -9,25 +6,25 @@ import logging
 
 import torch
 
-__all__ = [
-    "cleaned_masks",
-    "connected_parts",
-    "decode",
-    "decode_valid",
-    "downsample",
-    "farthest_points",
-    "interpolate",
-    "interpolation_table",
-    "mask_rows",
-    "nearest_neighbours",
-    "nearest_point",
-    "normalise",
-    "principal_axes",
-    "summed_rows",
-    "voxel_rows",
-]
+from pointsam_model.ops.torch_ops import TorchOps
 
 OLDEST_CHIP = (8, 0)  # warps reduce in one instruction from there on
+
+
+def gpu_ops() -> TorchOps:
+    """What computes on the GPUs of this machine."""
+    log = logging.getLogger(__name__)
+    why_not = obstacle()
+    if why_not is not None:
+        log.warning(
+            "operations on the GPU: plain PyTorch, slower than our CUDA kernels. %s", why_not
+        )
+        return TorchOps()
+    from pointsam_model.ops.kernel_ops import KernelOps
+    from pointsam_model.ops.launching import CupyLauncher
+
+    log.info("operations on the GPU: CUDA kernels, launched by CuPy")
+    return KernelOps(CupyLauncher())
 
 
 def obstacle() -> str | None:
@@ -41,48 +38,3 @@ def obstacle() -> str | None:
         major, minor = min(chips)
         return f"a GPU here has compute capability {major}.{minor}; the kernels need 8.0"
     return None
-
-
-_OBSTACLE = obstacle()
-if _OBSTACLE is None:
-    from pointsam_model.ops.kernel_ops import (
-        cleaned_masks,
-        connected_parts,
-        decode,
-        decode_valid,
-        downsample,
-        farthest_points,
-        interpolate,
-        interpolation_table,
-        mask_rows,
-        nearest_neighbours,
-        nearest_point,
-        normalise,
-        principal_axes,
-        summed_rows,
-        voxel_rows,
-    )
-
-    logging.getLogger(__name__).info("operations on the GPU: CUDA kernels, launched by CuPy")
-else:
-    from pointsam_model.ops.torch_ops import (
-        cleaned_masks,
-        connected_parts,
-        decode,
-        decode_valid,
-        downsample,
-        farthest_points,
-        interpolate,
-        interpolation_table,
-        mask_rows,
-        nearest_neighbours,
-        nearest_point,
-        normalise,
-        principal_axes,
-        summed_rows,
-        voxel_rows,
-    )
-
-    logging.getLogger(__name__).warning(
-        "operations on the GPU: plain PyTorch, slower than our CUDA kernels. %s", _OBSTACLE
-    )

@@ -1,24 +1,30 @@
-"""Which module computes on a device, and what every op refuses."""
+"""What computes on a device, and what every op refuses."""
 
 from __future__ import annotations
 
-from types import ModuleType
+from functools import cache
 
 import torch
 from torch import Tensor
 
+from pointsam_model.ops.torch_ops import TorchOps
 
-def backend(where: Tensor | torch.device) -> ModuleType:
-    """The module that computes on this device; CUDA's is loaded when first needed."""
-    kind = where.type if isinstance(where, torch.device) else where.device.type
+
+def backend(where: Tensor | torch.device) -> TorchOps:
+    """What computes on this device; the GPU's is loaded when first needed."""
+    return _ops_of(where.type if isinstance(where, torch.device) else where.device.type)
+
+
+@cache
+def _ops_of(kind: str) -> TorchOps:
     if kind == "cpu":
-        from pointsam_model.ops import cpu
+        from pointsam_model.ops.cpu import CpuOps
 
-        return cpu
+        return CpuOps()
     if kind == "cuda":
-        from pointsam_model.ops import cuda
+        from pointsam_model.ops.cuda import gpu_ops
 
-        return cuda
+        return gpu_ops()
     raise ValueError(f"no operations for the device {kind!r}; there are cpu and cuda")
 
 

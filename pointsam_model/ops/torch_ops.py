@@ -1,110 +1,119 @@
-"""The operations in plain PyTorch, for a GPU without CuPy: no more held than a chunk of distances.
-
-Contracts are in `pointsam_model.ops`. Nothing here is of a GPU only, so that tests run it anywhere.
-"""
+"""The operations in plain PyTorch: what every device has, and all that a GPU without CuPy has."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from pointsam_model.ops import connecting
-from pointsam_model.ops.axes import principal_axes, summed_rows
-from pointsam_model.ops.connecting import connected_parts, connected_pieces
-from pointsam_model.ops.decoding import decode_on_device as decode
-from pointsam_model.ops.decoding import decode_valid
-from pointsam_model.ops.interpolation import interpolate
-from pointsam_model.ops.masking import mask_rows
-from pointsam_model.ops.normalising import normalise
-
-__all__ = [
-    "cleaned_masks",
-    "connected_parts",
-    "decode",
-    "decode_valid",
-    "downsample",
-    "farthest_points",
-    "interpolate",
-    "interpolation_table",
-    "mask_rows",
-    "nearest_neighbours",
-    "nearest_point",
-    "normalise",
-    "principal_axes",
-    "summed_rows",
-    "voxel_rows",
-]
+from pointsam_model.ops import axes, connecting, decoding, interpolation, masking, normalising
+from pointsam_model.ops.layout import CloudLayout
 
 # Distances held at a time; with what their making needs, about 200 MB in float32.
 CHUNK = 2**24
 LARGEST_KEY = 2**62
 
 
-def farthest_points(points: Tensor, count: int, start: int) -> Tensor:
-    """Ties: the lowest row."""
-    clouds = points if points.dim() == 3 else points.unsqueeze(0)
-    # One coordinate per row: what a step reads then lies together.
-    axes = relative(clouds).transpose(1, 2).contiguous()
-    b, _, n = axes.shape
-    rows = torch.empty(b, count, dtype=torch.int64, device=points.device)
-    row = torch.full((b, 1), start, dtype=torch.int64, device=points.device)
-    left = torch.full((b, n), torch.inf, device=points.device)
-    chosen = left.new_full((b, 1), -1.0)
-    for step in range(count):
-        rows[:, step] = row[:, 0]
-        at = axes.gather(2, row.unsqueeze(1).expand(b, 3, 1))
-        left = torch.minimum(left, (axes - at).square_().sum(1)).scatter_(1, row, chosen)
-        row = left.argmax(1, keepdim=True)
-    return rows if points.dim() == 3 else rows[0]
+class TorchOps:
+    """Every operation; a device overrides what it does better. Contracts: `pointsam_model.ops`.
 
+    Nothing here is of a GPU only, so that tests run it anywhere. No more is held than a chunk of
+    distances.
+    """
 
-def downsample(points: Tensor, count: int) -> Tensor:
-    return farthest_points(points, count, 0).sort().values
+    def farthest_points(self, points: Tensor, count: int, start: int) -> Tensor:
+        """Ties: the lowest row."""
+        clouds = points if points.dim() == 3 else points.unsqueeze(0)
+        # One coordinate per row: what a step reads then lies together.
+        axes = relative(clouds).transpose(1, 2).contiguous()
+        b, _, n = axes.shape
+        rows = torch.empty(b, count, dtype=torch.int64, device=points.device)
+        row = torch.full((b, 1), start, dtype=torch.int64, device=points.device)
+        left = torch.full((b, n), torch.inf, device=points.device)
+        chosen = left.new_full((b, 1), -1.0)
+        for step in range(count):
+            rows[:, step] = row[:, 0]
+            at = axes.gather(2, row.unsqueeze(1).expand(b, 3, 1))
+            left = torch.minimum(left, (axes - at).square_().sum(1)).scatter_(1, row, chosen)
+            row = left.argmax(1, keepdim=True)
+        return rows if points.dim() == 3 else rows[0]
 
+    def downsample(self, points: Tensor, count: int) -> Tensor:
+        return self.farthest_points(points, count, 0).sort().values
 
-def nearest_neighbours(points: Tensor, centers: Tensor, k: int) -> Tensor:
-    return _nearest(centers, points, k)[1]
+    def nearest_neighbours(self, points: Tensor, centers: Tensor, k: int) -> Tensor:
+        return _nearest(centers, points, k)[1]
 
+    def nearest_point(self, queries: Tensor, points: Tensor) -> Tensor:
+        found = [squared.argmin(1) for squared in _distances(queries, points)]
+        return torch.cat(found) if found else queries.new_empty(0, dtype=torch.int64)
 
-def nearest_point(queries: Tensor, points: Tensor) -> Tensor:
-    found = [squared.argmin(1) for squared in _distances(queries, points)]
-    return torch.cat(found) if found else queries.new_empty(0, dtype=torch.int64)
+    def interpolation_table(self, points: Tensor, centers: Tensor) -> tuple[Tensor, Tensor]:
+        squared, index = _nearest(points, centers, min(3, centers.shape[-2]))
+        weight = 1 / squared.double().clamp_min(1e-8)
+        return index, (weight / weight.sum(-1, keepdim=True)).float()
 
+    def voxel_rows(self, points: Tensor, size: float) -> Tensor:
+        n = points.shape[0]
+        if n == 0:
+            return torch.empty(0, dtype=torch.int64, device=points.device)
+        exact = points.double()
+        cells = torch.floor(exact / size)
+        if not bool((cells.abs() < LARGEST_KEY).all()):
+            raise ValueError(f"voxels of {size} are too small for coordinates as large as these")
+        key = _voxel_keys(cells.long())
+        voxels, voxel = torch.unique(key, return_inverse=True)
+        sums = torch.zeros(len(voxels), 3, dtype=torch.float64, device=points.device)
+        sums.index_add_(0, voxel, exact)
+        mean = sums / torch.bincount(voxel, minlength=len(voxels)).unsqueeze(1)
+        # In single precision, so that the order in which a GPU sums a voxel decides nothing.
+        off = (exact - mean[voxel]).square().sum(1).float()
+        least = torch.full((len(voxels),), torch.inf, device=points.device)
+        least.scatter_reduce_(0, voxel, off, "amin")
+        row = torch.arange(n, device=points.device)
+        nearest = off == least[voxel]
+        rows = torch.full((len(voxels),), n, device=points.device)
+        rows.scatter_reduce_(0, voxel[nearest], row[nearest], "amin")
+        return rows.sort().values
 
-def interpolation_table(points: Tensor, centers: Tensor) -> tuple[Tensor, Tensor]:
-    squared, index = _nearest(points, centers, min(3, centers.shape[-2]))
-    weight = 1 / squared.double().clamp_min(1e-8)
-    return index, (weight / weight.sum(-1, keepdim=True)).float()
+    def cleaned_masks(self, masks: Tensor, links: Tensor, share: float) -> Tensor:
+        return connecting.cleaned_masks(masks, links, share, self.connected_pieces)
 
+    def interpolate(self, features: Tensor, index: Tensor, weight: Tensor) -> Tensor:
+        return interpolation.interpolate(features, index, weight)
 
-def voxel_rows(points: Tensor, size: float) -> Tensor:
-    n = points.shape[0]
-    if n == 0:
-        return torch.empty(0, dtype=torch.int64, device=points.device)
-    exact = points.double()
-    cells = torch.floor(exact / size)
-    if not bool((cells.abs() < LARGEST_KEY).all()):
-        raise ValueError(f"voxels of {size} are too small for coordinates as large as these")
-    key = _voxel_keys(cells.long())
-    voxels, voxel = torch.unique(key, return_inverse=True)
-    sums = torch.zeros(len(voxels), 3, dtype=torch.float64, device=points.device)
-    sums.index_add_(0, voxel, exact)
-    mean = sums / torch.bincount(voxel, minlength=len(voxels)).unsqueeze(1)
-    # In single precision, so that the order in which a GPU sums a voxel decides nothing.
-    off = (exact - mean[voxel]).square().sum(1).float()
-    least = torch.full((len(voxels),), torch.inf, device=points.device)
-    least.scatter_reduce_(0, voxel, off, "amin")
-    row = torch.arange(n, device=points.device)
-    nearest = off == least[voxel]
-    rows = torch.full((len(voxels),), n, device=points.device)
-    rows.scatter_reduce_(0, voxel[nearest], row[nearest], "amin")
-    return rows.sort().values
+    def normalise(self, points: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        return normalising.normalise(points)
 
+    def decode(
+        self, data: Any, layout: CloudLayout, device: torch.device
+    ) -> tuple[Tensor, Tensor | None]:
+        return decoding.decode_on_device(data, layout, device)
 
-def cleaned_masks(masks: Tensor, links: Tensor, share: float) -> Tensor:
-    return connecting.cleaned_masks(masks, links, share, connected_pieces)
+    def decode_valid(
+        self, data: Any, layout: CloudLayout, farthest: float, device: torch.device
+    ) -> tuple[Tensor, Tensor | None, Tensor, Tensor]:
+        return decoding.decode_valid(data, layout, farthest, device)
+
+    def mask_rows(self, masks: Tensor, nearest: Tensor) -> tuple[Tensor, Tensor]:
+        return masking.mask_rows(masks, nearest)
+
+    def connected_pieces(self, masks: Tensor, links: Tensor) -> tuple[Tensor, Tensor]:
+        """`connecting.connected_pieces`, of which `cleaned_masks` is made."""
+        return connecting.connected_pieces(masks, links)
+
+    def connected_parts(
+        self, start: Tensor, end: Tensor, cut: Tensor, count: int, strictness: Sequence[float]
+    ) -> Tensor:
+        return connecting.connected_parts(start, end, cut, count, strictness)
+
+    def summed_rows(self, values: Tensor, rows: Tensor, used: Tensor | None) -> Tensor:
+        return axes.summed_rows(values, rows, used)
+
+    def principal_axes(self, moments: Tensor) -> tuple[Tensor, Tensor]:
+        return axes.principal_axes(moments)
 
 
 def _voxel_keys(cells: Tensor) -> Tensor:

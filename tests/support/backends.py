@@ -12,18 +12,28 @@ from hypothesis import strategies as st
 from kernel_shim import KernelsOnCpu
 from torch import Tensor
 
-from pointsam_model.ops import cpu, kernel_ops, torch_ops
+from pointsam_model.ops.cpu import CpuOps
+from pointsam_model.ops.kernel_ops import KernelOps
+from pointsam_model.ops.launching import CupyLauncher
+from pointsam_model.ops.torch_ops import TorchOps
 
 ON_A_GPU = [
     pytest.mark.gpu,
     pytest.mark.skipif(not torch.cuda.is_available(), reason="no NVIDIA GPU here"),
 ]
+
+
+def kernels_on_gpu() -> KernelOps | None:
+    """Ours, never what replaces them; None where there is no GPU, and tests of it are skipped."""
+    return KernelOps(CupyLauncher()) if torch.cuda.is_available() else None
+
+
 BACKENDS = [
-    pytest.param((cpu, "cpu"), id="cpu"),
-    pytest.param((torch_ops, "cpu"), id="torch-on-cpu"),
+    pytest.param((CpuOps(), "cpu"), id="cpu"),
+    pytest.param((TorchOps(), "cpu"), id="torch-on-cpu"),
     pytest.param((KernelsOnCpu(), "cpu"), id="kernels-on-cpu"),
-    pytest.param((torch_ops, "cuda"), id="torch", marks=ON_A_GPU),
-    pytest.param((kernel_ops, "cuda"), id="kernels", marks=ON_A_GPU),
+    pytest.param((TorchOps(), "cuda"), id="torch", marks=ON_A_GPU),
+    pytest.param((kernels_on_gpu(), "cuda"), id="kernels", marks=ON_A_GPU),
 ]
 Backend = tuple[Any, str]
 EVERY_BACKEND = pytest.mark.parametrize("backend", BACKENDS)

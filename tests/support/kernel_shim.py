@@ -14,13 +14,13 @@ from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from pointsam_model.ops import kernel_ops, launching
+from pointsam_model.ops import launching
+from pointsam_model.ops.kernel_ops import KernelOps
 
 SHIM = Path(__file__).parent / "shim" / "cuda_on_cpu.hpp"
 # -O1: of the few seconds that all files take, compiling is the most.
@@ -129,22 +129,19 @@ def compiled(source: str, *kernels: str) -> ctypes.CDLL:
 
 
 class KernelsOnCpu:
-    """`kernel_ops` with the shim as its launcher, and with poisoned new tensors.
+    """`KernelOps` with the shim as its launcher, and with poisoned new tensors.
 
     `schedule` says in which order threads and blocks run; results may not depend on it.
     """
 
     def __init__(self, **options: Any) -> None:
-        self._launcher = ShimLauncher(**options)
+        self._ops = KernelOps(ShimLauncher(**options))
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
-        operation = getattr(kernel_ops, name)
+        operation = getattr(self._ops, name)
 
         def on_cpu(*arguments: Any, **named: Any) -> Any:
-            with (
-                poisoned_memory(),
-                mock.patch.object(kernel_ops, "launcher", lambda: self._launcher),
-            ):
+            with poisoned_memory():
                 return operation(*arguments, **named)
 
         return on_cpu

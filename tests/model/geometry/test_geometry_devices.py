@@ -16,7 +16,8 @@ from pointsam_model import Cloud, ops
 from pointsam_model.config.settings import ReductionConfig
 from pointsam_model.geometry import Partition
 from pointsam_model.geometry.partition import SAMPLE, partition, sampled
-from pointsam_model.ops import dispatch, surfaces, torch_ops
+from pointsam_model.ops import dispatch, surfaces
+from pointsam_model.ops.torch_ops import TorchOps
 
 SEEN = pytest.mark.parametrize("sensor", [SENSOR, None], ids=["seen", "unseen"])
 ROUNDING = 1e-3  # of a cut: the turn of parallel normals is a root of what float32 leaves of 1 - 1
@@ -42,7 +43,7 @@ def assert_alike(one: Partition, other: Partition) -> None:
 
 
 @SEEN
-@pytest.mark.parametrize("module", [torch_ops, KernelsOnCpu()], ids=["torch", "kernels"])
+@pytest.mark.parametrize("module", [TorchOps(), KernelsOnCpu()], ids=["torch", "kernels"])
 def test_what_a_gpu_runs_parts_a_cloud_as_the_cpu_does(
     monkeypatch: pytest.MonkeyPatch, sensor: np.ndarray | None, module: Any
 ) -> None:
@@ -64,7 +65,7 @@ def test_a_gpu_parts_a_cloud_as_the_cpu_does(sensor: np.ndarray | None, device: 
 
 
 @SEEN
-@pytest.mark.parametrize("module", [None, torch_ops], ids=["cpu", "torch"])
+@pytest.mark.parametrize("module", [None, TorchOps()], ids=["cpu", "torch"])
 def test_nothing_is_made_on_another_device_than_the_points(
     monkeypatch: pytest.MonkeyPatch, sensor: np.ndarray | None, module: Any
 ) -> None:

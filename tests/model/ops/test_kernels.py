@@ -12,15 +12,16 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from backends import KINDS, ON_A_GPU, on_a_grid
+from backends import KINDS, ON_A_GPU, kernels_on_gpu, on_a_grid
 from kernel_shim import KernelsOnCpu
 from torch import Tensor
 
-from pointsam_model.ops import kernel_ops, naive, torch_ops
+from pointsam_model.ops import naive, torch_ops
+from pointsam_model.ops.torch_ops import TorchOps
 
 KERNELS = [
     pytest.param((KernelsOnCpu(), "cpu"), id="on-cpu"),
-    pytest.param((kernel_ops, "cuda"), id="on-gpu", marks=ON_A_GPU),
+    pytest.param((kernels_on_gpu(), "cuda"), id="on-gpu", marks=ON_A_GPU),
 ]
 EVERY_PLACE = pytest.mark.parametrize("kernels", KERNELS)
 EVERY_KIND = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
@@ -49,7 +50,7 @@ def test_farthest_points_are_the_plain_sequence_to_the_last_tie(
     points = cloud(kind, n)
     for count in {1, n // 3 + 1, n if n < 500 else 200}:
         rows = module.farthest_points(points.to(device), count, n // 2).cpu()
-        assert torch.equal(rows, torch_ops.farthest_points(points, count, n // 2))
+        assert torch.equal(rows, TorchOps().farthest_points(points, count, n // 2))
 
 
 @EVERY_PLACE
@@ -69,7 +70,7 @@ def test_a_pool_that_overflows_with_ties_gives_the_same_sequence(kernels: Kernel
     corners = torch.tensor([[0.0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]])
     points = corners[torch.randint(4, (3000,), generator=torch.Generator().manual_seed(0))]
     rows = module.farthest_points(points.to(device), 9, 0).cpu()
-    assert torch.equal(rows, torch_ops.farthest_points(points, 9, 0))
+    assert torch.equal(rows, TorchOps().farthest_points(points, 9, 0))
 
 
 @EVERY_PLACE
@@ -176,4 +177,6 @@ def test_a_repeat_gives_the_same_bits(kernels: Kernels) -> None:
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no NVIDIA GPU here")
 def test_a_chip_gives_the_bits_that_the_shim_gives() -> None:
-    assert all(map(torch.equal, everything(kernel_ops, "cuda"), everything(KernelsOnCpu(), "cpu")))
+    assert all(
+        map(torch.equal, everything(kernels_on_gpu(), "cuda"), everything(KernelsOnCpu(), "cpu"))
+    )

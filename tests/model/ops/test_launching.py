@@ -6,7 +6,7 @@ What CuPy does with it is tested on a GPU only (marker gpu in tests/model/ops/te
 from __future__ import annotations
 
 import contextlib
-import importlib
+import inspect
 import logging
 import sys
 from types import ModuleType, SimpleNamespace
@@ -16,31 +16,24 @@ import numpy as np
 import pytest
 import torch
 
-from pointsam_model.ops import kernel_ops, launching, torch_ops
+from pointsam_model import ops
+from pointsam_model.ops import launching
+from pointsam_model.ops.cpu import CpuOps
+from pointsam_model.ops.cuda import gpu_ops
+from pointsam_model.ops.kernel_ops import KernelOps
+from pointsam_model.ops.torch_ops import TorchOps
 
-NAMES = set(torch_ops.__all__)
 
-
-def chosen(monkeypatch: pytest.MonkeyPatch, cupy: ModuleType | None) -> Any:
-    """`ops.cuda` as it loads where `import cupy` gives this, None: nothing."""
+def chosen(monkeypatch: pytest.MonkeyPatch, cupy: ModuleType | None) -> TorchOps:
+    """What a GPU gets where `import cupy` gives this, None: nothing."""
     monkeypatch.setitem(sys.modules, "cupy", cupy)
-    monkeypatch.delitem(sys.modules, "pointsam_model.ops.cuda", raising=False)
-    return importlib.import_module("pointsam_model.ops.cuda")
-
-
-@pytest.fixture(autouse=True)
-def forget_what_was_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
-    import pointsam_model.ops
-
-    monkeypatch.delattr(pointsam_model.ops, "cuda", raising=False)
-    monkeypatch.setitem(sys.modules, "pointsam_model.ops.cuda", None)
+    return gpu_ops()
 
 
 def test_without_cupy_a_gpu_gets_plain_pytorch_and_the_log_says_why(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    module = chosen(monkeypatch, None)
-    assert all(getattr(module, name) is getattr(torch_ops, name) for name in NAMES)
+    assert type(chosen(monkeypatch, None)) is TorchOps
     assert "plain PyTorch" in caplog.text
     assert "pip install cupy-cuda12x" in caplog.text
 
@@ -49,8 +42,7 @@ def test_with_cupy_a_gpu_gets_the_kernels(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
-    module = chosen(monkeypatch, ModuleType("cupy"))
-    assert all(getattr(module, name) is getattr(kernel_ops, name) for name in NAMES)
+    assert type(chosen(monkeypatch, ModuleType("cupy"))) is KernelOps
     assert "CUDA kernels, launched by CuPy" in caplog.text
 
 
@@ -59,17 +51,19 @@ def test_a_chip_too_old_for_the_kernels_gets_plain_pytorch(
 ) -> None:
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (7 + device, 5))
-    module = chosen(monkeypatch, ModuleType("cupy"))
-    assert module.farthest_points is torch_ops.farthest_points
+    assert type(chosen(monkeypatch, ModuleType("cupy"))) is TorchOps
     assert "compute capability 7.5" in caplog.text
 
 
-def test_every_backend_offers_the_same_operations() -> None:
-    assert (
-        set(kernel_ops.__all__)
-        == NAMES
-        == set(importlib.import_module("pointsam_model.ops.cpu").__all__)
-    )
+def test_every_contract_is_computed_and_overrides_take_the_same() -> None:
+    contracts = {name for name in ops.__all__ if callable(getattr(ops, name))}
+    assert contracts <= set(vars(TorchOps))
+    for overriding in (CpuOps, KernelOps):
+        public = {name for name in vars(overriding) if not name.startswith("_")}
+        assert public <= set(vars(TorchOps)), "an operation that plain PyTorch has not"
+        for name in public:
+            expected = inspect.signature(getattr(TorchOps, name))
+            assert inspect.signature(getattr(overriding, name)) == expected, name
 
 
 class CupyStandIn(ModuleType):

@@ -20,8 +20,10 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from pointsam_model import ops
-from pointsam_model.ops import cpu, naive, torch_ops
+from pointsam_model.ops import naive, torch_ops
+from pointsam_model.ops.cpu import CpuOps
 from pointsam_model.ops.interpolation import _transposed, _transposed_on_cpu
+from pointsam_model.ops.torch_ops import TorchOps
 
 
 def rounding(points: Tensor) -> float:
@@ -286,7 +288,7 @@ def masks_and_links(draw: st.DrawFn) -> tuple[Tensor, Tensor]:
     k = draw(st.integers(0, min(m, 6)))
     links = torch.randint(m, (m, k), generator=random_numbers)
     if k > 0 and draw(st.booleans()):
-        links = cpu.nearest_neighbours(points, points, k)
+        links = CpuOps().nearest_neighbours(points, points, k)
     share = draw(st.sampled_from([0.0, 0.3, 0.7, 1.0]))
     count = draw(st.integers(0, 4))
     return torch.rand(count, m, generator=random_numbers) < share, links
@@ -348,14 +350,14 @@ def test_torch_searches_in_chunks_give_what_one_chunk_gives(
 ) -> None:
     points = torch.randn(300, 3)
     whole = (
-        torch_ops.nearest_neighbours(points, points, 5),
-        torch_ops.nearest_point(points + 0.1, points),
+        TorchOps().nearest_neighbours(points, points, 5),
+        TorchOps().nearest_point(points + 0.1, points),
     )
-    table = torch_ops.interpolation_table(points, points[:40])
+    table = TorchOps().interpolation_table(points, points[:40])
     monkeypatch.setattr(torch_ops, "CHUNK", 700)
-    assert torch.equal(torch_ops.nearest_neighbours(points, points, 5), whole[0])
-    assert torch.equal(torch_ops.nearest_point(points + 0.1, points), whole[1])
-    assert torch.equal(torch_ops.interpolation_table(points, points[:40])[0], table[0])
+    assert torch.equal(TorchOps().nearest_neighbours(points, points, 5), whole[0])
+    assert torch.equal(TorchOps().nearest_point(points + 0.1, points), whole[1])
+    assert torch.equal(TorchOps().interpolation_table(points, points[:40])[0], table[0])
 
 
 @EXAMPLES
@@ -430,5 +432,5 @@ def test_a_call_that_cannot_be_answered_says_what_would_be_right(call, message: 
 def _table(points: int, centers: int, device: str, seed: int = 0) -> tuple[Tensor, Tensor]:
     random_numbers = torch.Generator().manual_seed(seed)
     cloud = torch.randn(points, 3, generator=random_numbers)
-    index, weight = cpu.interpolation_table(cloud, cloud[:centers])
+    index, weight = CpuOps().interpolation_table(cloud, cloud[:centers])
     return index.to(device), weight.to(device)

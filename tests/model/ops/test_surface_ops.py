@@ -7,14 +7,15 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from backends import EVERY_BACKEND, EXAMPLES, Backend, clouds
+from backends import EVERY_BACKEND, EXAMPLES, Backend, clouds, kernels_on_gpu
 from hypothesis import given
 from hypothesis import strategies as st
 from kernel_shim import KernelsOnCpu
 from torch import Tensor
 
 from pointsam_model import ops
-from pointsam_model.ops import kernel_ops, naive, torch_ops
+from pointsam_model.ops import naive
+from pointsam_model.ops.torch_ops import TorchOps
 
 Edges = tuple[Tensor, Tensor, Tensor, int]
 
@@ -163,7 +164,7 @@ def test_a_chain_of_many_edges_is_one_part(backend: Backend, shuffled: bool) -> 
 def everything(module: Any, device: str) -> list[Tensor]:
     """What each operation gives of a random cloud, on the CPU."""
     points = torch.randn(700, 3, generator=torch.Generator().manual_seed(4)).to(device)
-    near = torch_ops.nearest_neighbours(points, points, 12)
+    near = TorchOps().nearest_neighbours(points, points, 12)
     start, end = torch.arange(700, device=device).repeat_interleave(12), near.reshape(-1)
     cut = (points[start] - points[end]).norm(dim=1)
     parts = module.connected_parts(start, end, cut, 700, [0.05, 0.2, 0.4])
@@ -181,7 +182,7 @@ def test_no_result_depends_on_the_order_in_which_threads_run(schedule: int) -> N
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no NVIDIA GPU here")
 def test_a_chip_gives_the_bits_of_normals_and_parts_that_the_shim_gives() -> None:
-    found = everything(kernel_ops, "cuda")
+    found = everything(kernels_on_gpu(), "cuda")
     assert all(map(torch.equal, found, everything(KernelsOnCpu(), "cpu")))
 
 
