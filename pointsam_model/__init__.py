@@ -1,8 +1,8 @@
 """Point-SAM for point clouds without ROS: arrays in, masks out."""
 
 from pointsam_model.cloud.cloud import Cloud, CloudLayout, PointField, ReducedCloud
+from pointsam_model.config.model import ModelConfig
 from pointsam_model.config.settings import (
-    ModelConfig,
     PredictorConfig,
     ProposalConfig,
     ReductionConfig,

@@ -10,13 +10,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from pointsam_model.config.building import setting, settings
 from pointsam_model.config.settings import (
     PredictorConfig,
     ProposalConfig,
     ReductionConfig,
     TrackingConfig,
-    setting,
-    settings,
 )
 
 

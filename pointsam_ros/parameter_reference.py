@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from itertools import groupby
 from typing import Any
 
-from pointsam_model.config.settings import settings
+from pointsam_model.config.building import settings
 from pointsam_ros.config import NodeConfig, is_live, range_of, yaml_value
 
 HEAD = """# Parameters

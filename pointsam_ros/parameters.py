@@ -15,7 +15,7 @@ from rclpy.exceptions import ParameterNotDeclaredException
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
-from pointsam_model.config.settings import configured, settings
+from pointsam_model.config.building import configured, settings
 from pointsam_model.errors import ConfigError
 from pointsam_ros.config import NodeConfig, is_live, range_of
 

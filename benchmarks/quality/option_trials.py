@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pointsam_model.config.settings import WEIGHTS, preset
+from pointsam_model.config.model import WEIGHTS, preset
 from pointsam_model.nn import PointSAM
 from pointsam_model.training.batches import Batch, draw_batch
 from pointsam_model.training.clicks import Choice

@@ -24,7 +24,7 @@ from rich.table import Table
 from benchmarks.speed.machine import machine
 from benchmarks.speed.ros_prompt import HEIGHT, camera_cloud
 from benchmarks.speed.run import RESULTS
-from pointsam_model.config.settings import WEIGHTS, preset
+from pointsam_model.config.model import WEIGHTS, preset
 from pointsam_model.nn import PointSAM
 from pointsam_model.weights.saving import save_checkpoint
 from pointsam_ros.demo.node_process import NodeProcess, private_environment

@@ -36,7 +36,7 @@ from pointsam_model import (
     ReductionConfig,
     load_model,
 )
-from pointsam_model.config.settings import WEIGHTS, preset
+from pointsam_model.config.model import WEIGHTS, preset
 from pointsam_model.device.batches import batch_bytes, in_batches
 from pointsam_model.instances.overlaps import overlaps, suppress
 from pointsam_model.nn import CloudEncoding, PointSAM, make_patches

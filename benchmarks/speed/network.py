@@ -23,7 +23,7 @@ from benchmarks.speed.clouds import surface_cloud
 from benchmarks.speed.memory import peak_memory_mib
 from benchmarks.speed.published import PublishedPointSAM
 from pointsam_model import load_model
-from pointsam_model.config.settings import preset
+from pointsam_model.config.model import preset
 from pointsam_model.nn import PointSAM, make_patches
 from pointsam_model.weights.saving import save_checkpoint
 

@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pointsam_model import ops
-from pointsam_model.config.settings import ModelConfig
+from pointsam_model.config.model import ModelConfig
 
 
 @dataclass(frozen=True)

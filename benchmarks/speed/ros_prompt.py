@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from pointsam_model.config.settings import WEIGHTS, preset
+from pointsam_model.config.model import WEIGHTS, preset
 from pointsam_model.nn import PointSAM
 from pointsam_model.weights.saving import save_checkpoint
 from pointsam_ros.demo.node_process import NodeProcess, private_environment

@@ -185,7 +185,7 @@ def _write(
     dtype: str,
 ) -> None:
     """The report: which weights ran how, on what, and what came out."""
-    from pointsam_model.config.settings import WEIGHTS
+    from pointsam_model.config.model import WEIGHTS
     from pointsam_model.evaluation.report import fingerprint, machine, write_json
 
     weights = checkpoint or WEIGHTS / "tiny.safetensors"

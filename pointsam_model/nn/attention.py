@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pointsam_model.config.settings import DecoderConfig
+from pointsam_model.config.model import DecoderConfig
 
 
 def attention(query: Tensor, key: Tensor, value: Tensor, visible: Tensor | None = None) -> Tensor:

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pointsam_model.config.settings import ModelConfig
+from pointsam_model.config.model import ModelConfig
 from pointsam_model.nn.drawing import begins_with_zero
 from pointsam_model.nn.patch_embed import PatchEmbed
 from pointsam_model.nn.patches import Patches

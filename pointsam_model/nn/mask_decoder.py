@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pointsam_model import ops
-from pointsam_model.config.settings import DecoderConfig
+from pointsam_model.config.model import DecoderConfig
 from pointsam_model.nn.chunks import chunked, map_chunks
 from pointsam_model.nn.drawing import begins_with_zero, learned
 from pointsam_model.nn.two_way import CloudView, TwoWayTransformer

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pointsam_model import ops
-from pointsam_model.config.settings import ModelConfig
+from pointsam_model.config.model import ModelConfig
 from pointsam_model.nn.cloud_encoder import CloudEncoder
 from pointsam_model.nn.graphs import Graphs
 from pointsam_model.nn.mask_decoder import DecodedMasks, MaskDecoder

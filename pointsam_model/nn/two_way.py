@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pointsam_model.config.settings import DecoderConfig
+from pointsam_model.config.model import DecoderConfig
 from pointsam_model.nn import absorbed
 from pointsam_model.nn.attention import TokenAttention
 

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pointsam_model.config.settings import ViTConfig
+from pointsam_model.config.model import ViTConfig
 from pointsam_model.nn.attention import attention, join_heads, split_heads
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from pointsam_model.errors import ConfigError
 
@@ -93,19 +94,35 @@ class SceneConfig:
         for name in ("width", "height"):
             if not 8 <= getattr(self, name) <= 4096:
                 raise ConfigError(f"{name} is {getattr(self, name)}, must be 8 to 4096 pixels")
-        low, high = self.objects
-        if not 0 <= low <= high:
-            raise ConfigError(f"objects is {self.objects}, must be 0 <= low <= high")
-        for name, value in vars(self).items():
-            if name.endswith("_share") and not 0.0 <= value <= 1.0:
-                raise ConfigError(f"{name} is {value}, must be 0 to 1")
-            if isinstance(value, tuple) and value[0] > value[1]:
-                raise ConfigError(f"{name} is {value}, must be (low, high)")
-        if self.crop_to_table_share + self.crop_to_objects_share > 1.0:
-            raise ConfigError("crop_to_table_share + crop_to_objects_share must not exceed 1")
-        if self.pile_share + self.stack_share + self.row_share > 1.0:
-            raise ConfigError("pile_share + stack_share + row_share must not exceed 1")
-        if self.crate_share + self.shelf_share > 1.0:
-            raise ConfigError("crate_share + shelf_share must not exceed 1")
-        if self.stereo_share + self.time_of_flight_share > 1.0:
-            raise ConfigError("stereo_share + time_of_flight_share must not exceed 1")
+        check(
+            self,
+            ("crop_to_table_share", "crop_to_objects_share"),
+            ("pile_share", "stack_share", "row_share"),
+            ("crate_share", "shelf_share"),
+            ("stereo_share", "time_of_flight_share"),
+        )
+
+
+def check(config: Any, *of_one_choice: tuple[str, ...], positive: tuple[str, ...] = ()) -> None:
+    """What every config of scenes keeps to.
+
+    Args:
+        config: a dataclass. Its shares (`*_share`) are 0 to 1, its ranges (low, high) in order; a
+            range of whole numbers has none below 0.
+        of_one_choice: names of shares that are 1 at most together.
+        positive: names of ranges above 0.
+
+    Raises:
+        ConfigError: says which value is wrong, and what would be right.
+    """
+    for name, value in vars(config).items():
+        if name.endswith("_share") and not 0.0 <= value <= 1.0:
+            raise ConfigError(f"{name} is {value}, must be 0 to 1")
+        if isinstance(value, tuple):
+            low, high = value
+            if low > high or (isinstance(low, int) and low < 0) or (name in positive and low <= 0):
+                least = "0 < " if name in positive else "0 <= " if isinstance(low, int) else ""
+                raise ConfigError(f"{name} is {value}, must be {least}low <= high")
+    for names in of_one_choice:
+        if sum(getattr(config, name) for name in names) > 1.0:
+            raise ConfigError(f"{' + '.join(names)} must not exceed 1")

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
-import types
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args, get_type_hints
 
 import yaml
 
+from pointsam_model.config.building import built
 from pointsam_model.errors import ConfigError
 
 DECAYS = ((0.9, 0.01), (0.6, 0.1))  # from this part of a stage on, the rate times this (paper, A)
@@ -199,12 +196,7 @@ class TrainingConfig:
             raise ConfigError(f"cannot read the training config {path}: {error}") from error
         if not isinstance(values, dict) or not isinstance(values.get("stages"), list):
             raise ConfigError(f"{path} is no training config: it takes a list of stages")
-        stages = [
-            _built(Stage, stage, f"{path}: stage {number}")
-            for number, stage in enumerate(values["stages"])
-        ]
-        config: TrainingConfig = _built(cls, {**values, "stages": stages, **changes}, str(path))
-        return config
+        return built(cls, {**values, **changes}, str(path))
 
     def check(self) -> None:
         """Refuses a run that cannot start.
@@ -237,41 +229,3 @@ class TrainingConfig:
                     f"stage {number}: decoder_steps above 1 takes clouds that the encoder learns "
                     "from, of one batch a step: kept_clouds 0 and accumulate 1"
                 )
-
-
-def _built(cls: Any, values: object, where: str) -> Any:
-    """An instance of `cls` from plain values, every key and type checked."""
-    if not isinstance(values, Mapping):
-        raise ConfigError(f"{where} is {values!r}; it takes keys and values")
-    kinds = get_type_hints(cls)
-    for key, value in values.items():
-        if key not in kinds:
-            raise ConfigError(f"{where} has the unknown key {key!r}; known: {', '.join(kinds)}")
-        if not _fits(value, kinds[key]):
-            hint = " (YAML reads 1e-3 as a text, 1.0e-3 as a number)" * isinstance(value, str)
-            name = getattr(kinds[key], "__name__", kinds[key])
-            raise ConfigError(f"{where}: {key} is {value!r}; it takes {name}{hint}")
-    needed = {field.name for field in dataclasses.fields(cls) if _needed(field)}
-    if needed - set(values):
-        raise ConfigError(f"{where} lacks {', '.join(sorted(needed - set(values)))}")
-    return cls(**{key: _frozen(value) for key, value in values.items()})
-
-
-def _fits(value: object, kind: Any) -> bool:
-    if isinstance(kind, types.UnionType):
-        return any(_fits(value, choice) for choice in get_args(kind))
-    if get_args(kind):
-        return isinstance(value, (list, tuple)) and all(
-            _fits(item, get_args(kind)[0]) for item in value
-        )
-    if kind in (int, float) and isinstance(value, bool):
-        return False
-    return isinstance(value, (int, float) if kind is float else kind)
-
-
-def _needed(field: dataclasses.Field[Any]) -> bool:
-    return field.default is dataclasses.MISSING
-
-
-def _frozen(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value

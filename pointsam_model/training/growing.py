@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 
-from pointsam_model.config.settings import ModelConfig
+from pointsam_model.config.model import ModelConfig
 from pointsam_model.nn import PointSAM
 from pointsam_model.weights.loading import read_weights
 

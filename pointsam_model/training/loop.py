@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from pointsam_model.config.settings import WEIGHTS, preset
+from pointsam_model.config.model import WEIGHTS, preset
 from pointsam_model.errors import ConfigError
 from pointsam_model.nn import PointSAM
 from pointsam_model.training.batches import Scenes, drawn_ahead

@@ -9,7 +9,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from pointsam_model.config.settings import PRESETS, WEIGHTS, Device, ModelConfig, preset
+from pointsam_model.config.model import PRESETS, WEIGHTS, ModelConfig, preset
+from pointsam_model.config.settings import Device
 from pointsam_model.errors import CheckpointError, ConfigError
 from pointsam_model.nn import PointSAM
 from pointsam_model.nn.graphs import CudaBackend, Graphs

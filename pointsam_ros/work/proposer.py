@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 
 from pointsam_interfaces.action import ProposeInstances
 from pointsam_model import Embedding, Predictor, ProposalGenerator
-from pointsam_model.config.settings import ProposalConfig, configured
+from pointsam_model.config.building import configured
+from pointsam_model.config.settings import ProposalConfig
 from pointsam_model.errors import CancelledError, CloudError, ConfigError, OutOfMemory
 from pointsam_ros.clouds.cloud_store import CloudStore, StoredCloud, stamp_ns
 from pointsam_ros.codes import Code

@@ -19,7 +19,7 @@ from safetensors.torch import load_file
 from benchmarks.speed import partition
 from benchmarks.speed.network import Effort, Size, measure
 from benchmarks.speed.published import PublishedPointSAM
-from pointsam_model.config.settings import ModelConfig
+from pointsam_model.config.model import ModelConfig
 
 
 def recorded(name: str) -> dict[str, torch.Tensor]:

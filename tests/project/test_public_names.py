@@ -8,7 +8,7 @@ import json
 from places import FIXTURES, ROOT
 
 import pointsam_model
-from pointsam_model.config.settings import settings
+from pointsam_model.config.building import settings
 from pointsam_ros.config import NodeConfig
 
 NAMES = json.loads((FIXTURES / "public_names.json").read_text())

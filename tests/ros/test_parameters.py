@@ -16,7 +16,7 @@ from rclpy.exceptions import ParameterNotDeclaredException
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
-from pointsam_model.config.settings import settings
+from pointsam_model.config.building import settings
 from pointsam_model.errors import ConfigError
 from pointsam_ros.config import NodeConfig, as_yaml, is_live
 from pointsam_ros.parameter_reference import as_markdown

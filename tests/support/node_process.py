@@ -32,7 +32,7 @@ from std_msgs.msg import Header
 
 from pointsam_interfaces.action import ProposeInstances
 from pointsam_interfaces.srv import SegmentPrompts
-from pointsam_model.config.settings import settings
+from pointsam_model.config.building import settings
 from pointsam_ros.clouds import cloud_msgs
 from pointsam_ros.codes import Code
 from pointsam_ros.config import NodeConfig, is_live

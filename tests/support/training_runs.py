@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import places
 
-from pointsam_model.config.settings import ModelConfig
+from pointsam_model.config.model import ModelConfig
 from pointsam_model.nn import PointSAM
 from pointsam_model.scenes import SceneConfig
 from pointsam_model.training import TrainingConfig

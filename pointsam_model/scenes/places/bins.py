@@ -13,8 +13,7 @@ from random import Random
 
 import torch
 
-from pointsam_model.errors import ConfigError
-from pointsam_model.scenes.config import SceneConfig
+from pointsam_model.scenes.config import SceneConfig, check
 from pointsam_model.scenes.places.pallets import generate_pallet
 from pointsam_model.scenes.places.tabletop import render
 from pointsam_model.scenes.scene import Scene, split
@@ -59,9 +58,7 @@ class BinConfig:
     pallet_share: float = 0.25
 
     def __post_init__(self) -> None:
-        shares = self.small_share, self.pallet_share
-        if min(shares) < 0 or sum(shares) > 1:
-            raise ConfigError(f"small_share and pallet_share are {shares}: not 0 to 1 together")
+        check(self, ("small_share", "pallet_share"))
 
 
 def generate_bins(

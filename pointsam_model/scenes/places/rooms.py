@@ -10,8 +10,7 @@ from random import Random
 import torch
 from torch import Tensor
 
-from pointsam_model.errors import ConfigError
-from pointsam_model.scenes.config import Range, SceneConfig
+from pointsam_model.scenes.config import Range, SceneConfig, check
 from pointsam_model.scenes.places.room_plan import Plan, draw_plan
 from pointsam_model.scenes.places.room_views import Pose, close_pose, good_pose, pose
 from pointsam_model.scenes.scene import Scene, split, swept_scene
@@ -44,13 +43,7 @@ class RoomConfig:
     furnished: bool = True  # or floor, walls and ceiling alone
 
     def __post_init__(self) -> None:
-        if self.lidar_share + self.fused_share > 1:
-            raise ConfigError("lidar_share + fused_share must not exceed 1")
-        for name in ("around_share", "close_share", "floor_robot_share"):
-            if not 0.0 <= getattr(self, name) <= 1.0:
-                raise ConfigError(f"{name} is {getattr(self, name)}, must be 0 to 1")
-        if not 1 <= self.views[0] <= self.views[1]:
-            raise ConfigError(f"views is {self.views}, must be 1 <= low <= high")
+        check(self, ("lidar_share", "fused_share"), positive=("views",))
 
 
 def generate_rooms(

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from pointsam_model.errors import ConfigError
-from pointsam_model.scenes.config import Range, SceneConfig
+from pointsam_model.scenes.config import Range, SceneConfig, check
 from pointsam_model.scenes.inhabitants import furniture, seating, storage, vehicles
 from pointsam_model.scenes.scene import Scene, renumbered
 from pointsam_model.scenes.shapes.catalogue import draw_object
@@ -69,12 +69,8 @@ class SingleConfig:
     def __post_init__(self) -> None:
         if self.points < 1:
             raise ConfigError(f"points is {self.points}, must be 1 or more")
-        for name in ("furniture_share", "vehicle_share", "normalised_share"):
-            if not 0.0 <= getattr(self, name) <= 1.0:
-                raise ConfigError(f"{name} is {getattr(self, name)}, must be 0 to 1")
-        if self.furniture_share + self.vehicle_share > 1.0:
-            raise ConfigError("furniture_share + vehicle_share must not exceed 1")
-        if not 0.0 <= self.noise[0] <= self.noise[1]:
+        check(self, ("furniture_share", "vehicle_share"))
+        if self.noise[0] < 0:
             raise ConfigError(f"noise is {self.noise}, must be 0 <= low <= high")
 
 

@@ -14,8 +14,7 @@ from random import Random
 
 import torch
 
-from pointsam_model.errors import ConfigError
-from pointsam_model.scenes.config import Range, SceneConfig
+from pointsam_model.scenes.config import Range, SceneConfig, check
 from pointsam_model.scenes.scene import Scene
 from pointsam_model.scenes.sensors.camera import draw_camera
 from pointsam_model.scenes.sensors.views import photographed
@@ -62,12 +61,7 @@ class PartsConfig:
     parts: tuple[int, int] = (1, 40)
 
     def __post_init__(self) -> None:
-        for name in ("pixel", "table_half_size"):
-            low, high = getattr(self, name)
-            if not 0 < low <= high:
-                raise ConfigError(f"{name} is {(low, high)}, must be 0 < low <= high")
-        if not 0 <= self.parts[0] <= self.parts[1]:
-            raise ConfigError(f"parts is {self.parts}, must be 0 <= low <= high")
+        check(self, positive=("pixel", "table_half_size"))
 
 
 def generate_parts(

@@ -8,8 +8,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from pointsam_model.errors import ConfigError
-from pointsam_model.scenes.config import Range, SceneConfig
+from pointsam_model.scenes.config import Range, SceneConfig, check
 from pointsam_model.scenes.places.street_plan import draw_street
 from pointsam_model.scenes.scene import Scene, swept_scene
 from pointsam_model.scenes.sensors.lidar import draw_lidar, sweep
@@ -31,13 +30,7 @@ class StreetConfig:
     noise: bool = True
 
     def __post_init__(self) -> None:
-        for name in ("reach", "sensor_height"):
-            low, high = getattr(self, name)
-            if not 0 < low <= high:
-                raise ConfigError(f"{name} is {(low, high)}, must be 0 < low <= high")
-        for name in ("plants_share", "dense_share"):
-            if not 0.0 <= getattr(self, name) <= 1.0:
-                raise ConfigError(f"{name} is {getattr(self, name)}, must be 0 to 1")
+        check(self, positive=("reach", "sensor_height"))
 
 
 def generate_streets(

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from pointsam_model.config.settings import DecoderConfig
+from pointsam_model.config.model import DecoderConfig
 from pointsam_model.nn.chunks import chunked, map_chunks
 from pointsam_model.nn.mask_decoder import MaskDecoder
 from pointsam_model.nn.patch_embed import PatchEncoder

@@ -23,7 +23,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from pointsam_model import Cloud, Embedding, Predictor, Prompt, load_model
-from pointsam_model.config.settings import preset
+from pointsam_model.config.model import preset
 from pointsam_model.nn import PointSAM, make_patches, mask_decoder, patch_embed
 from pointsam_model.nn.graphs import CudaBackend, Function, Graphs, Inputs, Outputs
 from pointsam_model.nn.point_sam import GRAPHED_OBJECTS, padded_size

@@ -14,7 +14,7 @@ from safetensors import safe_open
 from training_runs import run_from_shipped, small_pool
 
 from pointsam_model import CheckpointError, load_model
-from pointsam_model.config.settings import WEIGHTS, ModelConfig, preset
+from pointsam_model.config.model import WEIGHTS, ModelConfig, preset
 from pointsam_model.nn import PointSAM, make_patches
 from pointsam_model.nn.cloud_encoder import surface
 from pointsam_model.nn.nearest_clicks import NearestClicks

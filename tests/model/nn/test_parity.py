@@ -11,7 +11,7 @@ from places import FIXTURES
 from safetensors.torch import load_file
 
 from pointsam_model import ops
-from pointsam_model.config.settings import ModelConfig, ViTConfig
+from pointsam_model.config.model import ModelConfig, ViTConfig
 from pointsam_model.nn import CloudEncoding, Patches, PointSAM, make_patches
 from pointsam_model.nn.vit import ViT
 from pointsam_model.weights import load_model

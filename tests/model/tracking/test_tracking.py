@@ -23,7 +23,7 @@ from benchmarks.quality.tracking_sequences import (
     true_masks,
 )
 from pointsam_model import ConfigError, Tracker, TrackingConfig
-from pointsam_model.config.settings import configured
+from pointsam_model.config.building import configured
 from pointsam_model.evaluation.tracking import TrackedCloud, TrackingResult, evaluate_tracking
 from pointsam_model.tracking.shape import Shape
 from pointsam_model.tracking.tracker import MOST

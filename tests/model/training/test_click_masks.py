@@ -10,7 +10,7 @@ import pytest
 import torch
 from training_runs import TINY, first_batch, new_network, run_from_nothing, small_pool
 
-from pointsam_model.config.settings import ModelConfig
+from pointsam_model.config.model import ModelConfig
 from pointsam_model.nn import PointSAM
 from pointsam_model.training import TrainingConfig, train
 from pointsam_model.training.batches import Batch

@@ -11,7 +11,7 @@ import torch
 from training_runs import STAGE, run_from_shipped, small_pool
 
 from pointsam_model import ConfigError
-from pointsam_model.config.settings import WEIGHTS, preset
+from pointsam_model.config.model import WEIGHTS, preset
 from pointsam_model.training import TrainingConfig, train
 from pointsam_model.training.growing import grown
 from pointsam_model.training.kept import KeptClouds

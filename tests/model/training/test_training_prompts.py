@@ -9,7 +9,7 @@ import places
 import pytest
 import torch
 
-from pointsam_model.config.settings import ModelConfig
+from pointsam_model.config.model import ModelConfig
 from pointsam_model.nn import PointSAM
 from pointsam_model.nn.two_way import TwoWayTransformer
 from pointsam_model.training import TrainingConfig

@@ -14,7 +14,7 @@ from places import FIXTURES
 from safetensors.torch import load_file, save_file
 
 from pointsam_model import CheckpointError, ConfigError, check_model, load_model
-from pointsam_model.config.settings import ModelConfig, preset
+from pointsam_model.config.model import ModelConfig, preset
 from pointsam_model.nn import PointSAM
 from pointsam_model.quality.quality import QUALITY
 from pointsam_model.weights import load_network

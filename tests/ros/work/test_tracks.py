@@ -15,7 +15,7 @@ from std_msgs.msg import Header
 
 from benchmarks.quality.tracking_sequences import MovingCloud, moving_sequence, true_masks
 from pointsam_model import Instance, Prediction, Predictor, load_model
-from pointsam_model.config.settings import configured
+from pointsam_model.config.building import configured
 from pointsam_model.evaluation.tracking import TrackedCloud, TrackingResult, evaluate_tracking
 from pointsam_ros.clouds import cloud_msgs
 from pointsam_ros.clouds.cloud_store import CloudStore, StoredCloud
