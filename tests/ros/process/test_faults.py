@@ -196,7 +196,7 @@ def test_two_nodes_of_one_name_are_told_in_the_diagnostics_until_one_of_them_end
     fork: Fork, client: Client
 ) -> None:
     first, second = fork(), fork()
-    client.wait_until_ready()
+    client.wait_for(lambda: all("ready:" in node.log for node in (first, second)), "models")
     client.diagnostics(
         lambda status, _: (
             status.level == DiagnosticStatus.WARN
