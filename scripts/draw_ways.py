@@ -66,7 +66,7 @@ def missing(step: Step) -> str:
         return f"no file {step.file}"
     body: list[ast.stmt] = ast.parse(path.read_text(encoding="utf-8")).body
     for part in step.name.split("."):
-        found = [it for it in body if getattr(it, "name", None) == part]
+        found = [each for each in body if getattr(each, "name", None) == part]
         if not found:
             return f"{step.file} has no {step.name}"
         body = getattr(found[0], "body", [])

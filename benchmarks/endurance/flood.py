@@ -200,7 +200,9 @@ class Outcome:
             "goals carried out": sum(kind == GOAL and not code for kind, code, _ in self.answers),
             "seconds": self.seconds,
             "latency_s": {
-                name: {f"p{it}": self.percentile(it, *codes, kinds=kinds) for it in (50, 99, 100)}
+                name: {
+                    f"p{each}": self.percentile(each, *codes, kinds=kinds) for each in (50, 99, 100)
+                }
                 for name, (kinds, codes) in groups.items()
             },
         }
@@ -248,25 +250,27 @@ class Crowd:
         for process in self._processes:
             print(json.dumps(phase), file=_pipe(process.stdin), flush=True)
         listeners = [
-            threading.Thread(target=lambda it=it: told.append(_told(it)), daemon=True)
-            for it in self._processes
+            threading.Thread(target=lambda each=each: told.append(_told(each)), daemon=True)
+            for each in self._processes
         ]
         for listener in listeners:
             listener.start()
         planner.wait_for(
-            lambda: not any(it.is_alive() for it in listeners),
+            lambda: not any(each.is_alive() for each in listeners),
             "end of the clients",
             phase["seconds"] + LATE_S,
         )
         if len(told) < len(listeners):
             raise NodeEndedError("a process of clients ended")
         answers = [
-            tuple(answer) for it in told for answer in json.loads(Path(it["answers"]).read_text())
+            tuple(answer)
+            for each in told
+            for answer in json.loads(Path(each["answers"]).read_text())
         ]
         sent: Counter[str] = Counter()
-        for it in told:
-            sent.update(it["sent"])
-        silent = sum(it["silent"] for it in told)
+        for each in told:
+            sent.update(each["sent"])
+        silent = sum(each["silent"] for each in told)
         return Outcome(sent, silent, answers, phase["seconds"])
 
     def end(self) -> None:

@@ -246,9 +246,9 @@ class Storm:
 
     def _gathered(self) -> int:
         """Takes the answers that have come; how many are still to come."""
-        for future, is_attached in [it for it in self._open if it[0].done()]:
+        for future, is_attached in [each for each in self._open if each[0].done()]:
             self._take(future.result(), is_attached)
-        self._open = [it for it in self._open if not it[0].done()]
+        self._open = [each for each in self._open if not each[0].done()]
         return len(self._open)
 
     def _take(self, answer: Any, is_attached: bool) -> None:
@@ -295,7 +295,8 @@ def good_request(msg: PointCloud2) -> SegmentPrompts.Request:
 def masks_of(response: Any) -> list[tuple[int, float, bytes]]:
     """What an answer says, to be compared."""
     return [
-        (it.object_id, it.score, bytes(memoryview(it.indices))) for it in response.result.instances
+        (instance.object_id, instance.score, bytes(memoryview(instance.indices)))
+        for instance in response.result.instances
     ]
 
 

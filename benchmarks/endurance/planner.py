@@ -149,12 +149,12 @@ class Planner:
 
     def milliseconds(self) -> dict[str, float]:
         """What the node's work took of late [ms], by the names of its diagnostics."""
-        return {name: float(it) for name, it in self._told.items() if "[ms]" in name and it}
+        return {name: float(each) for name, each in self._told.items() if "[ms]" in name and each}
 
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
         for status in message.status:
             if status.name.endswith(": segmentation"):
-                self._told = {it.key: it.value for it in status.values}
+                self._told = {each.key: each.value for each in status.values}
                 self._times_told += 1
 
     def _says_that_no_clicks_came(self) -> bool:

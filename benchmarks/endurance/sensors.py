@@ -29,7 +29,10 @@ def generated_clouds(
     config = SceneConfig(width=width, height=max(points // width, 6))
     scenes = [generate_scene(seed + number, config) for number in range(tables)]
     scenes += generate("street", list(range(seed, seed + streets))) if streets else []
-    return [SensorCloud(it.xyz, it.rgb, it.height, it.width, "scene", "sensor") for it in scenes]
+    return [
+        SensorCloud(scene.xyz, scene.rgb, scene.height, scene.width, "scene", "sensor")
+        for scene in scenes
+    ]
 
 
 def recorded_clouds(path: Path) -> Iterator[SensorCloud]:

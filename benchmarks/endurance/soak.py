@@ -147,7 +147,8 @@ def soak(
     judge(verdict, first, last, most_growth)
     verdict.figures(
         minutes=minutes, rate_hz=rate, clouds_sent=sensor.sent, clouds=clouds, answers=answers,
-        first=vars(first), last=vars(last), rss_mib=[round(it.rss_mib, 1) for it in samples],
+        first=vars(first), last=vars(last),
+        rss_mib=[round(sample.rss_mib, 1) for sample in samples],
     )  # fmt: skip
 
 
@@ -215,9 +216,9 @@ class People:
                 habit.answer = habit.act()
         if self._visitor is not None:
             self._visitor.look()
-        for future in [it for it in self._open if it.done()]:
+        for future in [each for each in self._open if each.done()]:
             self.codes[future.result().code] += 1
-        self._open = [it for it in self._open if not it.done()]
+        self._open = [each for each in self._open if not each.done()]
 
     def leave(self) -> None:
         """Waits for the last answers.
@@ -244,7 +245,7 @@ class People:
         """About the cloud that was sent last."""
         known = self._clicks[id(self._sensor.newest)]
         request = SegmentPrompts.Request(**wishes)
-        request.points = [_point(it) for it in self._rng.sample(known, clicks)]
+        request.points = [_point(each) for each in self._rng.sample(known, clicks)]
         request.object_ids = list(range(1, clicks + 1))
         return request
 

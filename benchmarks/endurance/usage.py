@@ -62,7 +62,7 @@ def usage_of(pid: int) -> Usage:
 
 def _shared_files(process: Path) -> set[str]:
     columns = (line.split(maxsplit=5) for line in (process / "maps").read_text().splitlines())
-    return {it[5] for it in columns if len(it) == 6 and it[5].startswith(SHARED)}
+    return {column[5] for column in columns if len(column) == 6 and column[5].startswith(SHARED)}
 
 
 class UsageOverTime:
@@ -110,6 +110,6 @@ def first_and_last(samples: Sequence[Usage]) -> tuple[Usage, Usage]:
 
 def _medians(samples: Sequence[Usage]) -> Usage:
     return Usage(
-        **{it.name: median_low(getattr(sample, it.name) for sample in samples)
-           for it in fields(Usage)}
+        **{field.name: median_low(getattr(sample, field.name) for sample in samples)
+           for field in fields(Usage)}
     )  # fmt: skip

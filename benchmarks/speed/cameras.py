@@ -244,14 +244,14 @@ def _table(results: Sequence[Result], title: str) -> Table:
     table = Table(title=title)
     for column in ("way", "memory", "all ready", "prompt p50", "prompt p99", "prompts"):
         table.add_column(column, justify="left" if column == "way" else "right")
-    for it in results:
+    for each in results:
         table.add_row(
-            it.way,
-            f"{it.memory_mib:,.0f} MiB",
-            f"{it.ready_s:.1f} s",
-            f"{it.p50_ms:.0f} ms",
-            f"{it.p99_ms:.0f} ms",
-            str(it.prompts),
+            each.way,
+            f"{each.memory_mib:,.0f} MiB",
+            f"{each.ready_s:.1f} s",
+            f"{each.p50_ms:.0f} ms",
+            f"{each.p99_ms:.0f} ms",
+            str(each.prompts),
         )
     return table
 

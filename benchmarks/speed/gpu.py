@@ -326,14 +326,16 @@ def _table(timings: list[Timing]) -> Table:
     names = ("work", "kernels", "goal", "floor", "plain PyTorch", "this CPU", "right")
     for name in names:
         table.add_column(name, justify="left" if name == "work" else "right")
-    for it in timings:
+    for each in timings:
         beside = [
-            "" if other is None else f"{other:.2f} ({other / it.kernels_ms:.0f}x)"
-            for other in (it.plain_ms, it.cpu_ms)
+            "" if other is None else f"{other:.2f} ({other / each.kernels_ms:.0f}x)"
+            for other in (each.plain_ms, each.cpu_ms)
         ]
-        goal = "" if it.goal_ms is None else f"{it.goal_ms:g}"
-        right = "yes" if it.right else "no"
-        table.add_row(it.work, f"{it.kernels_ms:.3f}", goal, f"{it.floor_ms:.4f}", *beside, right)
+        goal = "" if each.goal_ms is None else f"{each.goal_ms:g}"
+        right = "yes" if each.right else "no"
+        table.add_row(
+            each.work, f"{each.kernels_ms:.3f}", goal, f"{each.floor_ms:.4f}", *beside, right
+        )
     return table
 
 
@@ -342,15 +344,17 @@ def network_table(timings: list[NetworkTiming]) -> Table:
     table = Table(title="network, bfloat16 [ms]")
     for name in ("work", "ours", "goal", "arithmetic", "memory", "no graphs", "compared", "right"):
         table.add_column(name, justify="left" if name == "work" else "right")
-    for it in timings:
+    for each in timings:
         beside = [
-            "" if other is None else f"{other:.2f} ({other / it.graphs_ms:.1f}x)"
-            for other in (it.layers_ms, it.compared_ms)
+            "" if other is None else f"{other:.2f} ({other / each.graphs_ms:.1f}x)"
+            for other in (each.layers_ms, each.compared_ms)
         ]
-        floors = ["" if it is None else f"{it:.3f}" for it in (it.arithmetic_ms, it.memory_ms)]
-        goal = "" if it.goal_ms is None else f"{it.goal_ms:g}"
-        right = "yes" if it.right else "no"
-        table.add_row(it.work, f"{it.graphs_ms:.3f}", goal, *floors, *beside, right)
+        floors = [
+            "" if each is None else f"{each:.3f}" for each in (each.arithmetic_ms, each.memory_ms)
+        ]
+        goal = "" if each.goal_ms is None else f"{each.goal_ms:g}"
+        right = "yes" if each.right else "no"
+        table.add_row(each.work, f"{each.graphs_ms:.3f}", goal, *floors, *beside, right)
     return table
 
 

@@ -143,7 +143,7 @@ class _Contest:
         config = preset(case.model)
         with _weights(case.model) as file:
             self._ours = load_model(case.model, file, device=str(device), dtype="bfloat16")
-            weights = {name: it.to(device).float() for name, it in load_file(file).items()}
+            weights = {name: each.to(device).float() for name, each in load_file(file).items()}
         self._graphs = self._ours.graphs
         self._published = PublishedPointSAM(weights, config)
         coords, colors = surface_cloud(case.size.points)
@@ -266,7 +266,7 @@ class _Contest:
 
         size = len(embedding.kept) * model.config.decoder.dim * 2 * HELD
         in_batches(len(clicks), max(1, batch_bytes(self._device, 2**28) // size), decode)
-        masks, ranks = (torch.cat(it) for it in zip(*parts, strict=True))
+        masks, ranks = (torch.cat(each) for each in zip(*parts, strict=True))
         return suppress(overlaps(masks, masks, counts), ranks, SUPPRESSED)[:BEST]
 
     def _embed(self) -> CloudEncoding:
@@ -333,7 +333,7 @@ def _message_to_embedding(
         return way.embed(Cloud.from_buffer(data, layout, way.device))
 
     ours, right = embed(predictor), embed(exact)
-    tokens, expected = (it.encoding.embedding.float() for it in (ours, right))
+    tokens, expected = (each.encoding.embedding.float() for each in (ours, right))
     off = float((tokens - expected).norm() / expected.norm())
     times = [timer(partial(embed, predictor)) for _ in range(effort.repeats)]
     graphs, predictor.model.graphs = predictor.model.graphs, None
@@ -381,4 +381,4 @@ def _nbytes(part: Any) -> int:
         return sum(map(_nbytes, part.parameters()))
     if isinstance(part, tuple):
         return sum(map(_nbytes, part))
-    return 0 if part is None else sum(_nbytes(getattr(part, it.name)) for it in fields(part))
+    return 0 if part is None else sum(_nbytes(getattr(part, field.name)) for field in fields(part))

@@ -46,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--no-proposals", action="store_true")
     asked = parser.parse_args(arguments)
     torch.set_num_threads(asked.threads)
-    clouds = [read_labelled(it) for it in asked.files] or [generated(kind) for kind in KINDS]
+    clouds = [read_labelled(file) for file in asked.files] or [generated(kind) for kind in KINDS]
     about = machine()
     beside = "" if asked.before is None else "; checkout before [ms]"
     print(
@@ -60,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(f"{cloud.name}: {cloud.counted.sum()} points")
         for stage, ours in took[OURS].items():
             others = [each[stage] for way, each in took.items() if way != OURS and stage in each]
-            times = "  ".join(f"{1e3 * it:9.1f} {ours / it:6.2f} times" for it in others)
+            times = "  ".join(f"{1e3 * other:9.1f} {ours / other:6.2f} times" for other in others)
             print(f"  {stage:28} {1e3 * ours:9.1f}   {times}")
 
 
@@ -91,7 +91,7 @@ def _clicks(
             old = worker(before.resolve(), SCRIPT, [*command, OURS])
             workers["before"] = stack.enter_context(old)
         turns = [
-            {way: json.loads(ask(it)) for way, it in workers.items()} for _ in range(rounds + 1)
+            {way: json.loads(ask(each)) for way, each in workers.items()} for _ in range(rounds + 1)
         ]
     all_of = turns[1:]  # the first meets libraries that were never used
     stages = all_of[0][OURS]

@@ -103,7 +103,7 @@ def measure(
             for contender in contenders:
                 say(f"{model}, {size}: {contender.way} {contender.dtype}, round {number + 1}")
                 rounds[contender].append(contender.round(size))
-        results += [_result(model, size, it, rounds) for it in contenders]
+        results += [_result(model, size, each, rounds) for each in contenders]
     return results
 
 
@@ -209,8 +209,8 @@ def _result(
     model: str, size: Size, contender: _Contender, rounds: dict[_Contender, list[_Round]]
 ) -> Result:
     own, yardstick = rounds[contender], next(iter(rounds.values()))
-    every = {stage: [it.seconds[stage] for it in own] for stage in (*STAGES, *DECODING)}
-    peaks = [it.peak_mib for it in own if it.peak_mib is not None]
+    every = {stage: [each.seconds[stage] for each in own] for stage in (*STAGES, *DECODING)}
+    peaks = [each.peak_mib for each in own if each.peak_mib is not None]
     return Result(
         model,
         size,

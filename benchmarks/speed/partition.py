@@ -37,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--threads", type=int, default=2)
     asked = parser.parse_args(arguments)
     torch.set_num_threads(asked.threads)
-    clouds = [read_labelled(it) for it in asked.files] or [generated(kind) for kind in KINDS]
+    clouds = [read_labelled(file) for file in asked.files] or [generated(kind) for kind in KINDS]
     predictor = Predictor(load_model("tiny", device="cpu"), WITHOUT)
     about = machine()
     print(

@@ -59,10 +59,12 @@ def main(
         if only != "network":
             from benchmarks.speed.ros_prompt import measure_ros  # needs ROS
 
-            answers = [measure_ros(*((2, 5) if quick else (5, 20)), it, say) for it in ("float32",)]
+            answers = [
+                measure_ros(*((2, 5) if quick else (5, 20)), each, say) for each in ("float32",)
+            ]
             console.print(ros_table(answers))
             report["ros"] = [
-                {**dataclasses.asdict(it), "embedding": it.embedding} for it in answers
+                {**dataclasses.asdict(answer), "embedding": answer.embedding} for answer in answers
             ]
     output.mkdir(parents=True, exist_ok=True)
     file = output / f"{started:%Y-%m-%dT%H%M%S}{'-quick' if quick else ''}.json"

@@ -23,8 +23,8 @@ def network_table(model: str, size: Size, results: Sequence[Result]) -> Table:
     for stage in (*STAGES, "its decoding alone"):
         table.add_column(stage, justify="right")
     table.add_column("memory", justify="right")
-    rows = [it for it in results if (it.model, it.size) == (model, size)]
-    (published,) = (it for it in rows if it.way == PUBLISHED)
+    rows = [result for result in results if (result.model, result.size) == (model, size)]
+    (published,) = (each for each in rows if each.way == PUBLISHED)
     for row in rows:
         cells = []
         for stage in (*STAGES, "refining decoding"):
@@ -51,9 +51,9 @@ def ros_table(answers: Sequence[RosResult]) -> Table:
     table = Table(title="tiny through DDS, 640 x 480 cloud")
     for name in ("weights", "cloud to embedding", "warm prompt to answer", "of it in the node"):
         table.add_column(name, justify="left" if name == "weights" else "right")
-    for it in answers:
-        times = (it.embedding, it.prompt, it.elapsed)
-        table.add_row(f"{it.weights}, {it.dtype}", *map(seconds, times))
+    for each in answers:
+        times = (each.embedding, each.prompt, each.elapsed)
+        table.add_row(f"{each.weights}, {each.dtype}", *map(seconds, times))
     return table
 
 
@@ -64,9 +64,11 @@ def seconds(value: float) -> str:
 
 def _goals(results: Sequence[Result]) -> list[tuple[str, float, float]]:
     """(what, goal, measured), as far as it was measured."""
-    known = {(it.model, it.size, it.way, it.dtype): it.seconds for it in results}
+    known = {
+        (result.model, result.size, result.way, result.dtype): result.seconds for result in results
+    }
     goals = []
-    for size in {it.size: None for it in results}:
+    for size in {result.size: None for result in results}:
         published = known.get(("large", size, PUBLISHED, "float32"))
         for dtype, decoding in (("float32", 2.0), ("bfloat16", 3.0)):
             large = known.get(("large", size, OURS, dtype))

@@ -90,7 +90,9 @@ def evaluate_proposals(
     best = ious[:, large].max(axis=0, initial=0.0).tolist()
     right = (ious[:, large] >= SAME).any(axis=1)
     unknown = (ious[:, ~large] >= SAME).any(axis=1) | _mostly_ignored(cloud, proposals)
-    sure = np.array([it.score >= CONFIDENT for it in proposals], bool) & (right | ~unknown)
+    sure = np.array([proposal.score >= CONFIDENT for proposal in proposals], bool) & (
+        right | ~unknown
+    )
     return ProposalResult(
         cloud.name,
         len(proposals),
@@ -143,5 +145,5 @@ def average_recall(best_iou: NDArray[np.floating], thresholds: NDArray[np.floati
 
 def _mostly_ignored(cloud: LabelledCloud, proposals: Sequence[ProposalLike]) -> NDArray[np.bool_]:
     """(p,) whether less than half of each proposal's points count."""
-    counted = [2 * np.count_nonzero(cloud.counted[it.indices]) for it in proposals]
-    return np.array(counted, int) < np.array([len(it.indices) for it in proposals], int)
+    counted = [2 * np.count_nonzero(cloud.counted[proposal.indices]) for proposal in proposals]
+    return np.array(counted, int) < np.array([len(proposal.indices) for proposal in proposals], int)

@@ -23,7 +23,7 @@ def principal_axes(moments: Tensor) -> tuple[Tensor, Tensor]:
     off = xy * xy + xz * xz + yz * yz
     radius = ((a * a + b * b + c * c + 2 * off) / 6).sqrt()
     unit = radius.clamp_min(LEAST)
-    a, b, c, xy, xz, yz = (it / unit for it in (a, b, c, xy, xz, yz))
+    a, b, c, xy, xz, yz = (each / unit for each in (a, b, c, xy, xz, yz))
     determinant = a * (b * c - yz * yz) - xy * (xy * c - yz * xz) + xz * (xy * yz - b * xz)
     angle = (determinant / 2).clamp(-1, 1).acos() / 3
     least = 2 * (angle + 2 * math.pi / 3).cos()
@@ -37,7 +37,7 @@ def _covariances(moments: Tensor) -> tuple[Tensor, ...]:
     """Covariances xx, yy, zz, xy, xz, yz, each (m,), from moments (m,10)."""
     count, *sums = moments.t().contiguous()
     count = count.clamp_min(1)
-    x, y, z, xx, yy, zz, xy, xz, yz = (it / count for it in sums)
+    x, y, z, xx, yy, zz, xy, xz, yz = (each / count for each in sums)
     return xx - x * x, yy - y * y, zz - z * z, xy - x * y, xz - x * z, yz - y * z
 
 

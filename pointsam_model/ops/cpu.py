@@ -126,7 +126,7 @@ class CpuOps(TorchOps):
         rows = np.arange(count)
         for each, of_points in zip(strictness, parts, strict=True):
             joins = cut.numpy() < np.float32(each)
-            links = np.ones(np.count_nonzero(joins), np.bool_), tuple(it[joins] for it in ends)
+            links = np.ones(np.count_nonzero(joins), np.bool_), tuple(each[joins] for each in ends)
             graph = csr_matrix(links, shape=(count, count))
             numbers = connected_components(graph, directed=False)[1]
             lowest = np.empty(count, np.int64)

@@ -131,15 +131,15 @@ def cleaned_masks(masks: Tensor, links: Tensor, share: float) -> list[list[bool]
     """Masks without specks and holes, by counting each point's piece."""
     least, whole = [], []
     for mask, pieces in zip(masks.tolist(), connected_pieces(masks, links)[0], strict=True):
-        sizes = [pieces.count(it) for it in pieces]
-        own = [size for size, it in zip(sizes, mask, strict=True) if it]
+        sizes = [pieces.count(each) for each in pieces]
+        own = [size for size, each in zip(sizes, mask, strict=True) if each]
         least.append(share * max(own, default=0))
-        whole.append([it and size >= least[-1] for size, it in zip(sizes, mask, strict=True)])
+        whole.append([each and size >= least[-1] for size, each in zip(sizes, mask, strict=True)])
     outside = connected_pieces(torch.tensor(whole).reshape(masks.shape), links)
     cleaned = []
     for mask, pieces, bordering, enough in zip(whole, *outside, least, strict=True):
         touching = {piece for piece, borders in zip(pieces, bordering, strict=True) if borders}
-        holes = [it in touching and pieces.count(it) < enough for it in pieces]
+        holes = [each in touching and pieces.count(each) < enough for each in pieces]
         cleaned.append([a or b for a, b in zip(mask, holes, strict=True)])
     return cleaned
 

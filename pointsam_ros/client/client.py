@@ -152,8 +152,8 @@ class PointSamClient:
         # numpy's scalars abort the process in message fields: Python's own numbers only
         rows = np.asarray(points, np.float64).reshape(-1, 3).tolist()
         request.points = [Point(x=x, y=y, z=z) for x, y, z in rows]
-        request.labels = [int(it) for it in labels]
-        request.object_ids = [int(it) for it in object_ids]
+        request.labels = [int(label) for label in labels]
+        request.object_ids = [int(object_id) for object_id in object_ids]
         if cloud is not None:
             request.cloud = cloud
 
@@ -212,13 +212,13 @@ class PointSamClient:
             RefusedError: some were not followed; the others are released all the same.
             NoAnswerError: none has come.
         """
-        request = ReleaseObjects.Request(ids=[int(it) for it in ids])
+        request = ReleaseObjects.Request(ids=[int(each) for each in ids])
 
         async def attempt() -> ReleaseObjects.Response:
             return await self._called(self._release, request)
 
         response = await self._answer(attempt)
-        return [int(it) for it in response.released]
+        return [int(each) for each in response.released]
 
     def segment(self, *args: Any, **kwargs: Any) -> SegmentPrompts.Response:
         """As `segment_async`, from outside of the node's executor."""

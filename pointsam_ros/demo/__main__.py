@@ -107,7 +107,9 @@ def demonstrate(
             client.wait_for_node()
         console.print(f"node runs as process {node.pid} after {time.monotonic() - started:.1f} s")
         msg = message_of(cloud)
-        clicks = [Click(cloud.xyz[it.row].astype(float), 1, it.object_id) for it in targets]
+        clicks = [
+            Click(cloud.xyz[target.row].astype(float), 1, target.object_id) for target in targets
+        ]
         with console.status("cloud sent; the node loads its model and embeds the cloud"):
             started = time.monotonic()
             client.publish(msg)

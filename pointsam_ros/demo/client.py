@@ -153,9 +153,11 @@ def message_of(cloud: SensorCloud) -> PointCloud2:
 def _request(header: Header, clicks: Sequence[Click], session: str) -> SegmentPrompts.Request:
     request = SegmentPrompts.Request(header=header, session=session)
     # numpy's scalars abort the process in message fields: Python's own numbers only
-    request.points = [Point(**dict(zip("xyz", it.point.tolist(), strict=True))) for it in clicks]
-    request.labels = bytes(it.label for it in clicks)
-    request.object_ids = [int(it.object_id) for it in clicks]
+    request.points = [
+        Point(**dict(zip("xyz", each.point.tolist(), strict=True))) for each in clicks
+    ]
+    request.labels = bytes(each.label for each in clicks)
+    request.object_ids = [int(each.object_id) for each in clicks]
     return request
 
 

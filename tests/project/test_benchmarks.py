@@ -76,7 +76,7 @@ def test_the_command_prints_tables_and_writes_numbers(tmp_path: Path) -> None:
     report = json.loads(file.read_text())
     assert report["cores"] >= 1
     assert report["torch"] == torch.__version__
-    assert [it["dtype"] for it in report["network"]] == ["float32", "float32", "bfloat16"]
+    assert [each["dtype"] for each in report["network"]] == ["float32", "float32", "bfloat16"]
 
 
 @pytest.mark.parametrize(

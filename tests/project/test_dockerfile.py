@@ -32,7 +32,7 @@ def ignored(path: str) -> bool:
         for line in (ROOT / ".dockerignore").read_text().splitlines()
         if line and not line.startswith("#")
     ]
-    return any(fnmatch(path, it) or path.startswith(f"{it}/") for it in patterns)
+    return any(fnmatch(path, pattern) or path.startswith(f"{pattern}/") for pattern in patterns)
 
 
 def test_what_is_copied_exists_and_is_not_left_out() -> None:

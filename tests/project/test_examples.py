@@ -68,7 +68,7 @@ def test_a_grasp_closes_over_the_shortest_side_and_comes_from_the_sensor() -> No
     assert ((points - grasp.pregrasp) @ grasp.approach).min() == pytest.approx(STANDOFF_M)
 
 
-EXAMPLES = sorted(it.stem for it in (ROOT / "examples").glob("*.py"))
+EXAMPLES = sorted(each.stem for each in (ROOT / "examples").glob("*.py"))
 
 
 @pytest.mark.parametrize("example", EXAMPLES)
@@ -105,7 +105,7 @@ def test_obstacles_hold_their_objects_and_come_nearest_first() -> None:
         box(center, Rotation.identity(), (0.6, 0.4, 0.2)) for center in ((5.0, 0, 0), (0, 2.0, 0))
     )
     both = obstacles_of(InstanceArray(instances=[far, near]), within_m=10.0)
-    assert [it.center.tolist() for it in both] == [[0, 2, 0], [5, 0, 0]]
+    assert [each.center.tolist() for each in both] == [[0, 2, 0], [5, 0, 0]]
     assert both[0].radius == pytest.approx(np.linalg.norm([0.3, 0.2, 0.1]))
     assert len(obstacles_of(InstanceArray(instances=[far, near]), within_m=3.0)) == 1
 
@@ -124,7 +124,7 @@ def test_the_grasp_client_prints_a_grasp_of_what_it_points_at(client: Client, do
     printed = {name: numbers for name, *numbers in map(str.split, done.lines[1:])}
     for name in ("pregrasp", "approach", "closing"):
         np.testing.assert_allclose(
-            [float(it) for it in printed[name]], getattr(wanted, name), atol=2e-3
+            [float(each) for each in printed[name]], getattr(wanted, name), atol=2e-3
         )
     done = run(domain, "grasp_client", "--opening", 0.0001, "--", *click)
     assert done.status == 1 and "too wide" in done.lines[0]
@@ -150,7 +150,7 @@ def test_the_navigation_client_prints_an_obstacle_for_each_proposal(
     assert done.status == 0, done.lines
     wanted = obstacles_of(result.result, np.inf)
     assert len(wanted) > 0
-    assert [int(line.split()[1]) for line in done.lines] == [it.id for it in wanted]
+    assert [int(line.split()[1]) for line in done.lines] == [each.id for each in wanted]
     assert all(
-        f"radius {it.radius:.3f} m" in line for it, line in zip(wanted, done.lines, strict=True)
+        f"radius {each.radius:.3f} m" in line for each, line in zip(wanted, done.lines, strict=True)
     )

@@ -53,5 +53,5 @@ def test_every_work_of_the_network_is_checked_and_timed_beside_the_published_way
     for timing in timings[:3]:
         assert timing.arithmetic_ms and timing.memory_ms and timing.compared_ms
     assert [timing.goal_ms for timing in timings[:3]] == [1.0, 2.0, 3.0]
-    assert any("proposals" in it for it in said)
+    assert any("proposals" in each for each in said)
     assert network_table(timings).row_count == len(timings)

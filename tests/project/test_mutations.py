@@ -36,7 +36,7 @@ def real_messages() -> list[PointCloud2]:
 
 def content(msg: PointCloud2) -> tuple:
     shape = (msg.height, msg.width, msg.point_step, msg.row_step, msg.is_bigendian)
-    fields = [(it.name, it.offset, it.datatype, it.count) for it in msg.fields]
+    fields = [(field.name, field.offset, field.datatype, field.count) for field in msg.fields]
     return shape, fields, bytes(msg.data)
 
 

@@ -55,7 +55,7 @@ def floor(module: str) -> int:
 
 @pytest.mark.parametrize("package", FLOORS)
 def test_every_module_is_on_a_floor(package: str) -> None:
-    homeless = {room(it) for it in GRAPH if it.startswith(package) and floor(it) < 0}
+    homeless = {room(each) for each in GRAPH if each.startswith(package) and floor(each) < 0}
     assert homeless <= {""}, "give it a floor"
 
 
@@ -81,7 +81,7 @@ def test_no_files_import_each_other_not_even_for_types() -> None:
 def test_the_model_knows_nothing_of_ros() -> None:
     for module, others in GRAPH.items():
         if module.startswith("pointsam_model"):
-            assert not others & ROS and not any(it.startswith("pointsam_ros") for it in others)
+            assert not others & ROS and not any(each.startswith("pointsam_ros") for each in others)
 
 
 def test_the_node_uses_neither_torch_nor_cupy() -> None:
@@ -92,13 +92,13 @@ def test_the_node_uses_neither_torch_nor_cupy() -> None:
 
 def test_the_client_needs_neither_the_node_nor_the_model() -> None:
     needed = reached(GRAPH, "pointsam_ros.client")
-    assert {room(it) for it in needed} == {"client", "codes", "waiting"}
-    assert not any(it.startswith("pointsam_model") for it in needed)
+    assert {room(each) for each in needed} == {"client", "codes", "waiting"}
+    assert not any(each.startswith("pointsam_model") for each in needed)
 
 
 def test_launch_files_can_read_their_settings_without_the_model() -> None:
     needed = reached(GRAPH, "pointsam_ros.process.launch_settings")
-    assert not any(it.startswith("pointsam_model") for it in needed)
+    assert not any(each.startswith("pointsam_model") for each in needed)
 
 
 def test_the_check_sees_imports_up_and_circles() -> None:

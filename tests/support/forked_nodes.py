@@ -64,8 +64,8 @@ class ForkedNode:
     def shared_memory(self) -> set[Path]:
         """The segments of /dev/shm that are this node's own, not those of whom it talks to."""
         mapped = Path(f"/proc/{self.pid}/maps").read_text().split()
-        segments = {Path(it) for it in mapped if it.startswith("/dev/shm/fastrtps_")}
-        return {it for it in segments - self._older if "_port" not in it.name}
+        segments = {Path(each) for each in mapped if each.startswith("/dev/shm/fastrtps_")}
+        return {segment for segment in segments - self._older if "_port" not in segment.name}
 
     def end(self, with_signal: int = signal.SIGINT) -> int:
         """Sends a signal; gives the exit status, minus a signal's number where that ended it."""

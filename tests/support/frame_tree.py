@@ -68,7 +68,7 @@ class Tree:
 
     def _newest(self, frames: list[str]) -> int:
         """The newest time at which all of them are known; 0: at any time."""
-        moving = (poses for it in frames if STATIC not in (poses := self._edges[it].poses))
+        moving = (poses for each in frames if STATIC not in (poses := self._edges[each].poses))
         return min((max(poses) for poses in moving), default=0)
 
     def _to_root(self, frame: str) -> list[str]:

@@ -84,7 +84,9 @@ def test_segment_says_the_name_of_the_file_that_it_has_written(
     npz, png = tmp_path / given, tmp_path / "picture"
     click = ["--click", f"{x},{y},{z}"]
     said = ran("segment", str(scene), *click, *RANDOM, "--npz", str(npz), "--png", str(png))
-    told = {it.split(": ")[0]: Path(it.split(": ")[1]) for it in said.splitlines() if ": " in it}
+    told = {
+        each.split(": ")[0]: Path(each.split(": ")[1]) for each in said.splitlines() if ": " in each
+    }
     assert told["picture"] == png and png.is_file()
     assert told["masks"].name == Path(given).name.removesuffix(".npz") + ".npz"
     assert np.load(told["masks"])["masks"].shape[1] == len(np.load(scene)["xyz"])

@@ -20,7 +20,7 @@ class Surface:
     @staticmethod
     def _grid(half, spacing, height, rng, noise):
         axis = np.arange(-half, half, spacing)
-        x, y = (it.ravel() for it in np.meshgrid(axis, axis))
+        x, y = (each.ravel() for each in np.meshgrid(axis, axis))
         z = height(x, y) + rng.normal(0, noise, len(x))
         return np.stack([x, y, z], 1)
 

@@ -157,7 +157,7 @@ def clicks_on(scene, count):
     """(count,3), a point of each of the objects with the most points."""
     sizes = np.bincount(scene.instance[scene.instance > 0])
     largest = np.argsort(-sizes)[:count]
-    return np.stack([scene.xyz[np.flatnonzero(scene.instance == it)[20]] for it in largest])
+    return np.stack([scene.xyz[np.flatnonzero(scene.instance == each)[20]] for each in largest])
 
 
 def test_objects_of_one_request_are_answered_from_looks_of_their_own(predictor, street):
@@ -165,7 +165,7 @@ def test_objects_of_one_request_are_answered_from_looks_of_their_own(predictor, 
     clicks = clicks_on(scene, 3).astype(np.float64)
     prompts = [Prompt(click[None]) for click in clicks]
     together = predictor.segment(embedding, prompts)
-    assert len({it.embedding.region for it in together}) > 1
+    assert len({each.embedding.region for each in together}) > 1
     for prompt, answer in zip(prompts, together, strict=True):
         (alone,) = predictor.segment(embedding, [prompt])
         assert alone.embedding is answer.embedding

@@ -97,7 +97,7 @@ def test_the_command_line_says_so_in_one_line(tmp_path: Path) -> None:
     click = ",".join(map(str, clicked()[0]))
     result = CliRunner().invoke(app, ["segment", str(path), "--click", click, *model])
     assert result.exit_code == 0, result.output
-    (line,) = (it for it in result.stderr.splitlines() if "millimetres" in it)
+    (line,) = (each for each in result.stderr.splitlines() if "millimetres" in each)
     assert line.startswith("pointsam: the cloud is probably in millimetres")
     assert "CloudWarning" not in result.stderr
 

@@ -88,7 +88,7 @@ def test_what_a_failed_batch_held_is_free_before_the_next() -> None:
     held: list[weakref.ref[torch.Tensor]] = []
 
     def work(rows: slice) -> None:
-        assert all(it() is None for it in held)
+        assert all(each() is None for each in held)
         large = torch.zeros(rows.stop - rows.start)
         held.append(weakref.ref(large))
         if len(large) > 2:

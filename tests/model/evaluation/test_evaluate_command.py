@@ -100,9 +100,9 @@ def test_the_report_says_how_well_proposals_cover_each_object(report: dict[str, 
 
 def test_the_ways_are_settings_of_the_predictor(report: dict[str, Any]) -> None:
     both, network, published = (report["methods"][name]["objects"] for name in NETWORKS)
-    assert [it["ious"] for it in both] != [it["ious"] for it in network]
+    assert [each["ious"] for each in both] != [each["ious"] for each in network]
     # A small scene needs no second look.
-    assert [it["ious"] for it in network] == [it["ious"] for it in published]
+    assert [each["ious"] for each in network] == [each["ious"] for each in published]
 
 
 def test_scores_are_judged_where_they_predict_iou(report: dict[str, Any]) -> None:
@@ -234,7 +234,9 @@ def test_generated_depth_images_have_the_resolution_of_a_camera(kind: str) -> No
     again = source.read(source.names[0])
     assert np.array_equal(cloud.xyz, again.xyz, equal_nan=True)
     assert np.array_equal(cloud.label, again.label)
-    sizes = {(it.width, it.height) for it in map(source.read, source.names) if it.height > 200}
+    sizes = {
+        (each.width, each.height) for each in map(source.read, source.names) if each.height > 200
+    }
     assert sizes == {(640, 480)}
 
 

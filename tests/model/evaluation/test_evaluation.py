@@ -365,7 +365,9 @@ def test_random_first_clicks_each_begin_a_series_and_the_spread_is_told() -> Non
 
     predictor = FakePredictor(cloud, by_draw)
     results = evaluate_cloud(predictor, cloud, clicks=1, first="random")
-    assert [(it.label, it.draw) for it in results] == [(n, d) for n in (1, 2) for d in range(3)]
+    assert [(each.label, each.draw) for each in results] == [
+        (n, d) for n in (1, 2) for d in range(3)
+    ]
     assert len(predictor.embedded) == 1 and len(predictor.rounds[0]) == 6
     summary = summarise(results)
     assert (summary.clouds, summary.objects) == (1, 2)
@@ -373,7 +375,7 @@ def test_random_first_clicks_each_begin_a_series_and_the_spread_is_told() -> Non
     assert summary.spread is not None
     assert [draw[1] for draw in summary.spread.iou_at] == [1.0, 0.5, 0.5]
     assert summary.spread.within[1] == pytest.approx(np.std([1.0, 0.5, 0.5]))
-    assert summarise([it for it in results if it.draw == 0]).spread is None
+    assert summarise([each for each in results if each.draw == 0]).spread is None
 
 
 def test_seconds_of_a_click_are_those_of_its_round_shared_by_the_objects() -> None:

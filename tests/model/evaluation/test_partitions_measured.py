@@ -42,7 +42,7 @@ def box_on_a_table() -> tuple[NDArray[np.float32], NDArray[np.int32]]:
     surfaces = (table, side, top)
     rng = np.random.default_rng(0)
     xyz = np.concatenate(surfaces) + rng.normal(0, 2e-4, (sum(map(len, surfaces)), 3))
-    return xyz.astype(np.float32), np.repeat((TABLE, SIDE, TOP), [len(it) for it in surfaces])
+    return xyz.astype(np.float32), np.repeat((TABLE, SIDE, TOP), [len(each) for each in surfaces])
 
 
 def labelled() -> LabelledCloud:
@@ -102,7 +102,7 @@ def test_parts_are_proposals_each_once(method: Any) -> None:
     cloud = labelled()
     result = evaluate_proposals(method, cloud)
     assert result.best_iou[1] > 0.95
-    found = [it.indices.tobytes() for it in method.generate(cloud.as_seen())]
+    found = [each.indices.tobytes() for each in method.generate(cloud.as_seen())]
     assert len(found) == len(set(found)) == result.proposals
     assert result.seconds > 0
 

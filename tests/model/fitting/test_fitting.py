@@ -125,7 +125,7 @@ def test_estimators_side_by_side_give_the_outputs_of_both():
 def test_averaged_estimators_give_the_mean_of_their_logits():
     members = [fitted(seed=seed) for seed in range(3)]
     numbers = torch.from_numpy(sums()[0])
-    mean = torch.stack([it.logits(numbers) for it in members]).mean(0)
+    mean = torch.stack([member.logits(numbers) for member in members]).mean(0)
     assert torch.allclose(averaged(members, {}).logits(numbers), mean, atol=1e-5)
 
 

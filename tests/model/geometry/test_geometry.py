@@ -43,7 +43,7 @@ def test_edges_join_each_point_with_its_neighbours_once_and_know_their_length():
     pairs = set(zip(start.tolist(), end.tolist(), strict=True))
     assert len(pairs) == len(start)
     for row, near in enumerate(graph.neighbours.numpy().tolist()):
-        assert all((min(row, it), max(row, it)) in pairs for it in near)
+        assert all((min(row, each), max(row, each)) in pairs for each in near)
     length = np.linalg.norm(points[start] - points[end], axis=1)
     assert graph.length.numpy() == pytest.approx(length, rel=1e-4)
     assert graph.features.shape == (len(start), FEATURES)
@@ -56,7 +56,7 @@ def test_normals_are_of_what_lies_around_a_point_at_three_widths():
     nearest = ops.nearest_point(source, points)
     around = neighbourhoods(points)
     fine, ring, wide = (
-        it.round(decimals=5) for it in moments_around(points, source, nearest, around)
+        each.round(decimals=5) for each in moments_around(points, source, nearest, around)
     )
 
     def of(cloud, sets):
@@ -169,7 +169,7 @@ def random_graph(seed):
 
 
 def tree_of(count, start, end, cut):
-    edges = (torch.from_numpy(it) for it in (start, end, cut))
+    edges = (torch.from_numpy(each) for each in (start, end, cut))
     (sure,) = ops.connected_parts(*edges, count, [SURE])
     return MergeTree(sure.numpy(), start, end, cut)
 
@@ -211,17 +211,17 @@ def test_merges_are_those_of_a_naive_search_for_the_least_border(seed):
                 borders.append((float(np.mean(across)), a, b))
         if not borders:
             break
-        border, a, b = min(borders, key=lambda it: it[0])
+        border, a, b = min(borders, key=lambda each: each[0])
         if sum(abs(border - other[0]) < 1e-6 for other in borders) > 1:
             return  # a tie may be broken either way
-        parts = [it for it in parts if it not in (a, b)] + [a | b]
+        parts = [each for each in parts if each not in (a, b)] + [a | b]
         merged.append((a | b, border))
     made = [
         (frozenset(range(tree.first[part], tree.last[part])), tree.height[part])
         for part in range(leaves, len(tree))
     ]
     assert [part for part, _ in made] == [part for part, _ in merged]
-    assert [it for _, it in made] == pytest.approx([it for _, it in merged], abs=1e-5)
+    assert [each for _, each in made] == pytest.approx([each for _, each in merged], abs=1e-5)
 
 
 def test_smallest_parts_are_joined_by_sure_edges_and_have_enough_points():

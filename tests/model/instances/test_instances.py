@@ -210,7 +210,7 @@ def test_each_mask_with_points_becomes_an_instance() -> None:
     rows = [np.flatnonzero(mask) for mask in masks]
     prediction = SimpleNamespace(
         rows=rows,
-        points=[xyz[it] for it in rows],
+        points=[xyz[row] for row in rows],
         scores=np.array([0.9, 0.5, 0.1], np.float32),
         stability=np.array([0.8, 0.0, 0.7], np.float32),
     )

@@ -56,7 +56,7 @@ class NothingWaits(TorchDispatchMode):
         name = func.name().split(".")[0]
         indices = args[1] if name in ("aten::index", "aten::index_put_") else ()
         if name in self._waiting or any(
-            it is not None and it.dtype == torch.bool for it in indices
+            each is not None and each.dtype == torch.bool for each in indices
         ):
             raise RuntimeError(f"operation not permitted when stream is capturing: {func.name()}")
         return func(*args, **(kwargs or {}))
@@ -76,11 +76,11 @@ class StrictBackend:
         with NothingWaits():
             outputs = function(*inputs)
         self.captures.append(inputs)
-        places = [None if it is None else it.data_ptr() for it in inputs]
+        places = [None if each is None else each.data_ptr() for each in inputs]
 
         def replay() -> None:
             assert self._turn == threading.get_ident(), "another thread would overwrite the buffers"
-            assert [None if it is None else it.data_ptr() for it in inputs] == places
+            assert [None if each is None else each.data_ptr() for each in inputs] == places
             self.replays += 1
             for output, value in zip(outputs, function(*inputs), strict=True):
                 output.copy_(value)
@@ -345,7 +345,7 @@ def test_on_a_gpu_graphs_answer_as_layers_one_by_one(
         for answer, right in zip(talk.result(), expected, strict=True):
             np.testing.assert_allclose(answer.logits, right.logits, atol=0.1, rtol=0.02)
     assert len(graphed.model.graphs or ()) > 4
-    assert not [it for it in caplog.records if "CUDA graph" in it.getMessage()]
+    assert not [record for record in caplog.records if "CUDA graph" in record.getMessage()]
 
 
 @pytest.mark.gpu

@@ -49,8 +49,8 @@ def _iou(mask: torch.Tensor, other: torch.Tensor) -> float:
 def agreement(scenes: Iterator[tuple[Cloud, np.ndarray]]) -> Agreement:
     """The paper's clicks on every object; each precision refines its own masks."""
     exact, half = (
-        Predictor(load_model("tiny", device="cpu", dtype=it), PUBLISHED)
-        for it in ("float32", "bfloat16")
+        Predictor(load_model("tiny", device="cpu", dtype=each), PUBLISHED)
+        for each in ("float32", "bfloat16")
     )
     found = Agreement()
     for cloud, label in scenes:
@@ -85,7 +85,7 @@ def check(found: Agreement, least: float) -> None:
 
 def test_on_generated_scenes() -> None:
     made = (generate_scene(seed, SceneConfig(width=320, height=240)) for seed in range(4))
-    found = agreement((Cloud(it.xyz, it.rgb), it.instance) for it in made)
+    found = agreement((Cloud(each.xyz, each.rgb), each.instance) for each in made)
     assert len(found.ious[1]) >= 24, "three masks of eight objects"
     check(found, 0.993)
 

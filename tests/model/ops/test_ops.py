@@ -336,7 +336,7 @@ def test_a_chain_of_many_links_is_one_piece(backend: Backend, shuffled: bool) ->
     masks = torch.ones(2, 2000, dtype=torch.bool)
     masks[1, order[700]] = False
     pieces, bordering = (
-        it.cpu() for it in module.connected_pieces(masks.to(device), links.to(device))
+        each.cpu() for each in module.connected_pieces(masks.to(device), links.to(device))
     )
     assert (pieces[0] == 0).all()
     assert not bordering[0].any()

@@ -170,7 +170,7 @@ def everything(module: Any, device: str) -> list[Tensor]:
     parts = module.connected_parts(start, end, cut, 700, [0.05, 0.2, 0.4])
     moments = naive.moments(points.cpu(), near.cpu()).to(device)
     sums = module.summed_rows(moments, near, near % 3 > 0)
-    return [it.cpu() for it in (*module.principal_axes(moments), sums, parts)]
+    return [each.cpu() for each in (*module.principal_axes(moments), sums, parts)]
 
 
 @pytest.mark.parametrize("schedule", [1, 7])

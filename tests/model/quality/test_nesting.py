@@ -99,15 +99,15 @@ def test_the_numbers_are_those_of_the_direct_way(c, m, seed):
         return size(a & b) / max(size(a | b), 1)
 
     for one, mask in enumerate(masks):
-        groups = [1 / sum(iou(it, like) >= SAME for like in masks) for it in masks]
-        mean = sum(g * iou(mask, it) for g, it in zip(groups, masks, strict=True)) / sum(groups)
+        groups = [1 / sum(iou(each, like) >= SAME for like in masks) for each in masks]
+        mean = sum(g * iou(mask, each) for g, each in zip(groups, masks, strict=True)) / sum(groups)
         assert numbers[one, ALL] == pytest.approx(mean)
         larger = [
-            it
-            for it in masks
-            if size(it & mask) >= HELD * size(mask) and size(it) >= STEP * size(mask)
+            each
+            for each in masks
+            if size(each & mask) >= HELD * size(mask) and size(each) >= STEP * size(mask)
         ]
         assert numbers[one, OUTER][3] == bool(larger)
         if larger:
-            least = min(size(it) for it in larger)
+            least = min(size(each) for each in larger)
             assert numbers[one, OUTER][0] == pytest.approx(np.log(least / size(mask)))

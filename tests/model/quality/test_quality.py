@@ -97,7 +97,7 @@ def test_a_click_off_the_object_can_take_away_that_point_alone():
     pool = pool_of(PARTS, Asked([ON, inside], [1, 0], so_far=BOX), network())
     taken = [set(np.flatnonzero(BOX & ~mask).tolist()) for mask in pool.masks]
     assert {inside} in taken
-    assert any(1 < len(it) < 0.25 * BOX.sum() for it in taken), "and a little about it"
+    assert any(1 < len(each) < 0.25 * BOX.sum() for each in taken), "and a little about it"
 
 
 def test_a_mask_with_only_a_click_off_it_is_among_the_candidates_as_it_was():
@@ -112,7 +112,9 @@ def test_what_is_claimed_brings_the_parts_that_lie_mostly_in_it():
     rough |= np.linalg.norm(POINTS - [0.15, 0, 0], axis=1) < 0.04
     pool = pool_of(PARTS, Asked([ON], [1], claimed=rough), network())
     assert Origin.CLAIMED in pool.origin
-    assert max(iou(m, BOX) for m, it in zip(pool.masks, pool.origin, strict=True) if it == 8) > 0.9
+    assert (
+        max(iou(m, BOX) for m, each in zip(pool.masks, pool.origin, strict=True) if each == 8) > 0.9
+    )
 
 
 def test_logits_of_a_candidate_have_the_sign_of_its_mask():

@@ -25,21 +25,21 @@ def test_a_score_that_is_the_iou_is_off_by_nothing() -> None:
     quality = score_quality(objects(values, values), 1)
     assert quality is not None
     assert (quality.error, quality.correlation) == (0.0, pytest.approx(1.0))
-    assert all(it.score == it.iou for it in quality.bins)
-    assert sum(it.count for it in quality.bins) == 200 and len(quality.bins) == 10
+    assert all(each.score == each.iou for each in quality.bins)
+    assert sum(each.count for each in quality.bins) == 200 and len(quality.bins) == 10
 
 
 def test_a_score_that_is_too_high_is_off_though_it_ranks_well() -> None:
     quality = score_quality(objects([0.5, 0.7, 0.9], [0.1, 0.3, 0.5]), 1)
     assert quality is not None
     assert quality.error == pytest.approx(0.4) and quality.correlation == pytest.approx(1.0)
-    assert [(it.count, it.iou) for it in quality.bins] == [(1, 0.1), (1, 0.3), (1, 0.5)]
+    assert [(each.count, each.iou) for each in quality.bins] == [(1, 0.1), (1, 0.3), (1, 0.5)]
 
 
 def test_scores_beyond_one_and_below_zero_are_in_the_outer_bins() -> None:
     quality = score_quality(objects([1.2, 1.0, -0.1], [0.8, 1.0, 0.0]), 1)
     assert quality is not None
-    assert [it.count for it in quality.bins] == [1, 2]
+    assert [each.count for each in quality.bins] == [1, 2]
     assert quality.bins[1].score == pytest.approx(1.1)
 
 

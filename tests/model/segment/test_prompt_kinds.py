@@ -43,7 +43,7 @@ def tabletop(seed: int) -> Scene:
 
 def objects(scene: Scene, least: int = 150) -> list[Mask]:
     """(n,) of each object that shows enough points."""
-    found = [scene.instance == it for it in range(1, scene.instance.max() + 1)]
+    found = [scene.instance == each for each in range(1, scene.instance.max() + 1)]
     return [mask for mask in found if mask.sum() >= least]
 
 

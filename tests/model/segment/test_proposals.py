@@ -64,7 +64,9 @@ def test_most_objects_of_a_generated_scene_are_proposed(
 ) -> None:
     _, label = scene
     objects = [number for number in np.unique(label[label > 0]) if (label == number).sum() >= 150]
-    found = [max(iou(it.indices, label == number) for it in proposals) for number in objects]
+    found = [
+        max(iou(proposal.indices, label == number) for proposal in proposals) for number in objects
+    ]
     assert len(objects) >= 3
     assert np.mean(np.array(found) > 0.5) >= 0.6
 
@@ -141,7 +143,7 @@ def test_a_predictor_that_is_given_proposes_with_its_own_settings(
     config = ProposalConfig(points=40, min_score=0.0)
     shared = ProposalGenerator(model, config, predictor).generate(scene[0])
     alike = ProposalGenerator(model, config, PUBLISHED, predictor.reduction).generate(scene[0])
-    assert [it.score for it in shared] == [it.score for it in alike]
+    assert [each.score for each in shared] == [each.score for each in alike]
 
 
 @EITHER_WAY
@@ -182,9 +184,9 @@ def test_a_prompt_never_waits_for_more_than_one_decoder_batch(
     config = ProposalConfig(points=120, batch_mib=40)
     ProposalGenerator(model, config, predictor).generate(scene[0], cancelled=asked)
     longest = max(stretches, key=len)
-    assert sum("decode" in it for it in stretches) > 4
-    assert predictor.geometry or sum("instances_of" in it for it in stretches) > 1
-    assert all(len(it) == 1 for it in stretches if "decode" in it)
+    assert sum("decode" in stretch for stretch in stretches) > 4
+    assert predictor.geometry or sum("instances_of" in stretch for stretch in stretches) > 1
+    assert all(len(stretch) == 1 for stretch in stretches if "decode" in stretch)
     assert len(longest) <= 2, longest
 
 
@@ -224,9 +226,9 @@ def test_the_table_is_no_proposal_unless_it_is_asked_for(model: PointSAM) -> Non
     with_table = dataclasses.replace(keeping, max_flat_share=1.0)
     for way, config in ((PUBLISHED, without), (PredictorConfig(), ProposalConfig())):
         found = ProposalGenerator(model, config, way).generate(cloud)
-        assert all(len(it.indices) <= 0.1 * len(table) for it in found)
+        assert all(len(each.indices) <= 0.1 * len(table) for each in found)
     found = ProposalGenerator(model, with_table, PUBLISHED).generate(cloud)
-    assert max(len(it.indices) for it in found) > 0.1 * len(table)
+    assert max(len(each.indices) for each in found) > 0.1 * len(table)
 
 
 # --- Masks at the patch centres. ---

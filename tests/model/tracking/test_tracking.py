@@ -80,7 +80,7 @@ def tracked(
     for cloud, found in zip(sequence, masks, strict=True):
         ids = tracker.update(found, cloud.stamp_s, cloud.transform if poses else None)
         clouds.append(
-            TrackedCloud(cloud.label, {i: it.indices for i, it in zip(ids, found, strict=True)})
+            TrackedCloud(cloud.label, {i: each.indices for i, each in zip(ids, found, strict=True)})
         )
     return evaluate_tracking(clouds)
 
@@ -142,7 +142,7 @@ def test_a_camera_that_turns_does_not_matter_when_its_pose_is_known() -> None:
     for step in range(6):
         pose = turned(60 * step, (0.2 * step, -0.1 * step, 0.0))
         objects = [box((x, 0, 1), step + 10 * x) for x in (1, 2, 3)]
-        ids.append(tracker.update([seen_from(pose, it) for it in objects], step / 10, pose))
+        ids.append(tracker.update([seen_from(pose, each) for each in objects], step / 10, pose))
     assert all(row == ids[0] for row in ids)
 
 
@@ -430,11 +430,11 @@ def test_a_sequence_is_the_same_for_the_same_seed() -> None:
 def test_the_transform_puts_resting_objects_of_a_sequence_in_one_place() -> None:
     first, last = moving_sequence(5, clouds=2, turn_deg=20.0, carried_m=0.0)
     for number in np.intersect1d(first.label, last.label):
-        if number > 0 and min((it.label == number).sum() for it in (first, last)) > 200:
+        if number > 0 and min((each.label == number).sum() for each in (first, last)) > 200:
             middles = [
-                np.median(it.xyz[it.label == number] @ it.transform[:3, :3].T, 0)
-                + it.transform[:3, 3]
-                for it in (first, last)
+                np.median(each.xyz[each.label == number] @ each.transform[:3, :3].T, 0)
+                + each.transform[:3, 3]
+                for each in (first, last)
             ]
             assert np.linalg.norm(middles[0] - middles[1]) < 0.05
 

@@ -43,7 +43,7 @@ def both(predictor: Predictor) -> list[Prediction]:
     embedding = predictor.embed(cloud)
     inside = [label[embedding.kept.rows] == number for number in (1, 2)]
     logits = [np.where(mask, 4.0, -4.0).astype(np.float32)[None] for mask in inside]
-    return [Prediction(embedding, it, np.array([0.9], np.float32)) for it in logits]
+    return [Prediction(embedding, each, np.array([0.9], np.float32)) for each in logits]
 
 
 @pytest.fixture(scope="module")

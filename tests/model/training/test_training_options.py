@@ -23,7 +23,7 @@ def test_objects_of_one_cloud_are_one_sample(tmp_path: Path) -> None:
     figures = Figures(tmp_path)
     apart = [measured("room", number, iou) for number, iou in enumerate((0.2, 0.4, 0.6, 0.8))]
     figures.add("apart", 1, 1.0, apart)
-    figures.add("twice", 1, 1.0, [it for it in apart for _ in range(2)])
+    figures.add("twice", 1, 1.0, [each for each in apart for _ in range(2)])
     mean, error = figures.compared("apart", "iou1")
     assert (mean, error) == (pytest.approx(50), pytest.approx(2000**0.5 / 4))
     assert figures.compared("twice", "iou1") == (pytest.approx(mean), pytest.approx(error))

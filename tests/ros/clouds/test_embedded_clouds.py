@@ -101,7 +101,7 @@ def test_on_a_cpu_a_partition_counts_as_an_embeddings_memory_once_it_is_made(
     parts = embedding.partition
     assert embedding.nbytes == before + parts.nbytes
     held = parts.neighbours, parts.start, parts.end, parts.length, parts.cut, parts.tree.leaf
-    assert sum(it.nbytes for it in held) < parts.nbytes < 2 * sum(it.nbytes for it in held)
+    assert sum(each.nbytes for each in held) < parts.nbytes < 2 * sum(each.nbytes for each in held)
     _ = parts.walker
     surroundings = embedding.surroundings
     assert parts.walker.nbytes > 0
@@ -155,7 +155,7 @@ class Full:
     def embed(self, cloud: Cloud, reached: Callable[[str], None] | None = None) -> Any:
         import weakref
 
-        self.held = [it for it in self.held if it() is not None]
+        self.held = [each for each in self.held if each() is not None]
         if len(self.held) >= self.room:
             raise OutOfMemory("the device's memory does not suffice: keep fewer points")
         embedding = self._predictor.embed(cloud, reached)

@@ -183,8 +183,10 @@ def test_first_clicks_on_a_filtered_cloud_in_base_link_are_better_with_the_senso
     tree = Tree()
     tree.put("base_link", "camera", MOUNTED)
     without, known = (
-        np.mean([iou_of_a_click(segmenter, it) for it in objects()])
-        for segmenter in (segmenter_of(predictor, Node(tree, it), tree) for it in ("", "camera"))
+        np.mean([iou_of_a_click(segmenter, each) for each in objects()])
+        for segmenter in (
+            segmenter_of(predictor, Node(tree, each), tree) for each in ("", "camera")
+        )
     )
     assert known > without + 0.05
 
@@ -245,8 +247,8 @@ def test_the_node_answers_from_where_tf2_says_that_the_sensor_stood(
     for label in objects()[:4]:
         click = XYZ[label == LABELS][0]
         right, other = (
-            predictor.segment(it, [Prompt(it.snap(click[None]), multimask=False)])[0].rows[0]
-            for it in (known, unknown)
+            predictor.segment(each, [Prompt(each.snap(click[None]), multimask=False)])[0].rows[0]
+            for each in (known, unknown)
         )
         response = client.ask([click], header=Header(stamp=msg.header.stamp))
         assert response.code == Code.OK, response.message

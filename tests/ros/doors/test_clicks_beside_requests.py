@@ -58,7 +58,7 @@ class Node:
         """Ids of the followed objects that are seen in the newest cloud."""
         answer = self.segmenter.follow_newest(lambda: False)
         assert answer is not None
-        return sorted(it.id for it in answer.found)
+        return sorted(each.id for each in answer.found)
 
     def click(self, at: tuple[float, ...], label: int = 1) -> int:
         """The id of the clicked object."""
@@ -73,8 +73,8 @@ class Node:
         request = _request(list(at), object_ids)
         request.session, request.follow = session, True
         answer = self.segmenter.answer(self.segmenter.prepare(request))
-        known = {it.object_id: it.id for it in answer.found}
-        return [known[it] for it in object_ids]
+        known = {each.object_id: each.id for each in answer.found}
+        return [known[object_id] for object_id in object_ids]
 
 
 def _request(at: list[tuple[float, ...]], object_ids: list[int]) -> SegmentPrompts.Request:
@@ -84,7 +84,7 @@ def _request(at: list[tuple[float, ...]], object_ids: list[int]) -> SegmentPromp
 
 def shown(answer: Answer | None) -> list[int]:
     assert answer is not None
-    return [it.id for it in answer.found]
+    return [each.id for each in answer.found]
 
 
 def test_clicks_go_on_whatever_requests_have_followed(predictor: Predictor) -> None:

@@ -58,7 +58,9 @@ def check_masks(response: Any, predictor: Predictor, prompts: list[Prompt]) -> N
     """Each object of the response is the best mask of its prompt in this process."""
     assert response.code == Code.OK, response.message
     predictions = predictor.segment(predictor.embed(Cloud(XYZ, RGB)), prompts)
-    masks = {it.object_id: it.indices.tolist() for it in response.result.instances}
+    masks = {
+        instance.object_id: instance.indices.tolist() for instance in response.result.instances
+    }
     for object_id, prediction in enumerate(predictions, start=1):
         assert masks.get(object_id, []) == np.flatnonzero(prediction.masks[0]).tolist()
 
@@ -103,7 +105,7 @@ def test_in_a_session_clicks_refine_what_the_box_gave(client: Client, predictor:
     (first,) = predictor.segment(embedding, [Prompt(box=BOX)])
     (second,) = predictor.segment(embedding, [Prompt(CLICKS[1:], [0], first.best(), box=BOX)])
     assert response.code == Code.OK, response.message
-    found = [it.indices.tolist() for it in response.result.instances]
+    found = [instance.indices.tolist() for instance in response.result.instances]
     assert found == [rows.tolist() for rows in [np.flatnonzero(second.masks[0])] if len(rows)]
 
 
@@ -133,7 +135,10 @@ def test_a_box_is_of_object_1_unless_it_says_otherwise() -> None:
         ([changed(orientation=(0.0, np.nan, 0.0, 1.0))], "orientation .* finite"),
         ([changed(object_id=0)], r"boxes\[0\]\.object_id is 0; objects are numbered from 1"),
         ([told(BOX), told(OTHER)], r"boxes\[1\] is a second box of object 1"),
-        ([told(BOX, it) for it in range(1, 258)], r"257 boxes; at most 256.*limits\.max_prompts"),
+        (
+            [told(BOX, each) for each in range(1, 258)],
+            r"257 boxes; at most 256.*limits\.max_prompts",
+        ),
     ],
     ids=["flat", "negative", "NaN", "nowhere", "no turn", "NaN turn", "id 0", "two", "too many"],
 )

@@ -137,7 +137,7 @@ def test_after_a_reset_the_display_is_empty_and_a_click_begins_anew_on_the_newes
     answer = display.reset()
     assert answer.success and "newest cloud" in answer.message
     assert display.shown().instances == []
-    assert [it.action for it in display.markers[-1].markers] == [Marker.DELETEALL]
+    assert [marker.action for marker in display.markers[-1].markers] == [Marker.DELETEALL]
     shown = display.after_click(CLICKS[1])
     assert shown.header == newest.header
     (wanted,) = predictor.segment(embedding, [Prompt(CLICKS[1:2])])

@@ -98,9 +98,9 @@ def test_everything_in_an_attached_cloud_is_proposed(client: Client, proposed: l
     assert result.result.header == cloud.header
     assert result.result.cloud_size == len(XYZ)
     instances = result.result.instances
-    assert [it.id for it in instances] == list(range(1, len(proposed) + 1))
-    assert {it.object_id for it in instances} == {0}
-    best_first = sorted(proposed, key=lambda it: -it.score)
+    assert [each.id for each in instances] == list(range(1, len(proposed) + 1))
+    assert {each.object_id for each in instances} == {0}
+    best_first = sorted(proposed, key=lambda each: -each.score)
     for instance, wanted in zip(instances, best_first, strict=True):
         np.testing.assert_array_equal(instance.indices, wanted.indices)
         assert instance.score == pytest.approx(wanted.score, abs=1e-5)
@@ -124,12 +124,12 @@ def test_a_goal_may_ask_for_fewer_and_better_ones(client: Client, proposed: list
     cloud = client.cloud(XYZ, RGB)
     _, result = client.outcome(client.propose(cloud=cloud, max_instances=1))
     (best,) = result.result.instances
-    wanted = max(proposed, key=lambda it: it.score)
+    wanted = max(proposed, key=lambda each: each.score)
     np.testing.assert_array_equal(best.indices, wanted.indices)
-    least = float(np.median([it.score for it in proposed]))
+    least = float(np.median([each.score for each in proposed]))
     _, result = client.outcome(client.propose(cloud=cloud, min_score=least))
     assert result.code == Code.OK, result.message
-    assert all(it.score >= least - 1e-6 for it in result.result.instances)
+    assert all(each.score >= least - 1e-6 for each in result.result.instances)
     assert len(result.result.instances) < len(proposed)
 
 
@@ -199,7 +199,7 @@ def test_a_prompt_is_answered_while_a_goal_is_carried_out(start: Start) -> None:
     assert not future.done(), "the prompts should have come between the goal's batches"
     client.wait_for(future.done, "result", 60.0)
     assert future.result().result.code == Code.OK
-    done = [it.prompts_done for it in feedback]
+    done = [each.prompts_done for each in feedback]
     assert done == sorted(done) and len(set(done)) > 3
 
 
@@ -288,9 +288,9 @@ def test_the_newest_cloud_is_proposed_at_most_so_often_while_somebody_listens(
 
     client.wait_for(heard_some, "proposals", 60.0)
     assert heard[-1] - heard[0] > 3 / 2.0 - 0.4, "faster than proposals.rate_hz"
-    stamps = [it.header.stamp.sec * 10**9 + it.header.stamp.nanosec for it in arrays]
+    stamps = [array.header.stamp.sec * 10**9 + array.header.stamp.nanosec for array in arrays]
     assert min(np.diff(stamps)) >= STEP_NS, "each array is of another, newer cloud"
-    assert all(it.instances for it in arrays)
+    assert all(array.instances for array in arrays)
     assert client.ask(XYZ[:1]).code == Code.OK
 
 
@@ -308,6 +308,8 @@ def test_continuous_proposals_step_aside_for_goals_and_prompts(start: Start) -> 
     assert client.ask(XYZ[:1], session="s").code == Code.OK
     _, result = client.outcome(client.propose(cloud=small))
     assert result.code == Code.OK, result.message
-    client.wait_for(lambda: any(it.header == large.header for it in arrays), "proposals", 60.0)
-    of_large = [it.header == large.header for it in arrays].index(True)
+    client.wait_for(
+        lambda: any(array.header == large.header for array in arrays), "proposals", 60.0
+    )
+    of_large = [array.header == large.header for array in arrays].index(True)
     assert of_large >= heard + 2, "the prompt and the goal should have been answered meanwhile"

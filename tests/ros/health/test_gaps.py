@@ -110,7 +110,7 @@ def test_a_sensor_that_is_triggered_or_pauses_before_it_streams_loses_nothing(
     pauses: list[int] = []
     for more in growth:  # each longer than everything before it
         pauses.append(int(np.sum(random - 1)) + sum(pauses) + IN_A_ROW + 2 + more)
-    gaps = [*(it for it in pauses if it < LONGEST), *random]
+    gaps = [*(pause for pause in pauses if pause < LONGEST), *random]
     counted = missing_between(stamps_of(np.cumsum([0, *gaps]), period_s, jitter, seed + 1, 10**18))
     assert counted in (None, int(np.sum(random - 1)))
 

@@ -42,7 +42,7 @@ class Message:
     def __setattr__(self, name: str, value: Any) -> None:
         kind = self.fields[name]
         if isinstance(kind, list):
-            assert type(value) is list and all(type(it) is kind[0] for it in value), name
+            assert type(value) is list and all(type(each) is kind[0] for each in value), name
         else:
             assert type(value) is kind, f"{name} is {type(value)}"
         super().__setattr__(name, value)
@@ -85,8 +85,8 @@ def vision_msgs(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_detection_has_the_instances_id_score_and_box(vision_msgs: None) -> None:
     array = detection_msgs.detection_array(HEADER, TWO)
     assert array.header == HEADER
-    assert [it.id for it in array.detections] == ["7", "2"]
-    assert all(it.header == HEADER for it in array.detections)
+    assert [each.id for each in array.detections] == ["7", "2"]
+    assert all(each.header == HEADER for each in array.detections)
     for detection, wanted, score in zip(array.detections, TWO, (1.0, 0.5), strict=True):
         (result,) = detection.results
         assert (result.hypothesis.class_id, result.hypothesis.score) == ("object", score)
@@ -130,13 +130,13 @@ def test_detections_are_published_beside_the_instances_where_vision_msgs_is_inst
     vision_msgs: None,
 ) -> None:
     *others, detections = published(TWO)
-    assert [it.id for it in detections.published[0].detections] == ["7", "2"]
-    assert not any(it.published for it in others)
+    assert [each.id for each in detections.published[0].detections] == ["7", "2"]
+    assert not any(other.published for other in others)
 
 
 def test_there_is_no_such_topic_where_it_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "vision_msgs", None)
-    assert [it.topic for it in published(TWO)] == [
+    assert [each.topic for each in published(TWO)] == [
         "~/instances",
         "~/segmented_points",
         "~/markers",

@@ -38,7 +38,7 @@ def test_an_instance_array_tells_ids_scores_points_and_boxes() -> None:
     array = over_the_wire(mask_msgs.instance_array(HEADER, 20, TWO))
     assert isinstance(array, InstanceArray)
     assert (array.header, array.cloud_size) == (HEADER, 20)
-    assert [(it.id, it.object_id) for it in array.instances] == [(7, 5), (2, 9)]
+    assert [(each.id, each.object_id) for each in array.instances] == [(7, 5), (2, 9)]
     first = array.instances[0]
     assert first.indices.tolist() == [1, 2, 3, 8]
     assert first.score == 1.0, "scores are clamped to 0..1"
@@ -49,13 +49,13 @@ def test_an_instance_array_tells_ids_scores_points_and_boxes() -> None:
 
 def test_the_box_of_an_instance_holds_its_points_tightly() -> None:
     array = mask_msgs.instance_array(HEADER, 20, TWO)
-    for message, it in zip(array.instances, TWO, strict=True):
+    for message, each in zip(array.instances, TWO, strict=True):
         pose, size = message.box_pose, message.box_size
         turn = Rotation.from_quat(
             [pose.orientation.x, pose.orientation.y, pose.orientation.z, pose.orientation.w]
         )
         center = [pose.position.x, pose.position.y, pose.position.z]
-        local = turn.inv().apply(XYZ[it.instance.indices] - np.array(center))
+        local = turn.inv().apply(XYZ[each.instance.indices] - np.array(center))
         np.testing.assert_allclose(np.ptp(local, axis=0), [size.x, size.y, size.z], atol=1e-5)
         np.testing.assert_allclose(local.max(0), -local.min(0), atol=1e-5)
 

@@ -36,7 +36,9 @@ print(resident_mib() - before)
 
 def left_mib(how: str, count: int, size: int) -> float:
     """What stays resident of the blocks that were freed between retained ones [MiB]."""
-    environment = {name: it for name, it in os.environ.items() if not name.startswith("MALLOC_")}
+    environment = {
+        name: each for name, each in os.environ.items() if not name.startswith("MALLOC_")
+    }
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM, how, str(count), str(size)],
         env=environment,

@@ -232,7 +232,7 @@ def test_stamps_that_jump_do_not_stop_the_node(fork: Fork, client: Client) -> No
         for cloud in now:
             client.publish(cloud)
         response = client.ask([XYZ[0]])
-        return response.code == Code.OK and response.result.header in [it.header for it in now]
+        return response.code == Code.OK and response.result.header in [each.header for each in now]
 
     client.wait_for(answered_about_now, "answer about the clouds of now")
     assert node.end() == 0

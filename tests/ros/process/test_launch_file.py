@@ -231,8 +231,10 @@ def test_the_rviz_file_shows_the_answers_and_has_a_tool_for_each_kind_of_click()
     assert shown["/pointsam/segmented_points"]["Class"] == "rviz_default_plugins/PointCloud2"
     assert shown["/pointsam/segmented_points"]["Channel Name"] == "instance_id"
     assert shown["/pointsam/markers"]["Class"] == "rviz_default_plugins/MarkerArray"
-    tools = [it for it in manager["Tools"] if it["Class"] == "rviz_default_plugins/PublishPoint"]
-    assert [it["Topic"]["Value"] for it in tools] == [
+    tools = [
+        each for each in manager["Tools"] if each["Class"] == "rviz_default_plugins/PublishPoint"
+    ]
+    assert [tool["Topic"]["Value"] for tool in tools] == [
         "/clicked_point",
         "/pointsam/clicked_negative",
     ]

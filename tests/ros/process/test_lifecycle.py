@@ -98,7 +98,7 @@ def test_deactivating_lets_go_of_the_model_and_the_embeddings(
 
     def free() -> None:
         free_really()
-        freed.append([it() for it in held] == [None, None])
+        freed.append([each() for each in held] == [None, None])
 
     monkeypatch.setattr(segment_node, "free_device_memory", free)
     node = inside.node
@@ -162,7 +162,7 @@ def test_a_node_that_is_deactivated_while_it_loads_does_not_become_ready(
         assert begun.wait(WAIT_S)
         assert node.trigger_deactivate() == TransitionCallbackReturn.SUCCESS
     assert node.trigger_cleanup() == TransitionCallbackReturn.SUCCESS
-    workers = [it for it in threading.enumerate() if it.name == "pointsam worker"]
+    workers = [each for each in threading.enumerate() if each.name == "pointsam worker"]
     go.set()
     for worker in workers:
         worker.join(WAIT_S)
@@ -241,14 +241,14 @@ def test_what_is_pending_is_answered_when_the_node_is_cleaned_up_at_once(start: 
     results = [handle.get_result_async() for handle in handles]
     answers = [client.begin([(0, 0, 0.5)], cloud=cloud) for _ in range(3)]
     client.settle(0.5)
-    assert not any(it.done() for it in results), "it should be in the middle of it"
+    assert not any(result.done() for result in results), "it should be in the middle of it"
     changes = [client.begin_transition(which) for which in DOWN]
     for waiting in (*changes, *answers, *results):
         client.wait_for(waiting.done, "answer")
-    assert all(it.result().success for it in changes)
-    assert {it.result().code for it in answers} <= {Code.OK, Code.NOT_READY}
-    assert {it.result().result.code for it in results} == {Code.NOT_READY}
-    assert all("deactivated" in it.result().result.message for it in results)
+    assert all(change.result().success for change in changes)
+    assert {each.result().code for each in answers} <= {Code.OK, Code.NOT_READY}
+    assert {result.result().result.code for result in results} == {Code.NOT_READY}
+    assert all("deactivated" in result.result().result.message for result in results)
     for transition in UP:
         assert client.transition(transition)
     client.wait_until_ready()

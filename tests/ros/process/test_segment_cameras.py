@@ -38,7 +38,7 @@ def test_each_camera_is_answered_from_its_own_clouds_and_lives_its_own_life(
     process: tuple[NodeProcess, int],
 ) -> None:
     node, domain = process
-    front, left = (Client(domain, f"/{it}", f"/{it}/points") for it in ("front", "left"))
+    front, left = (Client(domain, f"/{each}", f"/{each}/points") for each in ("front", "left"))
     try:
         clouds = []
         for client, distance in ((front, 1.0), (left, 3.0)):

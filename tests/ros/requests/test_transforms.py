@@ -177,7 +177,7 @@ def test_a_box_in_another_frame_holds_what_it_holds_in_the_clouds(
             header=Header(frame_id=frame), boxes=[ObjectBox(pose=pose, size=size)]
         )
         answers.append(segmenter.answer(segmenter.prepare(request)))
-    moved, direct = (it.found[0].instance.indices for it in answers)
+    moved, direct = (each.found[0].instance.indices for each in answers)
     np.testing.assert_array_equal(moved, direct)
 
 

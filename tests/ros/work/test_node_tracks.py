@@ -58,7 +58,7 @@ def proposed(client: Client, cloud: PointCloud2) -> Any:
 
 
 def ids(array: InstanceArray) -> list[int]:
-    return [it.id for it in array.instances]
+    return [each.id for each in array.instances]
 
 
 # Ids of proposals.
@@ -114,10 +114,10 @@ def test_what_is_published_and_what_is_answered_have_the_same_ids(client: Client
     assert arrays[-1] == answered
     assert min(ids(answered)) > max(ids(elsewhere)), "ids do not begin anew"
     points = np.frombuffer(clouds[-1].data, np.uint8).reshape(len(XYZ), -1)
-    offset = next(it.offset for it in clouds[-1].fields if it.name == "instance_id")
+    offset = next(field.offset for field in clouds[-1].fields if field.name == "instance_id")
     shown = set(points[:, offset : offset + 4].copy().view("<u4").ravel().tolist())
     assert shown - {0} <= set(ids(answered)) and len(shown) > 1
-    assert {it.id for it in markers[-1].markers[1:]} == set(ids(answered))
+    assert {each.id for each in markers[-1].markers[1:]} == set(ids(answered))
 
 
 # What is refused.
@@ -135,7 +135,7 @@ def test_too_many_objects_are_not_followed_and_unknown_ones_cannot_be_released(
     cloud = client.cloud(XYZ, RGB)
     answer = client.ask(XYZ[[100, 900]], object_ids=[1, 2], cloud=cloud, follow=True)
     assert answer.code == Code.OK, answer.message
-    known = {it.object_id: it.id for it in answer.result.instances}
+    known = {each.object_id: each.id for each in answer.result.instances}
     client.check_refused(
         Code.OVERLOADED, r"release_objects", XYZ[:1] + np.float32(50), object_ids=[3],
         cloud=client.cloud(XYZ + np.float32(50)), follow=True,
@@ -242,7 +242,7 @@ class Scene:
         """What is published of this cloud; it is sent until something is."""
 
         def of_cloud() -> InstanceArray | None:
-            return next((it for it in self.arrays if it.header == cloud.header), None)
+            return next((each for each in self.arrays if each.header == cloud.header), None)
 
         def heard() -> InstanceArray | None:
             if of_cloud() is None:
@@ -288,7 +288,7 @@ def test_a_prompted_object_and_a_clicked_one_are_followed_until_they_are_release
     def clicked(where: Any, *topic: str) -> InstanceArray:
         scene.arrays.clear()
         client.click(where, *topic)
-        return client.wait_for(lambda: [it for it in scene.arrays if ids(it)], "answer")[-1]
+        return client.wait_for(lambda: [each for each in scene.arrays if ids(each)], "answer")[-1]
 
     moved = np.array([0.0, 0.08, 0.0])
     (known,) = ids(clicked(ON_BOX + moved))
@@ -308,7 +308,7 @@ def test_a_prompted_object_and_a_clicked_one_are_followed_until_they_are_release
     scene.arrays.clear()
     scene.send()
     client.settle(2.0)
-    assert not any(it.instances for it in scene.arrays)
+    assert not any(each.instances for each in scene.arrays)
 
 
 @pytest.mark.slow
@@ -348,7 +348,7 @@ def test_with_tf_a_moving_camera_follows_and_embeds_what_it_needs(start: Start, 
             "objects lose their ids" in status.message and "'camera' to 'world'" in status.message
         )
     )
-    assert not any(it.header == hidden.header for it in scene.arrays)
+    assert not any(each.header == hidden.header for each in scene.arrays)
     cloud, truth = seen_from(1.3)
     check_followed(scene.published(cloud), known, 1, truth)
     client.diagnostics(lambda status, _: "objects lose" not in status.message)

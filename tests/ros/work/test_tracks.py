@@ -133,7 +133,7 @@ def clicks_on(cloud: StoredCloud, label: NDArray[np.int64], box: int) -> ObjectC
 
 def ids(found: Sequence[Found] | None) -> list[int]:
     assert found is not None
-    return [it.id for it in found]
+    return [each.id for each in found]
 
 
 # Proposals.
@@ -147,10 +147,11 @@ def on_sequence(node: Node, sequence: Sequence[MovingCloud]) -> TrackingResult:
         pose = Transform(seen.transform[:3, :3], seen.transform[:3, 3])
         node.tree.put("world", "camera", pose, cloud.stamp_ns)
         masks = [
-            Instance(it.indices.astype(np.uint32), 0.5, 0.5, it.points) for it in true_masks(seen)
+            Instance(each.indices.astype(np.uint32), 0.5, 0.5, each.points)
+            for each in true_masks(seen)
         ]
         found = node.tracks.proposed(cloud, masks)
-        rows = {it.id: it.instance.indices for it in found}
+        rows = {each.id: each.instance.indices for each in found}
         assert len(rows) == len(masks)
         clouds.append(TrackedCloud(seen.label, rows))
     return evaluate_tracking(clouds)
@@ -298,14 +299,14 @@ def test_other_masks_of_an_object_have_ids_of_their_own(predictor: Predictor) ->
     three = [node.mask(cloud, label, box) for box in (1, 0, 2)]
     masks = Prediction(
         three[0].embedding,
-        np.concatenate([it.logits for it in three]),
+        np.concatenate([each.logits for each in three]),
         np.array([0.9, 0.8, 0.7], np.float32),
     )
     session = Session(cloud, {9: clicks_on(cloud, label, 1)})
     found = node.tracks.prompted(session, {9: masks}, multimask=True, follow=False)
     assert found[0].id == known
     assert len(set(ids(found))) == 3
-    assert [it.object_id for it in found] == [9, 9, 9]
+    assert [each.object_id for each in found] == [9, 9, 9]
 
 
 def test_a_prompted_object_keeps_its_id_while_nobody_looks_for_it(predictor: Predictor) -> None:
@@ -332,10 +333,10 @@ def test_a_followed_object_is_found_in_each_cloud_and_proposals_agree(
         cloud, label = node.table(0.2 * step, at=(HERE[0], 0.02 * step))
         found = node.look(cloud)
         assert found is not None
-        assert [(it.id, it.object_id) for it in found] == [(first.id, 9)]
+        assert [(each.id, each.object_id) for each in found] == [(first.id, 9)]
         assert np.mean(label[found[0].instance.indices] == 1) > 0.7
         proposed = node.tracks.proposed(cloud, instances(cloud, label, (2, 1)))
-        assert [it.object_id for it in proposed] == [0, 9]
+        assert [each.object_id for each in proposed] == [0, 9]
         assert proposed[1].id == first.id
         both = node.tracks.with_followed(cloud, proposed)
         assert sorted(ids(both)) == sorted(ids(proposed)), "not twice"
@@ -415,7 +416,7 @@ def test_a_second_object_that_overlaps_a_followed_one_does_not_take_its_place(
     assert second.id != first.id
     found = node.look(node.table(0.2)[0])
     assert found is not None
-    assert sorted((it.id, it.object_id) for it in found) == [(first.id, 9), (second.id, 8)]
+    assert sorted((each.id, each.object_id) for each in found) == [(first.id, 9), (second.id, 8)]
     cloud, label = node.table(0.4)
     told = replace(clicks_on(cloud, label, 1), id=first.id)
     (third,) = node.prompt(cloud, label, 1, follow=True, object_id=7, clicks=told)
@@ -530,8 +531,8 @@ def test_closed_tracks_say_what_is_lost_and_follow_nothing_more(predictor: Predi
     known = [node.prompt(cloud, label, box, follow=True, object_id=box)[0].id for box in (1, 2)]
     assert node.tracks.close("the node was deactivated") is cloud
     assert [
-        f"object {box} with the id {it}" in said
-        for box, it, said in zip((1, 2), known, node.said, strict=True)
+        f"object {box} with the id {each}" in said
+        for box, each, said in zip((1, 2), known, node.said, strict=True)
     ] == [True, True]
     assert node.tally.values()["objects lost"] == "2"
     node.prompt(cloud, label, 1, follow=True)  # a request that was being answered

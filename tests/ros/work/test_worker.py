@@ -373,7 +373,7 @@ def test_who_is_always_to_be_followed_leaves_others_as_much_time_as_it_takes(
         worker.offer("propose", long_job, rank=rank)
     try:
         assert ended.wait(WAIT_S)
-        during = sum(it >= begun for it in looks)
+        during = sum(each >= begun for each in looks)
         assert 1 <= during <= steps / 2, "not at each step, yet following goes on"
     finally:
         stop.set()
