@@ -11,9 +11,8 @@ from torch import Tensor
 from pointsam_model.nn import CloudEncoding, PointSAM
 from pointsam_model.nn.mask_decoder import DecodedMasks
 from pointsam_model.training.batches import Batch
-from pointsam_model.training.clicks import Clicks
+from pointsam_model.training.clicks import Clicks, DeviceClicks
 from pointsam_model.training.config import TrainingConfig
-from pointsam_model.training.device_clicks import DeviceClicks
 from pointsam_model.training.mask_prompts import MaskPrompts
 from pointsam_model.training.masks import Masks
 from pointsam_model.training.sampling import Judged, judged_points

@@ -18,9 +18,8 @@ from pointsam_model.nn import PointSAM
 from pointsam_model.training import TrainingConfig, train
 from pointsam_model.training.augmentation import coloured, moved, shown_points
 from pointsam_model.training.batches import Batch
-from pointsam_model.training.clicks import Clicks
+from pointsam_model.training.clicks import Clicks, DeviceClicks
 from pointsam_model.training.config import Stage
-from pointsam_model.training.device_clicks import DeviceClicks
 from pointsam_model.training.losses import dice_loss, focal_loss, iteration_loss
 from pointsam_model.training.masks import Masks
 from pointsam_model.training.pool import Pool, PooledScene
