@@ -124,7 +124,6 @@ class Proposer:
         started = time.perf_counter()
         generator = ProposalGenerator(self._predictor.model, goal.config, self._predictor)
         instances = generator.generate(embedding, progress, step_aside)
-        instances.sort(key=lambda it: -it.score)
         found = self._tracks.proposed(cloud, instances)
         good = [it for it in found if it.instance.score >= goal.min_score][: goal.max_instances]
         for it in good:
