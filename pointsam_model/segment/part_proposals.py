@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
+from torch import Tensor
 
 from pointsam_model.cloud import looks
 from pointsam_model.cloud.reduction import Ball
@@ -120,7 +121,7 @@ class PartProposals:
         numbers = torch.tensor(scores), torch.tensor(stability)
         overlap = overlaps(stacked, stacked, torch.from_numpy(view.surroundings.weight))
         chosen = suppress(overlap, numbers[0], self.config.nms_iou)
-        best = (tensor[chosen].to(view.device) for tensor in (stacked, *numbers))
+        best = [tensor[chosen].to(view.device) for tensor in (stacked, *numbers)]
         return instances_of(in_one(lambda: SourceMasks.of(view, *best)))
 
     def _candidates(
@@ -131,7 +132,7 @@ class PartProposals:
         tell: Callable[[int], None],
         steps: Steps,
     ) -> list[_Candidate]:
-        """All masks of a look that are probably enough an object, each once."""
+        """All masks of a look that are probably enough an object, each with its best score."""
         partition, around = view.partition, view.surroundings
         seen = float(around.weight.sum())
         weight = torch.from_numpy(around.weight)
@@ -159,11 +160,7 @@ class PartProposals:
                         partition.points[mask] + view.kept.origin
                     ):
                         continue
-                    logits = pool.logits[number]
-                    stable = 1.0
-                    if logits is not None:
-                        stable = float(stability_of(torch.from_numpy(logits), weight))
-                    best[key] = _Candidate(mask, score, stable)
+                    best[key] = _Candidate(mask, score, _stability(pool.logits[number], weight))
             tell(first + len(rows))
         return list(best.values())
 
@@ -188,6 +185,10 @@ class PartProposals:
             if score >= self.config.min_score
         ]
         return sorted(best, key=lambda proposal: -proposal.score)
+
+
+def _stability(logits: NDArray[np.float32] | None, weight: Tensor) -> float:
+    return 1.0 if logits is None else float(stability_of(torch.from_numpy(logits), weight))
 
 
 def _clicks(view: Embedding, cell: Cell | None) -> NDArray[np.int64]:
