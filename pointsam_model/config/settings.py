@@ -101,9 +101,8 @@ class ProposalConfig:
     )
     min_score: float = setting(
         0.3,
-        "masks that are less probably an object are dropped; without predictor.geometry, rough"
-        " masks of lower predicted IoU: the others are decoded once more, and the score that is"
-        " then told may be lower",
+        "instances of a lower score are dropped: it says how probably one is an object; without"
+        " predictor.geometry it is the geometric mean of predicted IoU and stability",
         low=0.0,
         high=1.0,
     )

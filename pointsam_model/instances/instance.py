@@ -19,8 +19,9 @@ class Instance:
 
     Attributes:
         indices: (k,) uint32 rows of the source cloud, ascending, at least one.
-        score: predicted IoU, as `Prediction.scores`; of a proposal, how probably it is an object.
-        stability: IoU of the mask at logit +1 and at logit -1, 0 to 1.
+        score: predicted IoU, as `Prediction.scores`; of a proposal, as `ProposalGenerator` says.
+        stability: IoU of the mask at logit +1 and at logit -1, 0 to 1, as it was decoded: before
+            holes and specks went; 1 where it has no logits.
         points: (k, 3) float32 or float64 [m], the source points of those rows.
         up: (3,) direction for a box that only yaws, or None.
     """

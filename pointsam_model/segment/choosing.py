@@ -86,8 +86,8 @@ class Choosing:
                     target.so_far = fetched(target.mask > 0)[0]
                 else:
                     target.done = len(target.labels) - 1
-        tried = [(row, it) for row, target in enumerate(targets) for it in _begun(target)]
-        answers = self._answered(embedding, [it for _, it in tried])
+        tried = [(row, order) for row, target in enumerate(targets) for order in _begun(target)]
+        answers = self._answered(embedding, [order for _, order in tried])
         best: dict[int, _Answer] = {}
         for (row, _), answer in zip(tried, answers, strict=True):
             if row not in best or answer.iou > best[row].iou + SURELY_BETTER:

@@ -11,14 +11,14 @@ from torch import Tensor
 from pointsam_model.device.transfer import sent
 from pointsam_model.errors import PromptError
 from pointsam_model.segment.embedding import Embedding
-
-SURE = 8.0  # logit of a kept point all of whose source points are claimed, -SURE of none
+from pointsam_model.segment.prediction import SURE
 
 
 def prior_logits(claimed: NDArray[np.bool_], embedding: Embedding) -> Tensor:
     """The claim as logits (m,) over the kept points, on the model's device.
 
-    A kept point that speaks for several source points is as sure as they agree.
+    A kept point that speaks for several source points is as sure as they agree: SURE where all of
+    them are claimed, -SURE where none is.
 
     Args:
         claimed: (n,), of `Prompt.claimed`.

@@ -70,14 +70,15 @@ class Embedding:
 
         On a CPU that is the host's memory, where partitions are: they count as well, once made.
         """
-        return self._own_bytes + self.cloud.device_bytes + sum(it._own_bytes for it in self.looks)
+        of_looks = sum(look._own_bytes for look in self.looks)
+        return self._own_bytes + self.cloud.device_bytes + of_looks
 
     @property
     def _own_bytes(self) -> int:
         if self.device.type != "cpu":
             return self._device_bytes
         made = (self.__dict__.get(name) for name in ("partition", "surroundings"))
-        return self._device_bytes + sum(it.nbytes for it in made if it is not None)
+        return self._device_bytes + sum(part.nbytes for part in made if part is not None)
 
     @cached_property
     def _device_bytes(self) -> int:
@@ -152,8 +153,8 @@ class Embedding:
     def kept_rows(self, points: np.ndarray) -> list[int]:
         """The kept points nearest to clicks (q,3) [m]."""
         kept = self.kept.points.astype(np.float64)
-        off = (kept - (point - self.kept.origin) for point in points)
-        return [int(np.einsum("md,md->m", it, it).argmin()) for it in off]
+        offsets = (kept - (point - self.kept.origin) for point in points)
+        return [int(np.einsum("md,md->m", offset, offset).argmin()) for offset in offsets]
 
     @cached_property
     def source_counts(self) -> Tensor:
@@ -208,4 +209,6 @@ def _nbytes(part: Any) -> int:
     """Of all tensors in a dataclass of tensors and such."""
     if isinstance(part, Tensor):
         return part.numel() * part.element_size()
-    return sum(_nbytes(getattr(part, it.name)) for it in fields(part)) if part is not None else 0
+    if part is None:
+        return 0
+    return sum(_nbytes(getattr(part, item.name)) for item in fields(part))

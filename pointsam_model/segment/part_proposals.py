@@ -10,22 +10,25 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
+from torch import Tensor
 
 from pointsam_model.cloud import looks
 from pointsam_model.cloud.reduction import Ball
 from pointsam_model.config.settings import ProposalConfig
+from pointsam_model.device.batches import in_one
 from pointsam_model.device.steps import Steps
 from pointsam_model.geometry import Partition
 from pointsam_model.instances.instance import Instance
 from pointsam_model.instances.overlaps import overlaps, suppress
 from pointsam_model.segment.choosing import Choosing, Target
 from pointsam_model.segment.embedding import Embedding
-from pointsam_model.segment.prediction import stability_of
+from pointsam_model.segment.prediction import SourceMasks, instances_of, stability_of
 
 CLICKS_AT_ONCE = 16  # decoded and judged between two steps
 FEWEST_KEPT = 4  # points of a part that is clicked
@@ -36,11 +39,11 @@ MOSTLY = 0.6  # of the smaller of two masks that both hold, for them to be in do
 DOUBTED = 0.6  # of its score that a mask loses to one that is surely an object
 
 
-@dataclass(frozen=True)
-class Proposal:
-    """A mask over the source: rows (k,) ascending, and its scores."""
+class _Candidate(NamedTuple):
+    """A mask (m,) over the kept points of a look, how probably it is an object, and its stability:
+    1 where it has no logits."""
 
-    rows: NDArray[np.int64]
+    mask: NDArray[np.bool_]
     score: float
     stability: float
 
@@ -83,8 +86,8 @@ class PartProposals:
         steps: Steps,
     ) -> list[Instance]:
         """The instances of a cloud, best first."""
-        cells = self._cells(whole)
-        found: list[Proposal] = []
+        cells = _cells(whole)
+        found: list[Instance] = []
         before = 0
         for number, cell in enumerate(cells):
             steps.go_on()
@@ -99,15 +102,7 @@ class PartProposals:
 
             found += self._of_view(view, cell, clicks, tell, steps)
             before += len(clicks)
-        kept = self._suppressed(found, whole.size)[: self.config.max_instances]
-        return [self._instance(whole, it) for it in kept]
-
-    def _cells(self, whole: Embedding) -> list[Cell | None]:
-        """What is looked at: all of a small scene, else the cells of a grid."""
-        radius = looks.radius_of(whole.reach_m)
-        if radius is None:
-            return [None]
-        return [*_cells(whole, radius)]
+        return self._suppressed(found, whole.size)[: self.config.max_instances]
 
     def _of_view(
         self,
@@ -116,14 +111,32 @@ class PartProposals:
         clicks: NDArray[np.int64],
         tell: Callable[[int], None],
         steps: Steps,
-    ) -> list[Proposal]:
+    ) -> list[Instance]:
+        """What is proposed in one look; of masks that overlap there, the best."""
+        found = self._candidates(view, cell, clicks, tell, steps)
+        if not found:
+            return []
+        masks, scores, stability = zip(*found, strict=True)
+        stacked = torch.from_numpy(np.stack(masks))
+        numbers = torch.tensor(scores), torch.tensor(stability)
+        overlap = overlaps(stacked, stacked, torch.from_numpy(view.surroundings.weight))
+        chosen = suppress(overlap, numbers[0], self.config.nms_iou)
+        best = [tensor[chosen].to(view.device) for tensor in (stacked, *numbers)]
+        return instances_of(in_one(lambda: SourceMasks.of(view, *best)))
+
+    def _candidates(
+        self,
+        view: Embedding,
+        cell: Cell | None,
+        clicks: NDArray[np.int64],
+        tell: Callable[[int], None],
+        steps: Steps,
+    ) -> list[_Candidate]:
+        """All masks of a look that are probably enough an object, each with its best score."""
         partition, around = view.partition, view.surroundings
         seen = float(around.weight.sum())
         weight = torch.from_numpy(around.weight)
-        masks: list[NDArray[np.bool_]] = []
-        scores: list[float] = []
-        stabilities: list[float] = []
-        known: set[bytes] = set()
+        best: dict[bytes, _Candidate] = {}
         for first in range(0, len(clicks), CLICKS_AT_ONCE):
             steps.go_on()
             rows = clicks[first : first + CLICKS_AT_ONCE]
@@ -137,56 +150,45 @@ class PartProposals:
             for pool in self.choosing.pools(view, targets):
                 judged = self.choosing.quality.judge(pool, partition, around)
                 for number in np.flatnonzero(judged.object >= self.config.min_score).tolist():
-                    mask = pool.masks[number]
+                    mask, score = pool.masks[number], float(judged.object[number])
                     key = mask.tobytes()
-                    share = float(around.weight[mask].sum()) / seen
-                    if key in known or share > self.config.max_share:
+                    if key in best and best[key].score >= score:
                         continue
-                    known.add(key)
-                    if cell is None or not cell.look.cuts_off(
+                    if float(around.weight[mask].sum()) / seen > self.config.max_share:
+                        continue
+                    if cell is not None and cell.look.cuts_off(
                         partition.points[mask] + view.kept.origin
                     ):
-                        masks.append(mask)
-                        scores.append(float(judged.object[number]))
-                        logits = torch.from_numpy(pool.logits_of(number))
-                        stabilities.append(float(stability_of(logits, weight)))
+                        continue
+                    best[key] = _Candidate(mask, score, _stability(pool.logits[number], weight))
             tell(first + len(rows))
-        if not masks:
-            return []
-        stacked = torch.from_numpy(np.stack(masks))
-        overlap = overlaps(stacked, stacked, weight)
-        chosen = suppress(overlap, torch.tensor(scores), self.config.nms_iou).tolist()
-        nearest = view.kept.nearest
-        return [
-            Proposal(
-                np.flatnonzero(np.append(masks[it], False)[nearest]), scores[it], stabilities[it]
-            )
-            for it in chosen
-        ]
+        return list(best.values())
 
-    def _suppressed(self, found: list[Proposal], size: int) -> list[Proposal]:
-        """Of masks that overlap, over the source, the best; too small ones go."""
-        found = [it for it in found if len(it.rows) >= self.config.min_points]
-        found.sort(key=lambda it: -it.score)
+    def _suppressed(self, found: list[Instance], size: int) -> list[Instance]:
+        """Of masks that overlap, over the source, the best, best first; too small ones go."""
+        found = [proposal for proposal in found if len(proposal.indices) >= self.config.min_points]
         if not found:
             return []
-        counts = np.array([len(it.rows) for it in found])
-        rows = np.concatenate([it.rows for it in found])
+        counts = np.array([len(proposal.indices) for proposal in found])
+        rows = np.concatenate([proposal.indices for proposal in found], dtype=np.int64)
         starts = np.concatenate(([0], np.cumsum(counts)))
         masks = csr_matrix((np.ones(len(rows), np.float32), rows, starts), shape=(len(found), size))
         shared = (masks @ masks.T).toarray()
         union = counts[:, None] + counts[None] - shared
-        rank = torch.tensor([it.score for it in found])
+        rank = torch.tensor([proposal.score for proposal in found])
         stay = suppress(torch.from_numpy(shared / union), rank, self.config.nms_iou).tolist()
         within = shared[np.ix_(stay, stay)] / np.minimum(counts[stay][:, None], counts[stay])
         scores = _explained([found[row].score for row in stay], within)
-        best = [replace(found[row], score=score) for row, score in zip(stay, scores, strict=True)]
-        best = [it for it in best if it.score >= self.config.min_score]
-        return sorted(best, key=lambda it: -it.score)
+        best = [
+            replace(found[row], score=score)
+            for row, score in zip(stay, scores, strict=True)
+            if score >= self.config.min_score
+        ]
+        return sorted(best, key=lambda proposal: -proposal.score)
 
-    def _instance(self, whole: Embedding, found: Proposal) -> Instance:
-        points = whole.cloud.xyz[found.rows]
-        return Instance(found.rows.astype(np.uint32), found.score, found.stability, points)
+
+def _stability(logits: NDArray[np.float32] | None, weight: Tensor) -> float:
+    return 1.0 if logits is None else float(stability_of(torch.from_numpy(logits), weight))
 
 
 def _clicks(view: Embedding, cell: Cell | None) -> NDArray[np.int64]:
@@ -210,8 +212,12 @@ def middles_of_parts(partition: Partition) -> NDArray[np.int64]:
     return np.asarray(nearest[largest[sizes[largest] >= FEWEST_KEPT]])
 
 
-def _cells(whole: Embedding, radius: float) -> list[Cell]:
-    """The cells that hold enough points for a look, the fullest first."""
+def _cells(whole: Embedding) -> list[Cell | None]:
+    """What is looked at: all of a small scene (None), else the cells of a grid that hold enough
+    points for a look, the fullest first."""
+    radius = looks.radius_of(whole.reach_m)
+    if radius is None:
+        return [None]
     side = CELL * radius
     points = whole.kept.points.astype(np.float64) + whole.kept.origin
     grid = np.floor((points - whole.center) / side)  # the same wherever the frame's origin is
@@ -220,7 +226,7 @@ def _cells(whole: Embedding, radius: float) -> list[Cell]:
     total = np.bincount(place, whole.counts_on_host)  # without a partition of it all
     sums = np.stack([np.bincount(place, axis) for axis in points.T], 1)
     middle = sums / np.bincount(place)[:, None]
-    cells = []
+    cells: list[Cell | None] = []
     for row in np.argsort(-total, kind="stable")[:MOST_LOOKS]:
         x, y, z = middle[row].tolist()
         cell = Cell(places[row] * side + whole.center, side, Ball((x, y, z), radius))

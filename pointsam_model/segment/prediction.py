@@ -20,6 +20,7 @@ from pointsam_model.instances.overlaps import to_host
 from pointsam_model.segment.embedding import Embedding
 
 STABILITY_OFFSET = 1.0  # logits above and below the threshold that a stable mask does not notice
+SURE = 8.0  # logit, of either sign, that is as sure as any: larger ones count as this
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,34 +116,58 @@ class Prediction:
         return MaskPrompt(self.device_logits[0], self.embedding.region)
 
     @cached_property
-    def _found(self) -> _Found:
+    def _found(self) -> SourceMasks:
         return in_one(self._find)
 
-    def _find(self) -> _Found:
-        """Where the masks are, all of it in one copy from the device."""
-        masks, kept = self.device_logits > 0, self.embedding.kept.kept
-        rows, starts = ops.mask_rows(masks, kept.nearest)
+    def _find(self) -> SourceMasks:
         stability = stability_of(self.device_logits, self.embedding.source_counts)
-        points = self.embedding.cloud.points_at(rows)
-        found, places, ends, stable = fetched(rows, points, starts, stability)
+        return SourceMasks.of(self.embedding, self.device_logits > 0, self.device_scores, stability)
+
+
+@dataclass(frozen=True, eq=False)
+class SourceMasks:
+    """Masks over a cloud's source points, on the host.
+
+    Attributes:
+        rows: of each mask its source points, (k,) int32 rows, ascending.
+        points: of each mask their coordinates, (k, 3) float32 or float64 [m].
+        scores, stability: (c,) float32.
+    """
+
+    rows: list[NDArray[np.int32]]
+    points: list[NDArray[np.floating]]
+    scores: NDArray[np.float32]
+    stability: NDArray[np.float32]
+
+    @classmethod
+    def of(
+        cls, embedding: Embedding, masks: Tensor, scores: Tensor, stability: Tensor
+    ) -> SourceMasks:
+        """From masks (c, m) bool over the kept points, in one copy from the device."""
+        rows, starts = ops.mask_rows(masks, embedding.kept.kept.nearest)
+        points = embedding.cloud.points_at(rows)
+        rows_here, points_here, ends, *numbers = fetched(rows, points, starts, scores, stability)
         parts = [slice(start, end) for start, end in pairwise(ends.tolist())]
-        return _Found([found[it] for it in parts], [places[it] for it in parts], stable)
+        return cls(
+            [rows_here[part] for part in parts], [points_here[part] for part in parts], *numbers
+        )
 
 
-def instances_of(prediction: Prediction, up: ArrayLike | None = None) -> list[Instance]:
-    """The masks of a prediction as instances, best first; empty masks give none.
+def instances_of(masks: Prediction | SourceMasks, up: ArrayLike | None = None) -> list[Instance]:
+    """Masks as instances, in their order; empty masks give none.
 
     Args:
-        prediction: of `Predictor.segment`; `prediction.best()` for its best mask alone.
+        masks: of `Predictor.segment`; `prediction.best()` for its best mask alone.
         up: (3,) direction for boxes that only yaw, or None.
     """
-    axis = None if up is None else tuple(float(value) for value in np.asarray(up).reshape(3))
-    masks = zip(
-        prediction.rows, prediction.points, prediction.scores, prediction.stability, strict=True
-    )
+    axis = None
+    if up is not None:
+        x, y, z = (float(value) for value in np.asarray(up).reshape(3))
+        axis = (x, y, z)
+    each = zip(masks.rows, masks.points, masks.scores, masks.stability, strict=True)
     return [
-        Instance(rows.astype(np.uint32), float(score), float(stability), points, axis)  # type: ignore[arg-type]
-        for rows, points, score, stability in masks
+        Instance(rows.astype(np.uint32), float(score), float(stability), points, axis)
+        for rows, points, score, stability in each
         if len(rows)
     ]
 
@@ -157,10 +182,3 @@ def stability_of(logits: Tensor, counts: Tensor) -> Tensor:
     inner = (logits > STABILITY_OFFSET).float() @ weight
     outer = (logits > -STABILITY_OFFSET).float() @ weight
     return inner / outer.clamp_min(1)
-
-
-@dataclass(frozen=True)
-class _Found:
-    rows: list[NDArray[np.int32]]
-    points: list[NDArray[np.floating]]
-    stability: NDArray[np.float32]

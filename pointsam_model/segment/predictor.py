@@ -147,7 +147,8 @@ class Predictor:
         """
         numbers = range(1, len(prompts) + 1) if len(prompts) > 1 else [None]
         asked = [
-            self._resolver.resolve(embedding, *it) for it in zip(numbers, prompts, strict=False)
+            self._resolver.resolve(embedding, number, prompt)
+            for number, prompt in zip(numbers, prompts, strict=False)
         ]
         answers: dict[int, Prediction] = {}
         waiting = list(range(len(asked)))
@@ -163,9 +164,10 @@ class Predictor:
                 asked[row] = self._resolver.widened(embedding, asked[row], region)
             if not waiting:
                 break
-        for row, it in enumerate(asked):
-            if it.detail is not None and it.detail is not it.look:
-                (finer,) = self._answers(it.detail, [it.on(it.detail)])
+        for row, resolved in enumerate(asked):
+            detail = resolved.detail
+            if detail is not None and detail is not resolved.look:
+                (finer,) = self._answers(detail, [resolved.on(detail)])
                 if finer.scores[0] > answers[row].scores[0]:
                     answers[row] = finer
         return [answers[row] for row in range(len(asked))]
@@ -174,11 +176,15 @@ class Predictor:
         """Of prompts on one look."""
         if self.config.geometry:
             targets = [
-                Target(it.points, it.labels, it.mask, it.claimed_kept, it.multimask) for it in asked
+                Target(
+                    prompt.points, prompt.labels, prompt.mask, prompt.claimed_kept, prompt.multimask
+                )
+                for prompt in asked
             ]
-            return [Prediction(look, *it) for it in self.choosing().answers(look, targets)]
+            return [Prediction(look, *answer) for answer in self.choosing().answers(look, targets)]
         questions = [
-            Question(look.normalise(it.points), it.labels, it.mask, it.multimask) for it in asked
+            Question(look.normalise(prompt.points), prompt.labels, prompt.mask, prompt.multimask)
+            for prompt in asked
         ]
         if self.config.first_click_mask:
             questions = self._asking.after_first_clicks(look, questions)
@@ -287,7 +293,7 @@ class Predictor:
 
 
 def _each_once(embeddings: Iterable[Embedding]) -> list[Embedding]:
-    return list({id(it): it for it in embeddings}.values())
+    return list({id(embedding): embedding for embedding in embeddings}.values())
 
 
 def _features(kept: ReducedCloud, channels: int) -> Tensor:

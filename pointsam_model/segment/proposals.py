@@ -10,8 +10,8 @@ at every point, from their mean and a few of their clicks.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
 from functools import cached_property
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -27,21 +27,17 @@ from pointsam_model.instances.planes import is_flat
 from pointsam_model.nn import PointSAM
 from pointsam_model.segment.embedding import Embedding
 from pointsam_model.segment.part_proposals import PartProposals
-from pointsam_model.segment.prediction import (
-    STABILITY_OFFSET,
-    Prediction,
-    instances_of,
-    stability_of,
-)
+from pointsam_model.segment.prediction import SURE, SourceMasks, instances_of, stability_of
 from pointsam_model.segment.predictor import Predictor
-from pointsam_model.segment.voting import AGREE, SURE, decode_clicks
+from pointsam_model.segment.voting import AGREE, decode_clicks
 
 # What is done at once beside decoding takes less time than a decoder batch.
 OVERLAPS_AT_ONCE = 512  # masks compared with all others
 INSTANCES_AT_ONCE = 32  # masks without holes and specks, and then their points
 PIECE_BYTES, ROW_BYTES = 64, 16  # these take so many for a kept point and for a source point
 CLICKS = 3  # of those that agree, the leader's among them, spread over the object
-LEAST = 1e-3  # rank of a mask that is no good: weights must be above 0
+ROUGH_IOU = 0.3  # predicted for a rough mask that has a vote; less where `min_score` is less
+LEAST_VOTE = 1e-3  # of a rough mask that is no good: weights must be above 0
 POINTS_A_CLICK = 8  # kept points for each click, at least: small clouds get fewer
 TENSORS = 12  # as large as an object's point features, that a decoder batch holds at once
 
@@ -90,8 +86,11 @@ class ProposalGenerator:
                 has done the last one; True ends the work.
 
         Returns:
-            At most `config.max_instances` instances, the highest score first; from the network
-            alone the highest score times stability.
+            At most `config.max_instances` instances, the highest score first, none below
+            `config.min_score`. By the same order the better of two masks that overlap stays. With
+            geometry the score is how probably a mask is an object. From the network alone it is
+            the geometric mean of predicted IoU and stability: by predicted IoU alone more of the
+            masks that stay are no objects.
 
         Raises:
             CloudError: too few points are left to embed.
@@ -104,32 +103,31 @@ class ProposalGenerator:
             return parts.generate(embedding, progress, steps)
         work = _Work(self.model, self.config, embedding, progress, cancelled)
         rough = work.rough_masks()
-        if len(rough.rank) == 0:
+        if len(rough.vote) == 0:
             return []
         return work.instances(work.decoded_again(*work.leaders(rough)))
 
 
-@dataclass(frozen=True)
-class _RoughMasks:
-    """Masks at the l patch centres, on the model's device, best first.
+class _RoughMasks(NamedTuple):
+    """Masks at the l patch centres, on the model's device.
 
     Attributes:
         logits: (c, l).
-        rank: (c,) predicted IoU times stability, at least a little.
+        vote: (c,) predicted IoU times stability, at least a little.
         click: (c,) the patch whose centre was clicked.
     """
 
     logits: Tensor
-    rank: Tensor
+    vote: Tensor
     click: Tensor
 
-    @classmethod
-    def joined(cls, parts: list[_RoughMasks]) -> _RoughMasks:
-        joined = cls(*(torch.cat([getattr(it, item.name) for it in parts]) for item in fields(cls)))
-        return joined.rows(torch.argsort(joined.rank, descending=True, stable=True))
 
-    def rows(self, which: Tensor) -> _RoughMasks:
-        return _RoughMasks(*(getattr(self, item.name)[which] for item in fields(self)))
+class _Decoded(NamedTuple):
+    """Masks (c, m) over the kept points and their scores and stability (c,), best first."""
+
+    logits: Tensor
+    scores: Tensor
+    stability: Tensor
 
 
 class _Work:
@@ -150,7 +148,7 @@ class _Work:
         self.steps = Steps(embedding.device, config.batch_mib * 2**20, cancelled)
 
     def rough_masks(self) -> _RoughMasks:
-        """All masks of clicks all over the cloud that are good enough, best first."""
+        """All masks of clicks all over the cloud that are good enough."""
         centers = self.patches.centers[0]
         few = max(1, len(self.embedding.kept) // POINTS_A_CLICK)
         count = min(self.config.points, len(centers), few)
@@ -158,13 +156,13 @@ class _Work:
         parts: list[_RoughMasks] = []
 
         def decode(batch: slice) -> None:
-            logits, scores = self._decode(clicks[batch, None], at_centers=True)
-            parts.append(self._good_enough(logits, scores, clicks[batch]))
+            logits, ious = self._decode(clicks[batch, None], at_centers=True)
+            parts.append(self._good_enough(logits, ious, clicks[batch]))
             if self.progress:
                 self.progress(batch.stop, count)
 
         self._decode_in_batches(count, len(centers) * self.model.config.decoder.dim, decode)
-        return _RoughMasks.joined(parts)
+        return _RoughMasks(*(torch.cat(column) for column in zip(*parts, strict=True)))
 
     def leaders(self, rough: _RoughMasks) -> tuple[Tensor, Tensor]:
         """Of masks of one object the best, with what the others say.
@@ -173,7 +171,7 @@ class _Work:
             logits (k, l), the mean of the masks that agree, and clicks (k, CLICKS) on them.
         """
         overlap = self._overlaps(rough.logits > 0, self.weight)
-        rank = rough.rank * self._consent(rough, overlap >= AGREE)
+        rank = rough.vote * self._consent(rough, overlap >= AGREE)
         rows = suppress(overlap, rank, AGREE)[: self.config.max_instances]
         self.steps.go_on()
         votes = torch.where(overlap[rows] >= AGREE, rank, 0.0)
@@ -181,46 +179,48 @@ class _Work:
         usable = (votes > 0) & (logits[:, rough.click] > 0)
         return logits, self._spread(rough.click, rough.click[rows], usable)
 
-    def decoded_again(self, rough: Tensor, clicks: Tensor) -> Prediction:
-        """Masks (k, m) from rough ones (k, l) and clicks (k, q); without doubles, best first."""
+    def decoded_again(self, rough: Tensor, clicks: Tensor) -> _Decoded:
+        """Masks from rough ones (k, l) and clicks (k, q); without doubles."""
         kept = len(self.embedding.kept)
         index, weight = self.patches.index[0], self.patches.weight[0]
         self.steps.go_on()
         masks = ops.interpolate(rough.t().contiguous(), index, weight).t().contiguous()
-        logits, scores = rough.new_empty(len(rough), kept), rough.new_empty(len(rough))
+        logits, ious = rough.new_empty(len(rough), kept), rough.new_empty(len(rough))
         widest = max(self.model.config.patch_hidden) * self._prompt_points()
 
         def decode(batch: slice) -> None:
-            decoded, score = self._decode(clicks[batch], mask_logits=masks[None, batch])
-            logits[batch], scores[batch] = decoded[:, 0], score[:, 0]
+            decoded, iou = self._decode(clicks[batch], mask_logits=masks[None, batch])
+            logits[batch], ious[batch] = decoded[:, 0], iou[:, 0]
 
         self._decode_in_batches(len(rough), widest, decode)
         counts = self.embedding.source_counts.float()
-        rank = scores * stability_of(logits, counts)
+        stability = stability_of(logits, counts)
+        scores = (ious * stability).clamp_min(0).sqrt()
         self.steps.go_on()
-        some = (logits > 0).any(1).nonzero()[:, 0]
-        logits, scores, rank = logits[some], scores[some], rank[some]
-        overlap = self._overlaps(logits > 0, counts)
-        stay = suppress(overlap, rank, self.config.nms_iou)
-        return Prediction(self.embedding, logits[stay], scores[stay])
+        good = (logits > 0).any(1) & (scores >= self.config.min_score)
+        rows = good.nonzero()[:, 0]
+        overlap = self._overlaps(logits[rows] > 0, counts)
+        stay = rows[suppress(overlap, scores[rows], self.config.nms_iou)]
+        return _Decoded(logits[stay], scores[stay], stability[stay])
 
-    def instances(self, exact: Prediction) -> list[Instance]:
-        """Whole and connected, no plane that others stand on; best first."""
-        if len(exact) == 0:
+    def instances(self, decoded: _Decoded) -> list[Instance]:
+        """Whole and connected, no plane that others stand on."""
+        if len(decoded.scores) == 0:
             return []
         cloud = self.embedding.kept
         surface = NeighbourGraph(cloud.kept.points) if self.config.piece_share > 0 else None
         found: list[Instance] = []
 
         def find(batch: slice) -> None:
-            logits = exact.device_logits[batch]
+            masks = decoded.logits[batch] > 0
             if surface is not None:
-                logits = self._cleaned(logits, surface)
-            some = instances_of(Prediction(self.embedding, logits, exact.device_scores[batch]))
+                masks = surface.cleaned(masks, self.config.piece_share)
+            numbers = decoded.scores[batch], decoded.stability[batch]
+            some = instances_of(SourceMasks.of(self.embedding, masks, *numbers))
             found.extend([instance for instance in some if self._is_object(instance)])
 
         held = PIECE_BYTES * len(cloud) + ROW_BYTES * self.embedding.size
-        self.steps.in_batches(len(exact), held, find, INSTANCES_AT_ONCE)
+        self.steps.in_batches(len(decoded.scores), held, find, INSTANCES_AT_ONCE)
         return found
 
     def _decode(
@@ -230,15 +230,16 @@ class _Work:
         coords = self.patches.centers[0][clicks]
         return decode_clicks(self.model, self.embedding, coords, mask_logits, at_centers=at_centers)
 
-    def _good_enough(self, logits: Tensor, scores: Tensor, clicks: Tensor) -> _RoughMasks:
+    def _good_enough(self, logits: Tensor, ious: Tensor, clicks: Tensor) -> _RoughMasks:
         """Of masks (p, 3, l) those that are neither too small nor too large, sure and stable."""
         stability = stability_of(logits, self.weight)
         share = (logits > 0).float() @ self.weight / self.weight.sum()
         good = (share > 0) & (share <= self.config.max_share)
-        good &= (scores >= self.config.min_score) & (stability >= self.config.min_stability)
-        rank = (scores * stability).clamp_min(LEAST)
+        good &= ious >= min(ROUGH_IOU, self.config.min_score)
+        good &= stability >= self.config.min_stability
+        vote = (ious * stability).clamp_min(LEAST_VOTE)
         click, mask = good.nonzero(as_tuple=True)  # the host waits here, and only here
-        return _RoughMasks(logits[click, mask], rank[click, mask], clicks[click])
+        return _RoughMasks(logits[click, mask], vote[click, mask], clicks[click])
 
     def _overlaps(self, masks: Tensor, weight: Tensor) -> Tensor:
         """IoU (c, c) of masks (c, l) with each other."""
@@ -279,13 +280,6 @@ class _Work:
             farthest, row = left.max(1)
             chosen.append(torch.where(farthest > 0, click[row], chosen[-1]))
         return torch.stack(chosen, 1)
-
-    def _cleaned(self, logits: Tensor, surface: NeighbourGraph) -> Tensor:
-        """Logits (c, m) whose masks have neither holes nor specks."""
-        masks = logits > 0
-        cleaned = surface.cleaned(masks, self.config.piece_share)
-        changed = torch.where(cleaned, STABILITY_OFFSET, -STABILITY_OFFSET)
-        return torch.where(cleaned == masks, logits, changed)
 
     def _is_object(self, instance: Instance) -> bool:
         """Large enough, and no plane that others stand on."""

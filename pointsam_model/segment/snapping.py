@@ -64,7 +64,7 @@ def snap(
 
 def meters(point: np.ndarray) -> str:
     """A place for a person to read."""
-    numbers = (f"{it:.3f}" if abs(it) <= FARTHEST_M else f"{it:g}" for it in point)
+    numbers = (f"{x:.3f}" if abs(x) <= FARTHEST_M else f"{x:g}" for x in point)
     return f"({', '.join(numbers)}) m"
 
 

@@ -15,9 +15,9 @@ from pointsam_model.device.batches import in_batches
 from pointsam_model.instances.overlaps import overlaps
 from pointsam_model.nn import PointSAM
 from pointsam_model.segment.embedding import Embedding
+from pointsam_model.segment.prediction import SURE
 
 AGREE = 0.5  # IoU from which two masks are of one object
-SURE = 8.0  # logits beyond it count as this in a mean: no mask decides alone
 OWN_VOTES = 2.0  # of the click itself, where each neighbour has one
 CLICKS_AT_ONCE = 48  # decoded in one batch: bounds the memory
 
@@ -65,6 +65,7 @@ def _ask(
     consent = (best * inside).sum(-1) / inside.sum(-1).clamp_min(1)
 
     voices = (overlap >= AGREE).float()
+    # What is clamped is no surer than others: no mask decides alone.
     mean = OWN_VOTES * own.clamp(-SURE, SURE) + voices @ others.clamp(-SURE, SURE)
     mean = mean / (OWN_VOTES + voices.sum(-1, keepdim=True))
 

@@ -27,11 +27,10 @@ from pointsam_model.device.transfer import sent
 from pointsam_model.errors import PromptError
 from pointsam_model.instances.instance import Instance
 from pointsam_model.segment.embedding import Embedding
-from pointsam_model.segment.prediction import MaskPrompt, Prediction, instances_of
+from pointsam_model.segment.prediction import SURE, MaskPrompt, Prediction, instances_of
 from pointsam_model.segment.prompt import Prompt
 from pointsam_model.tracking.shape import Motion, Shape, extent, in_frame, out_of_frame
 
-SURE = 8.0  # logits beyond it count as this: an old mask does not overrule a new cloud
 SPACINGS = 3.0  # of the kept points: an old point farther away says nothing of a new one
 FEWEST = 3  # kept points on an object that is asked for
 CLICKS = 3  # on the object, and off it; one alone lets the mask shrink to a part or grow

@@ -175,7 +175,7 @@ class PointSamClient:
 
         Args:
             max_instances: at most so many; 0: as the node's parameters say.
-            min_score: least score, 0 to 1.
+            min_score: least score, 0 to 1; 0: as the node's parameters say.
             stamp: of the cloud that is meant; None: the newest.
             cloud: the cloud itself.
             on_progress: called with the prompts that are done, and all of them.

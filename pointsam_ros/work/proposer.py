@@ -88,8 +88,8 @@ class Proposer:
             configured(usual, {"min_score": min_score, "max_instances": most})
         except ConfigError as error:
             raise Refusal(Code.BAD_REQUEST, str(error)) from error
-        # The generator drops what it has only a rough idea of: it must not do so for the goal's
-        # sake, else fewer and not the best would be left.
+        # What only this goal leaves out is found all the same: it keeps its id from cloud to cloud,
+        # and of all that is found the best is left.
         proposals = replace(
             usual,
             min_score=min(min_score, usual.min_score),
@@ -125,11 +125,11 @@ class Proposer:
         started = time.perf_counter()
         generator = ProposalGenerator(self._predictor.model, goal.config, self._predictor)
         instances = generator.generate(embedding, progress, step_aside)
-        instances.sort(key=lambda it: -it.score)
         found = self._tracks.proposed(cloud, instances)
-        good = [it for it in found if it.instance.score >= goal.min_score][: goal.max_instances]
-        for it in good:
-            _ = it.instance.box  # takes milliseconds: computed here, not in the executor's thread
+        good = [seen for seen in found if seen.instance.score >= goal.min_score]
+        good = good[: goal.max_instances]
+        for seen in good:
+            _ = seen.instance.box  # takes milliseconds: computed here, not in the executor's thread
             if step_aside():
                 raise CancelledError("the proposals were cancelled")
         self._tally.took("propose", time.perf_counter() - started)

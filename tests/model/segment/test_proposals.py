@@ -84,6 +84,25 @@ def test_proposals_are_best_first_ascending_rows_without_doubles(
         np.testing.assert_array_equal(instance.points, cloud.xyz[instance.indices])
 
 
+@EITHER_WAY
+def test_a_higher_min_score_leaves_the_first_of_the_same_proposals(
+    model: PointSAM, scene: tuple[Cloud, np.ndarray], predictor: PredictorConfig
+) -> None:
+    usual = ProposalConfig(points=120)
+    every = ProposalGenerator(model, usual, predictor).generate(scene[0])
+    scores = [proposal.score for proposal in every]
+    assert scores == sorted(scores, reverse=True)
+    assert scores[-1] >= usual.min_score
+    least = scores[len(scores) // 2]
+    strict = dataclasses.replace(usual, min_score=least)
+    fewer = ProposalGenerator(model, strict, predictor).generate(scene[0])
+    wanted = [proposal for proposal in every if proposal.score >= least]
+    assert 0 < len(wanted) < len(every)
+    for proposal, right in zip(fewer, wanted, strict=True):
+        np.testing.assert_array_equal(proposal.indices, right.indices)
+        assert proposal.score == right.score
+
+
 def test_the_same_cloud_gives_the_same_proposals(
     model: PointSAM, scene: tuple[Cloud, np.ndarray], proposals: Sequence[Instance]
 ) -> None:

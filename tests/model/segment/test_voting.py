@@ -12,7 +12,8 @@ from published import PUBLISHED
 from pointsam_model import Cloud, Embedding, Predictor, Prompt, load_model
 from pointsam_model.nn import PointSAM
 from pointsam_model.scenes import SceneConfig, generate_scene
-from pointsam_model.segment.voting import AGREE, OWN_VOTES, SURE, ask_around
+from pointsam_model.segment.prediction import SURE
+from pointsam_model.segment.voting import AGREE, OWN_VOTES, ask_around
 
 VOTES = 6
 

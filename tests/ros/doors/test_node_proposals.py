@@ -100,8 +100,7 @@ def test_everything_in_an_attached_cloud_is_proposed(client: Client, proposed: l
     instances = result.result.instances
     assert [each.id for each in instances] == list(range(1, len(proposed) + 1))
     assert {each.object_id for each in instances} == {0}
-    best_first = sorted(proposed, key=lambda each: -each.score)
-    for instance, wanted in zip(instances, best_first, strict=True):
+    for instance, wanted in zip(instances, proposed, strict=True):
         np.testing.assert_array_equal(instance.indices, wanted.indices)
         assert instance.score == pytest.approx(wanted.score, abs=1e-5)
     client.wait_for(lambda: feedback, "feedback")

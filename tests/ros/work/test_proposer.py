@@ -55,7 +55,6 @@ def test_a_goal_is_carried_out_by_the_nodes_predictor(config: PredictorConfig) -
     cloud = StoredCloud.from_msg(msg, 0, LimitSettings(), attached=True)
     answer = proposer.propose(Goal(cloud, ALL), None, lambda: False)
     wanted = ProposalGenerator(model, ALL, config, predictor.reduction).generate(cloud.read())
-    wanted.sort(key=lambda each: -each.score)
     assert len(answer.found) == len(wanted) > 1
     for found, right in zip(answer.found, wanted, strict=True):
         np.testing.assert_array_equal(found.instance.indices, right.indices)
