@@ -36,8 +36,8 @@ def generate_launch_description() -> LaunchDescription:
         [
             DeclareLaunchArgument(
                 "cloud_topic",
-                description="Topic of the clouds to segment (sensor_msgs/PointCloud2), "
-                "for example /camera/depth/points.",
+                description="Topic of the clouds to segment (sensor_msgs/PointCloud2), for"
+                " example /camera/depth/points.",
             ),
             *settings_arguments(PARAMETERS),
             DeclareLaunchArgument(
@@ -48,20 +48,20 @@ def generate_launch_description() -> LaunchDescription:
             DeclareLaunchArgument(
                 "rviz",
                 default_value="false",
-                description="true: also opens RViz with the clouds, what is segmented, and two "
-                "Publish Point tools: the first clicks on an object, the second off it.",
+                description="true: also opens RViz with the clouds, the segmented objects, and"
+                " two Publish Point tools: one for clicks on an object, one for clicks off it.",
             ),
             DeclareLaunchArgument(
                 "fixed_frame",
                 default_value="",
-                description="Coordinate frame in which RViz shows everything and in which clicks "
-                "are published. Empty: map. Without tf2 it must be the frame of the clouds.",
+                description="Coordinate frame in which RViz shows everything and in which clicks"
+                " are published. Empty: map. Without tf2 it must be the frame of the clouds.",
             ),
             DeclareLaunchArgument(
                 "bag",
                 default_value="",
-                description="Path of a bag to play, with its clock; use_sim_time is then true "
-                "unless given. Empty: none.",
+                description="Path of a bag to play, with its clock; use_sim_time then defaults"
+                " to true. Empty: none.",
             ),
             OpaqueFunction(function=start),
         ]

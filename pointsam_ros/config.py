@@ -25,16 +25,16 @@ class ModelSettings:
 
     preset: str = setting("tiny", "tiny, large, giant, or a path to a model config (.json)")
     checkpoint: str = setting(
-        "", "path to the weights (.safetensors); empty: the shipped ones, which only tiny has"
+        "", "path to the weights (.safetensors); empty: the shipped ones (tiny only)"
     )
-    device: str = setting("auto", "auto, cpu, cuda or cuda:N; auto: a GPU where there is one")
+    device: str = setting("auto", "auto, cpu, cuda or cuda:N; auto: a GPU if there is one")
     dtype: str = setting(
         "float32", "precision of the network", choices=("float32", "bfloat16", "float16")
     )
     cuda_graphs: bool = setting(
         True,
-        "on a GPU, start what a click or an embedding needs as one CUDA graph, captured when a size"
-        " comes first; false: kernel by kernel",
+        "on a GPU, launch a click or an embedding as one CUDA graph, captured the first time a"
+        " size occurs; false: kernel by kernel",
     )
 
 
@@ -44,14 +44,17 @@ class CloudSettings:
 
     sensor_frame: str = setting(
         "",
-        "coordinate frame of the one sensor that the clouds come from, where they are published in"
-        " another one (base_link, odom, map): tf2 then tells where it stood, and first clicks are"
-        " better. Empty: as far as a cloud itself tells, as it must be where clouds of several"
-        " sensors are merged",
+        "coordinate frame of the sensor, if its clouds are published in another frame"
+        " (base_link, odom, map): its position then comes from tf2, and first clicks are better."
+        " Empty: the position is inferred from the cloud where possible; leave it empty if"
+        " clouds of several sensors are merged",
     )
 
     retain: int = setting(
-        20, "clouds kept for requests by stamp and for sessions; the oldest goes", low=1, high=1000
+        20,
+        "clouds kept for requests by stamp and for sessions; the oldest is dropped",
+        low=1,
+        high=1000,
     )
     max_age_s: float = setting(
         3.0,
@@ -67,7 +70,10 @@ class CloudSettings:
         high=1e9,
     )
     stamp_tolerance_s: float = setting(
-        0.005, "a stamp in a request may differ so much from its cloud's [s]", low=0.0, high=10.0
+        0.005,
+        "greatest difference between a request's stamp and its cloud's [s]",
+        low=0.0,
+        high=10.0,
     )
 
 
@@ -82,14 +88,14 @@ class EmbedSettings:
     )
     max_rate_hz: float = setting(
         2.0,
-        "most clouds embedded a second in mode latest, and while objects are followed [Hz]",
+        "most clouds embedded per second in mode latest, and while objects are followed [Hz]",
         low=0.001,
         high=1000.0,
     )
     max_memory_mib: int = setting(
         2048,
-        "memory of the model's device that embeddings take [MiB]; the least recently used go, and"
-        " their clouds are embedded again when asked for",
+        "device memory for embeddings [MiB]; the least recently used are dropped, and their"
+        " clouds embedded again when needed",
         low=1,
         high=1_000_000,
     )
@@ -99,7 +105,7 @@ class EmbedSettings:
 class SessionSettings:
     """Requests that build on each other."""
 
-    max: int = setting(16, "sessions kept; the least recently used goes", low=1, high=10_000)
+    max: int = setting(16, "sessions kept; the least recently used is dropped", low=1, high=10_000)
 
 
 @dataclass(frozen=True)
@@ -108,61 +114,59 @@ class ProposalSettings(ProposalConfig):
 
     rate_hz: float = setting(
         0.0,
-        "proposals of the newest cloud are published at most so often, while somebody subscribes"
-        " [Hz]; 0: only on request",
+        "greatest rate at which proposals of the newest cloud are published while there is a"
+        " subscriber [Hz]; 0: only on request",
         low=0.0,
         high=100.0,
     )
     when_busy: str = setting(
         "wait",
-        "a goal while another is carried out: wait for its turn, or refuse it",
+        "what happens to a goal while another is running: it waits, or is refused",
         choices=("wait", "refuse"),
     )
 
 
 @dataclass(frozen=True)
 class TrackingSettings(TrackingConfig):
-    """Ids that stay with objects, and objects that are followed."""
+    """Persistent ids, and following objects."""
 
     frame: str = setting(
         "",
-        "fixed coordinate frame in which objects are recognised, by tf2, so that a moving camera"
-        " does not lose them (odom, map); empty: the cloud's own frame is fixed. Another one begins"
-        " anew: all followed objects are lost",
+        "fixed coordinate frame in tf2 in which objects are tracked, so that a moving camera"
+        " does not lose them (odom, map); empty: the cloud's own frame is fixed. When it is"
+        " changed, all followed objects are lost",
     )
     max_followed: int = setting(
-        16, "prompted objects that are followed at once; more are refused", low=1, high=1000
+        16, "prompted objects followed at once; more are refused", low=1, high=1000
     )
 
 
 @dataclass(frozen=True)
 class LimitSettings:
-    """What is refused because it is too much."""
+    """Limits beyond which something is refused."""
 
     max_points: int = setting(
-        5_000_000, "points of a cloud, width * height; larger ones are refused", low=3, high=2**31
+        5_000_000, "points of a cloud, width * height; larger clouds are refused", low=3, high=2**31
     )
     max_bytes: int = setting(
         512 * 2**20, "bytes of a cloud's data, padding included", low=1, high=2**40
     )
     max_fields: int = setting(256, "fields of a cloud's points", low=3, high=65_536)
     max_name_length: int = setting(
-        256, "characters of a session, of a frame_id, of a field's name", low=1, high=65_536
+        256, "characters in the name of a session, a frame or a field", low=1, high=65_536
     )
     max_prompts: int = setting(
         256, "clicks of a request, and of an object in a session", low=1, high=100_000
     )
-    max_pending: int = setting(
-        16, "requests that may wait for their answer, and as many goals", low=1, high=10_000
-    )
+    max_pending: int = setting(16, "requests that may wait, and as many goals", low=1, high=10_000)
 
 
 @dataclass(frozen=True)
 class TransformSettings:
-    """Clicks in another coordinate frame than the cloud's."""
+    """Clicks in a coordinate frame other than the cloud's."""
 
     timeout_s: float = setting(
-        0.1, "longest wait for a transform that has not come yet [s]", low=0.0, high=10.0
+        0.1, "longest wait for a transform that has not arrived yet [s]", low=0.0, high=10.0
     )
 
 
@@ -172,13 +176,14 @@ class QosSettings:
 
     reliability: str = setting(
         "best_effort",
-        "best_effort takes from every publisher; reliable loses nothing but needs a reliable one",
+        "best_effort works with every publisher; reliable loses nothing but needs a reliable"
+        " publisher",
         choices=("best_effort", "reliable"),
     )
     depth: int = setting(
         5,
-        "clouds the middleware keeps until the node takes them: while it down-samples another on a"
-        " CPU, about 0.1 s, it takes none",
+        "clouds the middleware queues for the node, which takes none while it down-samples"
+        " another on a CPU (about 0.1 s)",
         low=1,
         high=99,
     )
@@ -197,8 +202,8 @@ class OutputQosSettings:
 
     reliability: str = setting(
         "reliable",
-        "reliable serves every subscriber; best_effort only those that ask for no more, but waits"
-        " for none",
+        "reliable works with every subscriber; best_effort only with best-effort ones, but"
+        " waits for none",
         choices=("best_effort", "reliable"),
     )
     depth: int = setting(5, "messages kept for a slow subscriber", low=1, high=99)
@@ -213,31 +218,31 @@ class OutputSettings:
 
 @dataclass(frozen=True)
 class DiagnosticsSettings:
-    """When the node complains on /diagnostics."""
+    """When the node warns on /diagnostics."""
 
     max_latency_ms: float = setting(
         0.0,
-        "warns when one request of a hundred takes longer than this [ms]; 0: never",
+        "warns when one request in a hundred takes longer than this [ms]; 0: never",
         low=0.0,
         high=1e9,
     )
     max_cloud_age_s: float = setting(
         0.0,
-        "warns when the newest cloud is older than this, or none has come [s]; 0: than"
-        " clouds.stale_s, at which requests are refused, and none need come",
+        "warns when the newest cloud is older than this, or none has arrived [s]; 0: only when"
+        " it is older than clouds.stale_s, at which requests are refused",
         low=0.0,
         high=1e9,
     )
     max_missing_share: float = setting(
         0.1,
-        "warns when a larger share of a steady sensor's clouds does not come, by the gaps in their"
-        " stamps; 1: never",
+        "warns when a larger share of a steady sensor's clouds is missing, judging by gaps in"
+        " their stamps; 1: never",
         low=0.0,
         high=1.0,
     )
     error_factor: float = setting(
         5.0,
-        "a limit of these that is passed so many times over is an ERROR, not a WARN",
+        "exceeding one of these limits by this factor is an ERROR, not a WARN",
         low=1.0,
         high=1e9,
     )

@@ -17,21 +17,21 @@ HEAD = """# Parameters
 
 All parameters of the node `pointsam`. This page is made by
 `python -m pointsam_ros.parameter_reference` from the settings in the code, as is
-[config/segment.yaml](../config/segment.yaml), a file to copy and change; a test holds them equal.
+[config/segment.yaml](../config/segment.yaml), a file to copy and change.
 
 *Live* parameters may be changed while the node runs (`ros2 param set`); the others are read when it
-starts. A value out of its range is refused with the range.
+starts. A value out of range is refused with the valid range.
 
 ## How values are written
 
-- A whole number serves for any number: `-p clouds.max_age_s:=1` and
+- A whole number is accepted for any number: `-p clouds.max_age_s:=1` and
   `ros2 param set /pointsam clouds.max_age_s 1` mean 1.0.
-- In a list write all numbers alike: `[1.0, 2.5, 3.0]`. ROS itself cannot read `[1, 2.5, 3]`, and
-  the node then ends with that reason.
-- A text that YAML reads as something else needs quotes of its own:
+- All numbers of a list must have the same type: `[1.0, 2.5, 3.0]`. ROS itself cannot read
+  `[1, 2.5, 3]`, and the node then exits with that reason.
+- A string that YAML would read as something else needs its own quotes:
   `-p 'model.preset:="2024"'`.
-- A parameter that does not exist is ignored at start, with a warning in the log, and refused by its
-  name while the node runs.
+- A parameter that does not exist is ignored at start, with a warning in the log, and refused
+  while the node runs.
 """
 COLUMNS = ("name", "default", "range", "live", "what it is")
 

@@ -41,7 +41,7 @@ def cameras_of(arguments: Sequence[str]) -> dict[str, str]:
     for argument in arguments:
         name, separator, topic = argument.partition("=")
         if not separator:
-            raise CamerasError(f"{argument!r} is no camera; it takes NAME=TOPIC")
+            raise CamerasError(f"{argument!r} is not a camera; give NAME=TOPIC")
         name, topic = name.strip("/"), "/" + topic.lstrip("/")
         try:
             validate_namespace(f"/{name}")

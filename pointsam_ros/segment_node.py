@@ -316,7 +316,7 @@ class SegmentNode(WorkNode):
 
     def _on_unexpected(self, error: BaseException) -> None:
         self.tally.failure(str(error))
-        self.get_logger().error(f"unexpected, the node goes on:\n{trace_of(error)}")
+        self.get_logger().error(f"unexpected error, the node keeps running:\n{trace_of(error)}")
 
 
 def main(args: list[str] | None = None) -> int:

@@ -71,7 +71,7 @@ def from_outside(node: Node, coroutine: Coroutine[Any, Any, Result], seconds: fl
     if not task.done():
         task.cancel()
         raise TimeoutError(
-            f"no end within {seconds:g} s: does another thread spin the node? In a callback of the "
-            "node's own executor use the method that ends with _async"
+            f"not done within {seconds:g} s: does another thread spin the node? In a callback of "
+            "the node's own executor use the method that ends with _async"
         )
     return task.result()  # type: ignore[no-any-return]

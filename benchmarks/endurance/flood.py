@@ -51,19 +51,19 @@ Answers = list[tuple[str, int, float]]
 
 
 def main(
-    minutes: Annotated[float, typer.Option(min=0.1, help="of the flood")] = 10.0,
+    minutes: Annotated[float, typer.Option(min=0.1, help="length of the flood")] = 10.0,
     closed: Annotated[float, typer.Option(min=0.1, help="minutes of closed loop first")] = 1.0,
-    clients: Annotated[int, typer.Option(min=2, help="how many")] = 32,
-    goals: Annotated[int, typer.Option(min=0, help="of them only send goals")] = 4,
-    processes: Annotated[int, typer.Option(min=1, help="in which the clients are")] = 4,
-    in_flight: Annotated[int, typer.Option(min=1, help="requests of a client, in the flood")] = 4,
+    clients: Annotated[int, typer.Option(min=2, help="number of clients")] = 32,
+    goals: Annotated[int, typer.Option(min=0, help="clients that only send goals")] = 4,
+    processes: Annotated[int, typer.Option(min=1, help="processes that run the clients")] = 4,
+    in_flight: Annotated[int, typer.Option(min=1, help="requests of each client in the flood")] = 4,
     rate: Annotated[float, typer.Option(min=0.1, help="clouds a second")] = 30.0,
-    points: Annotated[int, typer.Option(min=500, help="of a cloud, about")] = 20_000,
+    points: Annotated[int, typer.Option(min=500, help="approximate points per cloud")] = 20_000,
     most_medians: Annotated[
-        float, typer.Option(min=1.0, help="p99 of the flood, in medians of the closed loop")
+        float, typer.Option(min=1.0, help="allowed p99 in the flood, in medians of the closed loop")
     ] = 3.0,
     preset: Annotated[str, typer.Option(help="tiny, large, giant, or a JSON config")] = "tiny",
-    checkpoint: Annotated[Path | None, typer.Option(help="weights; none: the shipped")] = None,
+    checkpoint: Annotated[Path | None, typer.Option(help="weights; default: the shipped")] = None,
     output: Annotated[Path, typer.Option(help="folder of the numbers")] = RESULTS,
 ) -> None:
     """Floods the node with requests; the exit status is 1 where it does not stand that."""

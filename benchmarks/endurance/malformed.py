@@ -68,14 +68,14 @@ GOALS, ATTACHED, ODD_REQUESTS = 0.05, 0.5, 0.4  # shares of the mutations
 
 
 def main(
-    mutations: Annotated[int, typer.Option(min=100, help="how many")] = 20_000,
+    mutations: Annotated[int, typer.Option(min=100, help="number of mutations")] = 20_000,
     clouds: Annotated[
         Path | None, typer.Option(help="file, or folder of files, of real clouds; none: generated")
     ] = None,
-    points: Annotated[int, typer.Option(min=50, help="about so many points a cloud")] = 500,
-    seed: Annotated[int, typer.Option(help="of the mutations")] = 0,
+    points: Annotated[int, typer.Option(min=50, help="approximate points per cloud")] = 500,
+    seed: Annotated[int, typer.Option(help="seed of the mutations")] = 0,
     preset: Annotated[str, typer.Option(help="tiny, large, giant, or a JSON config")] = "tiny",
-    checkpoint: Annotated[Path | None, typer.Option(help="weights; none: the shipped")] = None,
+    checkpoint: Annotated[Path | None, typer.Option(help="weights; default: the shipped")] = None,
     output: Annotated[Path, typer.Option(help="folder of the numbers")] = RESULTS,
 ) -> None:
     """Sends malformed clouds and requests to the node; the exit status is 1 where it fails."""

@@ -69,11 +69,13 @@ TOPICS = {
 
 
 def main(
-    minutes: Annotated[float, typer.Option(min=0.2, help="in all")] = 60.0,
+    minutes: Annotated[float, typer.Option(min=0.2, help="total duration")] = 60.0,
     rate: Annotated[float, typer.Option(min=0.1, help="clouds a second")] = 10.0,
-    most_growth: Annotated[float, typer.Option(min=0.0, help="of resident memory [%]")] = 1.0,
+    most_growth: Annotated[
+        float, typer.Option(min=0.0, help="limit on growth of resident memory [%]")
+    ] = 1.0,
     preset: Annotated[str, typer.Option(help="tiny, large, giant, or a JSON config")] = "tiny",
-    checkpoint: Annotated[Path | None, typer.Option(help="weights; none: the shipped")] = None,
+    checkpoint: Annotated[Path | None, typer.Option(help="weights; default: the shipped")] = None,
     output: Annotated[Path, typer.Option(help="folder of the numbers")] = RESULTS,
 ) -> None:
     """Works with the node for a long time; the exit status is 1 where it grows, or fails."""

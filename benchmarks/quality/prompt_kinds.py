@@ -37,9 +37,9 @@ THINNEST_M = 0.005  # of a box
 
 def main(
     data: Annotated[Path, typer.Argument(help=LABELLED)],
-    pixels: Annotated[int, typer.Option(min=1, help="that a mask of the image is wrong by")] = 5,
-    every: Annotated[int, typer.Option(min=1, help="of the clouds, one of so many")] = 1,
-    checkpoint: Annotated[Path | None, typer.Option(help="weights; none: the shipped")] = None,
+    pixels: Annotated[int, typer.Option(min=1, help="error of an image mask, in pixels")] = 5,
+    every: Annotated[int, typer.Option(min=1, help="use every n-th cloud only")] = 1,
+    checkpoint: Annotated[Path | None, typer.Option(help="weights; default: the shipped")] = None,
 ) -> None:
     """Prints the mean IoU of each way to tell an object."""
     predictor = Predictor(load_model("tiny", checkpoint))

@@ -28,7 +28,7 @@ from pointsam_model.evaluation.protocol import iou
 def main(
     data: Annotated[Path, typer.Argument(help=LABELLED)],
     clicks: Annotated[int, typer.Option(min=2, help="most clicks given at once")] = 5,
-    checkpoint: Annotated[Path | None, typer.Option(help="weights; none: the shipped")] = None,
+    checkpoint: Annotated[Path | None, typer.Option(help="weights; default: the shipped")] = None,
 ) -> None:
     """Prints the mean IoU of 2 to `clicks` clicks given at once, both ways."""
     model = load_model("tiny", checkpoint)

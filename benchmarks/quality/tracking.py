@@ -56,12 +56,12 @@ SAME = 0.5  # IoU from which an object is found
 
 
 def main(
-    sequences: Annotated[int, typer.Option(min=1, help="tables of other seeds")] = 20,
-    clouds: Annotated[int, typer.Option(min=2, help="clouds of each")] = 12,
-    proposed: Annotated[int, typer.Option(min=0, help="of them with proposals; slow")] = 3,
-    followed: Annotated[int, typer.Option(min=0, help="of them with prompted objects")] = 10,
-    standing: Annotated[int, typer.Option(min=0, help="tables at which all rests")] = 3,
-    checkpoint: Annotated[Path | None, typer.Option(help="weights; none: the shipped")] = None,
+    sequences: Annotated[int, typer.Option(min=1, help="tables, each with its own seed")] = 20,
+    clouds: Annotated[int, typer.Option(min=2, help="clouds per sequence")] = 12,
+    proposed: Annotated[int, typer.Option(min=0, help="how many with proposals; slow")] = 3,
+    followed: Annotated[int, typer.Option(min=0, help="how many with prompted objects")] = 10,
+    standing: Annotated[int, typer.Option(min=0, help="tables with everything at rest")] = 3,
+    checkpoint: Annotated[Path | None, typer.Option(help="weights; default: the shipped")] = None,
 ) -> None:
     """Prints MOTA and IDF1 for each kind of masks, and how many objects were followed."""
     generator = ProposalGenerator(load_model("tiny", checkpoint))

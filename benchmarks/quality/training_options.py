@@ -36,12 +36,12 @@ RESULTS = HERE / "runs" / "training_options"
 def main(
     pool: Annotated[Path, typer.Option(help="generated scenes to learn from")],
     minutes: Annotated[float, typer.Option(min=0.0, help="CPU time of each option")] = 6.0,
-    only: Annotated[list[str] | None, typer.Option(help="an option by name; may repeat")] = None,
-    kept: Annotated[int, typer.Option(min=4, help="clouds that the decoder alone sees")] = 512,
+    only: Annotated[list[str] | None, typer.Option(help="an option by name; repeatable")] = None,
+    kept: Annotated[int, typer.Option(min=4, help="kept clouds for decoder-only runs")] = 512,
     clouds: Annotated[int, typer.Option(min=1, help="held-out clouds of each kind")] = 12,
-    scenes: Annotated[int, typer.Option(min=2, help="scenes of each kind for them")] = 32,
+    scenes: Annotated[int, typer.Option(min=2, help="scenes of each kind to draw from")] = 32,
     rate: Annotated[float, typer.Option(help="learning rate at the start")] = 4.0e-4,
-    seed: Annotated[int, typer.Option(min=0, help="of batches and new weights")] = 5,
+    seed: Annotated[int, typer.Option(min=0, help="seed of batches and new weights")] = 5,
     output: Annotated[Path, typer.Option(help="folder of the numbers")] = RESULTS,
 ) -> None:
     """Tries the options of training `tiny`, each for as long, and says what they gave."""

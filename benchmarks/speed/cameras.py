@@ -66,10 +66,10 @@ class Result:
 
 
 def main(
-    cameras: Annotated[int, typer.Option(help="so many", min=1, max=16)] = 3,
+    cameras: Annotated[int, typer.Option(help="number of cameras", min=1, max=16)] = 3,
     model: Annotated[str, typer.Option(help="tiny, or large with random weights")] = "tiny",
-    rate_hz: Annotated[float, typer.Option(help="clouds a second and camera")] = 0.5,
-    seconds: Annotated[float, typer.Option(help="of prompts, each way")] = 30.0,
+    rate_hz: Annotated[float, typer.Option(help="clouds per second per camera")] = 0.5,
+    seconds: Annotated[float, typer.Option(help="duration of prompts in each set-up")] = 30.0,
     output: Annotated[Path, typer.Option(help="folder of the numbers")] = RESULTS,
 ) -> None:
     """Memory and waiting times of several cameras' nodes, in one process and in several."""

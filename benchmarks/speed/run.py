@@ -29,7 +29,7 @@ def main(
         list[str] | None, typer.Option(help="preset or JSON config; none: tiny and large")
     ] = None,
     size: Annotated[
-        list[str] | None, typer.Option(help="points,patches,patch size; none: the issue's two")
+        list[str] | None, typer.Option(help="points,patches,patch size; none: the two defaults")
     ] = None,
     output: Annotated[Path, typer.Option(help="folder of the numbers")] = RESULTS,
 ) -> None:

@@ -32,9 +32,9 @@ OLD, NEW = "tiny_cpu_mixture.yaml", "tiny_campaign.yaml"
 def main(
     before: Annotated[Path, typer.Option(help="checkout whose code runs the old recipe")] = HERE,
     recipe: Annotated[
-        str, typer.Option(help="the present one: of config/training, or a file")
+        str, typer.Option(help="the new recipe: a name in config/training, or a file")
     ] = NEW,
-    steps: Annotated[int, typer.Option(min=2, help="of each recipe")] = 24,
+    steps: Annotated[int, typer.Option(min=2, help="steps of each recipe")] = 24,
     scenes: Annotated[int, typer.Option(min=2, help="generated scenes to draw from")] = 32,
     output: Annotated[Path, typer.Option(help="folder of the numbers")] = RESULTS,
 ) -> None:

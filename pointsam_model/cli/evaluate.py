@@ -1,4 +1,4 @@
-"""`pointsam evaluate`: masks and proposals on labelled clouds, beside what people use today."""
+"""`pointsam evaluate`: masks and proposals on labelled clouds, beside classical baselines."""
 
 from __future__ import annotations
 
@@ -53,10 +53,10 @@ class First(str, Enum):
 def evaluate(
     data: Annotated[Path | None, typer.Argument(help=LABELLED)] = None,
     generated: Annotated[
-        Kind | None, typer.Option(help="instead of files: scenes of this kind, made for it")
+        Kind | None, typer.Option(help="instead of files: generate scenes of this kind")
     ] = None,
     count: Annotated[int, typer.Option(min=1, help="how many generated scenes")] = 20,
-    seed: Annotated[int, typer.Option(min=0, help="of the first of them")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="seed of the first generated scene")] = 0,
     model: Model = "tiny",
     checkpoint: Checkpoint = None,
     device: DeviceName = "auto",
@@ -64,8 +64,8 @@ def evaluate(
     way: Annotated[
         list[Way] | None,
         typer.Option(
-            help="both: as users run it (the default); network: without the partition; published: "
-            "without looks too; geometry: the partition alone. Repeat it for several"
+            help="both: as users run it (the default); network: without the partition;"
+            " published: also without looks; geometry: the partition alone. Repeat for several"
         ),
     ] = None,
     compare: Annotated[bool, typer.Option("--compare", help="all of these ways")] = False,
@@ -73,18 +73,20 @@ def evaluate(
     first_click: Annotated[
         First,
         typer.Option(
-            help="deepest: farthest from what is no object, the paper's; centroid: nearest to the "
-            "object's mean; random: three draws, each followed by all its clicks"
+            help="deepest: farthest from everything but the object, as in the paper; centroid:"
+            " nearest to the object's mean; random: three draws, each followed by all its clicks"
         ),
     ] = First.deepest,
-    limit: Annotated[int, typer.Option(min=0, help="only the first clouds; 0: all")] = 0,
+    limit: Annotated[int, typer.Option(min=0, help="use only this many clouds; 0: all")] = 0,
     color: Annotated[bool, typer.Option(help="let the model see the colours")] = True,
-    proposals: Annotated[bool, typer.Option(help="also average recall of proposals")] = True,
+    proposals: Annotated[
+        bool, typer.Option(help="also measure average recall of proposals")
+    ] = True,
     classical: Annotated[
         bool,
         typer.Option(
-            help="also parts along concave edges, and voxels, RANSAC plane and DBSCAN (which needs "
-            "Open3D)"
+            help="also compare with parts along concave edges, and with voxels, RANSAC plane and"
+            " DBSCAN (needs Open3D)"
         ),
     ] = True,
     json: Annotated[Path | None, typer.Option(help="write every object's result here")] = None,
@@ -220,7 +222,9 @@ def _draw_scores(path: Path, methods: list[Method]) -> None:
         if lines:
             panels[method.name] = lines
     if not panels:
-        raise ConfigError("no scores to draw: there is no object, or only --way geometry was asked")
+        raise ConfigError(
+            "no scores to draw: there is no object, or only --way geometry was requested"
+        )
     tell_written("picture", draw_reliability(path, panels))
 
 

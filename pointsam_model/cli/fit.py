@@ -27,30 +27,28 @@ def fit(
             "best, fitted for a checkpoint"
         ),
     ],
-    out: Annotated[Path, typer.Option(help="where to (.safetensors)")],
+    out: Annotated[Path, typer.Option(help="output file (.safetensors)")],
     scenes: Annotated[int, typer.Option(min=1, help="generated scenes to fit on")] = 400,
-    jobs: Annotated[int, typer.Option(min=1, help="processes that make scenes")] = 1,
+    jobs: Annotated[int, typer.Option(min=1, help="processes that generate scenes")] = 1,
     model: Model = "tiny",
     checkpoint: Checkpoint = None,
     any_network: Annotated[
         bool,
-        typer.Option(
-            help="quality: without the network's own scores, for checkpoints it was not fitted for"
-        ),
+        typer.Option(help="quality: ignore the network's own scores, for use with any checkpoint"),
     ] = False,
     choose: Annotated[
         bool,
         typer.Option(
-            help="quality: later clicks correct what the present quality chooses; else what is "
-            "nearly the best"
+            help="quality: later clicks correct the mask that the present quality chooses;"
+            " otherwise a nearly best one"
         ),
     ] = True,
 ) -> None:
-    """Fits one of the two small estimators that geometry rests on, on generated scenes alone.
+    """Fits one of the two small estimators used with geometry, on generated scenes only.
 
-    They are shipped in pointsam_model/weights. After new weights of the network the quality is
-    fitted anew; after new cuts too. The quality of a checkpoint a.safetensors is looked for beside
-    it, in a.quality.safetensors.
+    They are shipped in pointsam_model/weights. Refit the quality after the network's weights or the
+    cuts change. For a checkpoint a.safetensors the quality is loaded from a.quality.safetensors
+    next to it.
     """
     import multiprocessing
 
@@ -61,7 +59,8 @@ def fit(
             raise ConfigError(f"--out {out}: there is no folder {out.absolute().parent}")
         if what is What.cuts and (checkpoint is not None or any_network or not choose):
             raise ConfigError(
-                "cuts know no network: --checkpoint, --any-network and --no-choose are of quality"
+                "cuts do not depend on the network: --checkpoint, --any-network and --no-choose"
+                " are for quality only"
             )
     work: Callable[[Any], tuple[range, Any]]
     extra: tuple[Any, ...]

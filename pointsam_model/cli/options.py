@@ -24,16 +24,16 @@ Model = Annotated[
     str, typer.Option(help="tiny (shipped), large, giant, or a path to a model's JSON config")
 ]
 Checkpoint = Annotated[
-    Path | None, typer.Option(help="weights (.safetensors); none: those that are shipped")
+    Path | None, typer.Option(help="weights (.safetensors); default: the shipped ones")
 ]
 DeviceName = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:1")]
 Dtype = Annotated[str, typer.Option(help="float32, bfloat16 or float16")]
 
 # What a labelled file needs, for --help.
 LABELLED = escape(
-    "an .npz file, or a folder of them, with the arrays 'xyz' float (n,3) [m] and 'label' integer "
-    "(n,): from 1 on an object each, 0 background, -1 not known; also 'rgb' uint8 (n,3) and 'hw' "
-    "[rows, columns], if there are any"
+    "an .npz file, or a folder of them, with the arrays 'xyz' float (n,3) [m] and 'label'"
+    " integer (n,): 1 and up one object each, 0 background, -1 unknown; optionally 'rgb' uint8"
+    " (n,3) and 'hw' [rows, columns]"
 )
 
 

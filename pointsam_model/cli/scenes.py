@@ -32,7 +32,9 @@ def scenes(
     png: Annotated[Path, typer.Option(help="where to draw them")],
     kind: KindName = Kind.tabletop,
     count: Annotated[int, typer.Option(min=1, max=100, help="how many")] = 12,
-    seed: Annotated[int, typer.Option(min=0, help="of the first; the others follow")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, help="seed of the first scene; the others follow")
+    ] = 0,
 ) -> None:
     """Draws a sheet of generated scenes with their instance labels."""
     from pointsam_model.data.readers import SensorCloud
@@ -54,17 +56,18 @@ def scenes(
 
 
 def pool(
-    folder: Annotated[Path, typer.Argument(help="where the scenes are kept")],
+    folder: Annotated[Path, typer.Argument(help="folder for the scenes")],
     kind: KindName = Kind.tabletop,
     shards: Annotated[int, typer.Option(min=1, help="how many shards of 128 scenes")] = 160,
     looks: Annotated[
-        int, typer.Option(min=0, help="clouds cut from each scene about objects, beside its whole")
+        int,
+        typer.Option(min=0, help="crops around objects of each scene, in addition to the whole"),
     ] = 0,
     first: Annotated[int, typer.Option(min=0, help="number of the first shard")] = 0,
-    jobs: Annotated[int, typer.Option(min=1, help="processes that make scenes")] = 1,
-    device: Annotated[str, typer.Option(help="cpu or cuda, where scenes are made")] = "cpu",
+    jobs: Annotated[int, typer.Option(min=1, help="processes that generate scenes")] = 1,
+    device: Annotated[str, typer.Option(help="device that generates scenes: cpu or cuda")] = "cpu",
 ) -> None:
-    """Generates the scenes that training draws from; shards that are there are kept."""
+    "Generates the scenes that training draws from; existing shards are kept."
     import multiprocessing
 
     from pointsam_model.training.pool import make_pool

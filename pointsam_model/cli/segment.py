@@ -27,20 +27,20 @@ from pointsam_model.data.readers.sensor_cloud import SensorCloud
 from pointsam_model.errors import PromptError
 
 MASK_FORM = (
-    "a mask is a .png of the cloud's rows and columns, whose pixels that are not black are in it, "
-    "or a .npy, bool or numbers, (rows, columns) or (n,)"
+    "a mask is a .png with the cloud's rows and columns, whose non-black pixels are the mask, or"
+    " a .npy, bool or numbers, (rows, columns) or (n,)"
 )
 
 
 def segment(
     cloud: Annotated[Path, typer.Argument(help=escape(f"one of {READ}. {NPZ_FORM}; {NPY_FORM}"))],
     click: Annotated[
-        list[str] | None, typer.Option(help="x,y,z in metres, on the object; again for more")
+        list[str] | None, typer.Option(help="x,y,z in metres, on the object; repeat for more")
     ] = None,
     off: Annotated[list[str] | None, typer.Option(help="x,y,z in metres, off the object")] = None,
     box: Annotated[
         str | None,
-        typer.Option(help="x,y,z,x,y,z in metres, two opposite corners of a box about the object"),
+        typer.Option(help="x,y,z,x,y,z in metres, two opposite corners of a box around the object"),
     ] = None,
     mask: Annotated[
         Path | None,
@@ -51,8 +51,8 @@ def segment(
     npz: Annotated[
         Path | None,
         typer.Option(
-            help="write here the arrays masks (c,n) bool and scores (c,), best first; .npz is "
-            "added where the name lacks it"
+            help="write the arrays masks (c,n) bool and scores (c,) here, best first; .npz is"
+            " appended if missing"
         ),
     ] = None,
     model: Model = "tiny",
@@ -69,7 +69,7 @@ def segment(
     with refusals():
         on, beside = click or [], off or []
         if not on and box is None and mask is None:
-            raise PromptError("nothing says which object is meant: give --click, --box or --mask")
+            raise PromptError("no object is indicated: give --click, --box or --mask")
         points = np.array([_numbers(text, 3) for text in [*on, *beside]]).reshape(-1, 3)
         labels = np.array([1] * len(on) + [0] * len(beside), np.int64)
         corners = None if box is None else np.reshape(_numbers(box, 6), (2, 3))

@@ -20,14 +20,16 @@ def train(
     config: Annotated[Path, typer.Argument(help="a training config, as in config/training/")],
     data: Annotated[str, typer.Option(help=f"labelled clouds to learn from: {LABELLED}")] = "",
     model: Annotated[str, typer.Option(help="tiny, large, giant, or a model's JSON")] = "",
-    start: Annotated[str, typer.Option(help="checkpoint to start from; tiny: the shipped")] = "",
+    start: Annotated[
+        str, typer.Option(help="checkpoint to start from; tiny: the shipped one")
+    ] = "",
     output: Annotated[str, typer.Option(help="folder for state, logs and checkpoint")] = "",
     device: DeviceName = "auto",
     threads: Annotated[int, typer.Option(min=0, help="CPU threads; 0: all cores")] = 0,
 ) -> None:
-    """Trains a checkpoint; a run that was stopped goes on where it was.
+    """Trains a checkpoint; a stopped run resumes where it was.
 
-    Options that are given win over the config.
+    Options override the config.
     """
     import torch
 

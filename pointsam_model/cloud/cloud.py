@@ -75,7 +75,7 @@ class Cloud:
         if viewpoint is not None:
             self._viewpoint = _place(viewpoint)
         if width is not None and (width < 1 or len(points) % width):
-            raise CloudError(f"{len(points)} points are no rows of {width} each")
+            raise CloudError(f"{len(points)} points do not form rows of {width}")
         self._width = width
 
     @classmethod

@@ -85,7 +85,7 @@ class ModelConfig:
         try:
             values = json.loads(text)
         except json.JSONDecodeError as error:
-            raise ConfigError(f"the model config {path} is no JSON: {error}") from error
+            raise ConfigError(f"the model config {path} is not valid JSON: {error}") from error
         return cls.from_dict(values, where=str(path))
 
     @classmethod
@@ -154,7 +154,7 @@ def _check_model(config: ModelConfig, where: str) -> None:
         if value < 1:
             raise ConfigError(f"{where}: {name} is {value}; it must be at least 1")
     if vit.width % vit.heads:
-        raise ConfigError(f"{where}: vit.width {vit.width} is no multiple of {vit.heads} heads")
+        raise ConfigError(f"{where}: vit.width {vit.width} is not a multiple of {vit.heads} heads")
     inner = decoder.dim // decoder.attention_downsample
     if decoder.dim % (2 * decoder.heads) or inner % decoder.heads:
-        raise ConfigError(f"{where}: decoder.dim {decoder.dim} does not split over its heads")
+        raise ConfigError(f"{where}: decoder.dim {decoder.dim} is not a multiple of its heads")

@@ -165,7 +165,7 @@ def side_by_side(one: Estimator, other: Estimator, about: Mapping[str, str]) -> 
     """
     a, b = one.tensors, other.tensors
     if not (torch.equal(a["mean"], b["mean"]) and torch.equal(a["deviation"], b["deviation"])):
-        raise ValueError("the estimators were fitted on numbers of another standard")
+        raise ValueError("the estimators were fitted with different normalisations")
     tensors = {
         "mean": a["mean"],
         "deviation": a["deviation"],

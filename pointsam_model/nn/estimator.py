@@ -50,11 +50,11 @@ class Estimator:
         }
         if set(tensors) != names or not _chained(tensors, inputs, outputs):
             raise CheckpointError(
-                f"{path} is no estimator of {outputs} outputs from {inputs} numbers, as this "
-                "version takes: fit it anew (pointsam fit)"
+                f"{path} is not an estimator of {outputs} outputs from {inputs} numbers, as this "
+                "version expects: refit it (pointsam fit)"
             )
         if not all(bool(tensor.isfinite().all()) for tensor in tensors.values()):
-            raise CheckpointError(f"{path} holds values that are not finite: fit it anew")
+            raise CheckpointError(f"{path} holds values that are not finite: refit it")
         return cls(tensors, about)
 
     def write(self, path: Path) -> None:

@@ -94,7 +94,7 @@ def buffer_bytes(data: Any, layout: CloudLayout) -> NDArray[np.uint8]:
     try:
         raw = np.frombuffer(data, np.uint8)
     except (TypeError, ValueError, BufferError) as error:
-        raise CloudError(f"the cloud's data is no contiguous buffer of bytes: {error}") from error
+        raise CloudError(f"the cloud's data is not a contiguous byte buffer: {error}") from error
     used = (layout.height - 1) * layout.row_step + layout.width * layout.point_step
     if used > raw.size:
         raise CloudError(

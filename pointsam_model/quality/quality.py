@@ -110,7 +110,7 @@ def quality_of(checkpoint: Path | None) -> Quality:
         return Quality(Estimator.read(beside, FEATURES, OUTPUTS))
     except CheckpointError as error:
         raise CheckpointError(
-            f"{error}. It lies beside {checkpoint.name} to judge its masks: fit a new one "
-            "(pointsam fit quality --checkpoint), or take it away; masks are then judged by "
-            "themselves, without what the network says of them"
+            f"{error}. It lies beside {checkpoint.name} to score its masks: fit a new one "
+            "(pointsam fit quality --checkpoint), or remove it; masks are then scored "
+            "without the network's own scores"
         ) from error

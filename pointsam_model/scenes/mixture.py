@@ -72,7 +72,7 @@ def generate(
     """
     config = config or MixtureConfig()
     if kind not in (*KINDS, MIXTURE):
-        raise ConfigError(f"no scenes of kind {kind!r}: choose of {', '.join((MIXTURE, *KINDS))}")
+        raise ConfigError(f"no scenes of kind {kind!r}: choose from {', '.join((MIXTURE, *KINDS))}")
     if len(seeds) and min(seeds) < 0:
         raise ConfigError(f"seed {min(seeds)} is negative, seeds are 0 or more")
     kinds = [kind_of(seed, config) if kind == MIXTURE else kind for seed in seeds]

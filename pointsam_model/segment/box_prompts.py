@@ -76,7 +76,7 @@ class Box:
         try:
             corners = np.asarray(box, np.float64)
         except (TypeError, ValueError) as error:
-            raise PromptError(f"the box is no box: {error}; {FORMS}") from error
+            raise PromptError(f"the box is invalid: {error}; {FORMS}") from error
         if corners.shape not in ((2, 3), (6,)):
             raise PromptError(f"the box has the shape {corners.shape}; {FORMS}")
         low, high = np.sort(corners.reshape(2, 3), axis=0)  # NaN comes last
@@ -148,7 +148,7 @@ def rotation_of(quaternion: npt.ArrayLike) -> NDArray[np.float64]:
     largest = np.abs(given).max()
     if not largest > 0:
         raise PromptError(
-            "the orientation of a box is a quaternion of length 0; give (0, 0, 0, 1) where the box "
+            "the orientation of a box is a quaternion of length 0; give (0, 0, 0, 1) if the box "
             "is not turned"
         )
     given = given / largest  # whose squares are numbers

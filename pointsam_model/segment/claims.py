@@ -31,7 +31,7 @@ def prior_logits(claimed: NDArray[np.bool_], embedding: Embedding) -> Tensor:
     places = places[places >= 0]
     if len(places) == 0:
         raise PromptError(
-            "every point that the prompt claims is outside of the crop or out of range (reduction)"
+            "every point of the prompt is outside of the crop or out of range (reduction)"
         )
     counts = torch.zeros(len(embedding.kept), device=nearest.device)
     counts.scatter_add_(0, places, torch.ones_like(places, dtype=torch.float32))

@@ -64,8 +64,8 @@ class Prompt:
             claimed &= mask
             if not claimed.any():
                 raise PromptError(
-                    "the mask holds no valid point of the cloud; of numbers count those above 0.5, "
-                    "or above 0 where some are negative"
+                    "the mask holds no valid point of the cloud; numbers count as inside above "
+                    "0.5, or above 0 if some are negative"
                 )
         if box is not None:
             masked, claimed = claimed, claimed & box.contains(cloud.xyz)

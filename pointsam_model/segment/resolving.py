@@ -197,7 +197,7 @@ class Resolver:
             if len(mask.logits) != len(look.kept):
                 raise PromptError(
                     f"the mask prompt is of {len(mask.logits)} kept points, this cloud has "
-                    f"{len(look.kept)}: it belongs to another cloud, or was made in another way"
+                    f"{len(look.kept)}: it belongs to another cloud or to other settings"
                 )
             return look, mask.logits
         logits = np.asarray(mask)
@@ -231,7 +231,7 @@ def _middle(look: Embedding, logits: Tensor, whole: Embedding) -> NDArray[np.flo
     (kept,) = fetched(logits > 0)
     mask = np.append(kept, False)[look.kept.nearest]
     if not mask.any():
-        raise PromptError("the mask is empty, and no click says what else is meant")
+        raise PromptError("the mask is empty; add a click on the object")
     return innermost_click(mask, whole)
 
 

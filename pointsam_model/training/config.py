@@ -195,7 +195,7 @@ class TrainingConfig:
         except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
             raise ConfigError(f"cannot read the training config {path}: {error}") from error
         if not isinstance(values, dict) or not isinstance(values.get("stages"), list):
-            raise ConfigError(f"{path} is no training config: it takes a list of stages")
+            raise ConfigError(f"{path} is not a training config: it needs a list of stages")
         return built(cls, {**values, **changes}, str(path))
 
     def check(self) -> None:
@@ -213,7 +213,7 @@ class TrainingConfig:
         if self.kept_clouds < 0 or (self.kept_clouds and not self.start):
             raise ConfigError(
                 f"kept_clouds is {self.kept_clouds}; it takes 0 or more, and above 0 needs start, "
-                "a checkpoint whose encoder serves as it is"
+                "a checkpoint whose encoder is used unchanged"
             )
         for name in SHARES:
             if not 0 <= getattr(self, name) <= 1:

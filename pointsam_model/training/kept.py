@@ -120,7 +120,7 @@ class KeptClouds:
                 encoding = encode(self.network, alone, self.stage, self.config)
             return KeptCloud(coords, features, instance, part, encoding)
         raise ConfigError(
-            f"{MOST_TRIES} scenes in a row show no object large enough to keep: give clouds with "
+            f"{MOST_TRIES} scenes in a row have no object large enough to keep: give clouds with "
             "larger objects, or stages with more points"
         )
 

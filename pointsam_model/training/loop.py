@@ -112,7 +112,7 @@ def _scenes(config: TrainingConfig) -> Scenes:
     pool = Pool(config.pool)
     if most_points > pool.points:
         raise ConfigError(
-            f"a stage shows {most_points} points of a cloud, the scenes in {config.pool} have "
+            f"a stage uses {most_points} points of a cloud, the scenes in {config.pool} have "
             f"{pool.points}"
         )
     return pool

@@ -177,7 +177,7 @@ def dtype_of(name: str, dtype: torch.dtype) -> torch.dtype:
 
 
 def _unreadable(path: Path, error: Exception) -> CheckpointError:
-    return CheckpointError(f"{path} is truncated or no safetensors file: {error}")
+    return CheckpointError(f"{path} is truncated or not a safetensors file: {error}")
 
 
 def _check_is_safetensors(path: Path) -> None:
@@ -193,7 +193,7 @@ def _check_is_safetensors(path: Path) -> None:
             f"{path} is a pickle (a torch .pt/.pth file), which can run code when loaded; "
             "only safetensors files are read"
         )
-    raise CheckpointError(f"{path} is no safetensors file: its header does not start with {{")
+    raise CheckpointError(f"{path} is not a safetensors file: its header does not start with {{")
 
 
 def _check_config(network: nn.Module, metadata: dict[str, str], path: Path) -> None:

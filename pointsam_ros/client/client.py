@@ -275,7 +275,7 @@ class PointSamClient:
         await self._there(client.server_is_ready, f"action {self._name}/propose_instances")
         sent = client.send_goal_async(goal, told)
         if not await until(self._node, sent, self._timeout_s):
-            raise NoAnswerError(f"no word on the goal within {self._timeout_s:g} s")
+            raise NoAnswerError(f"no reply to the goal within {self._timeout_s:g} s")
         handle = sent.result()
         ended = handle.get_result_async()
         if not await until(self._node, ended, self._goal_timeout_s):

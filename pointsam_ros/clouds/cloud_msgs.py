@@ -196,7 +196,7 @@ def _datatype(kind: np.dtype) -> int:
         if known == kind.newbyteorder("<"):
             return int(datatype)
     known_names = ", ".join(known.name for known in TYPES.values())
-    raise CloudError(f"PointField knows no {kind.name}; it takes {known_names}")
+    raise CloudError(f"PointField has no type for {kind.name}; it takes {known_names}")
 
 
 def _like(msg: PointCloud2, height: int, width: int) -> PointCloud2:

@@ -210,7 +210,7 @@ class CloudStore:
             raise Refusal(
                 Code.NO_CLOUD,
                 f"the newest cloud is too old: {age:.1f} s by the clock of this node, more than "
-                f"clouds.stale_s = {stale_s:g} s. Does {self.topic} still send? For "
+                f"clouds.stale_s = {stale_s:g} s. Is {self.topic} still published? For "
                 f"recorded clouds set use_sim_time, or ask with the stamp "
                 f"{seconds(newest.stamp_ns)}",
             )
@@ -219,7 +219,7 @@ class CloudStore:
     def _nothing_came(self) -> Refusal:
         return Refusal(
             Code.NO_CLOUD,
-            f"no cloud has come yet on {self.topic}: see that it is published, or attach the "
+            f"no cloud has arrived yet on {self.topic}: see that it is published, or attach the "
             "cloud to the request",
         )
 

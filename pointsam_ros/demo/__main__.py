@@ -45,17 +45,19 @@ def main(
     cloud: Annotated[
         Path | None,
         typer.Option(
-            help=".pcd, .ply, .npz, .npy, KITTI .bin or a ROS 2 bag; none: a generated scene. "
+            help=".pcd, .ply, .npz, .npy, KITTI .bin or a ROS 2 bag; default: a generated scene."
             + escape(f"{NPZ_FORM}; {NPY_FORM}")
         ),
     ] = None,
     topic: Annotated[str, typer.Option(help="PointCloud2 topic of a bag; empty: the first")] = "",
     output: Annotated[Path, typer.Option(help="folder of the pictures")] = Path("demo_output"),
-    objects: Annotated[int, typer.Option(min=1, max=50, help="how many objects")] = 6,
+    objects: Annotated[int, typer.Option(min=1, max=50, help="number of objects")] = 6,
     seed: Annotated[int, typer.Option(min=0, help="of the generated scene")] = 12,
     preset: Annotated[str, typer.Option(help="tiny, large, giant, or a JSON config")] = "tiny",
-    checkpoint: Annotated[Path | None, typer.Option(help="weights; none: the shipped")] = None,
-    timeout: Annotated[float, typer.Option(min=1, help="longest time in all, in seconds")] = 300.0,
+    checkpoint: Annotated[
+        Path | None, typer.Option(help="weights; default: the shipped ones")
+    ] = None,
+    timeout: Annotated[float, typer.Option(min=1, help="total time limit [s]")] = 300.0,
 ) -> None:
     """Segments objects of a cloud through the node, and shows what came back."""
     for number in SIGNALS:

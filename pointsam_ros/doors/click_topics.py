@@ -68,7 +68,7 @@ class ClickTopics:
             response.success = True
             response.message = "the next click begins a new object on the newest cloud"
             if left is not None:
-                host.node.get_logger().info("clicks start over: the object they were on is let go")
+                host.node.get_logger().info("clicks start over with a new object")
                 host.publish(left)  # the display forgets it too
         if opened.refusal is not None:
             response.success, response.message = False, opened.refusal.message

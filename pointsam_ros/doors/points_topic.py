@@ -101,7 +101,7 @@ class PointsTopic:
         self._tally.cloud("missing", self._gaps.came(cloud.stamp_ns))
         if self.store.add(cloud, config.clouds.retain):
             node.get_logger().warning(
-                "the clouds' time jumped back: those of the time to come are forgotten, and "
+                "the clouds' time jumped back: those with later stamps are dropped, and "
                 "sessions on them are lost"
             )
             self._tally.cloud("time jumps")

@@ -92,8 +92,7 @@ class ProposeAction:
         if self._open and host.config.proposals.when_busy == "refuse":
             raise Refusal(
                 Code.OVERLOADED,
-                "another goal is being carried out; ask again later, or set proposals.when_busy "
-                "to wait",
+                "another goal is running; ask again later, or set proposals.when_busy to wait",
             )
         checked = loaded.proposer.prepare(goal.request)
 

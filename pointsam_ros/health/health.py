@@ -81,7 +81,7 @@ def _of_age(clouds: Clouds, config: NodeConfig) -> Iterator[State]:
     age, limit = clouds.age_s, config.diagnostics.max_cloud_age_s
     if age is None:
         if limit > 0:
-            yield State(f"no cloud has come yet on {clouds.topic}", WARN)
+            yield State(f"no cloud has arrived yet on {clouds.topic}", WARN)
         return
     most = limit or config.clouds.stale_s
     if 0 < most < age:

@@ -28,42 +28,42 @@ def settings_arguments(params_file: Path) -> list[DeclareLaunchArgument]:
         DeclareLaunchArgument(
             "params_file",
             default_value=str(params_file),
-            description="YAML file with the parameters; the file of the package lists and "
-            "explains all of them.",
+            description="YAML file with the parameters; the package's default file lists and"
+            " explains all of them.",
         ),
         DeclareLaunchArgument(
             "checkpoint",
             default_value="",
-            description="Path of the model's weights (.safetensors). Empty: as params_file "
-            "says (the preset tiny needs none, its weights come with the package).",
+            description="Path of the model's weights (.safetensors). Empty: as in params_file"
+            " (the preset tiny needs none, its weights come with the package).",
         ),
         DeclareLaunchArgument(
             "preset",
             default_value="",
-            description="Model: tiny, large, giant, or the path of a JSON config. "
-            "Empty: as params_file says.",
+            description="Model: tiny, large, giant, or the path of a JSON config. Empty: as in"
+            " params_file.",
         ),
         DeclareLaunchArgument(
             "device",
             default_value="",
-            description="Where the model runs: cpu, cuda or cuda:N. Empty: as params_file says.",
+            description="Where the model runs: cpu, cuda or cuda:N. Empty: as in params_file.",
         ),
         DeclareLaunchArgument(
             "autostart",
             default_value="",
-            description="true: nodes configure and activate themselves. false: a lifecycle "
-            "manager does. Empty: as params_file says.",
+            description="true: nodes configure and activate themselves. false: a lifecycle"
+            " manager does. Empty: as in params_file.",
         ),
         DeclareLaunchArgument(
             "use_sim_time",
             default_value="",
-            description="true: take the time from /clock (simulation, or a bag played with "
-            "--clock). Empty: as params_file says.",
+            description="true: take the time from /clock (simulation, or a bag played with"
+            " --clock). Empty: as in params_file.",
         ),
         DeclareLaunchArgument(
             "log_level",
             default_value="info",
-            description="Least severe messages logged: debug, info, warn, error or fatal.",
+            description="Minimum severity of logged messages: debug, info, warn, error or fatal.",
         ),
     ]
 

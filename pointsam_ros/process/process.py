@@ -164,7 +164,9 @@ def _spin_once(node: WorkNode, executor: Executor, timeout_s: float | None = Non
     except ExternalShutdownException:
         return False
     except Exception:
-        node.get_logger().error(f"a callback raised, the node goes on:\n{traceback.format_exc()}")
+        node.get_logger().error(
+            f"a callback raised an exception, the node keeps running:\n{traceback.format_exc()}"
+        )
     return True
 
 

@@ -229,7 +229,7 @@ class Tf2Lookup:
         from rclpy.time import Time
 
         if stamp_ns < 0:  # which rclpy's Time does not take
-            raise NoTransformError(Gap.OTHER_TIME, "tf2 knows no time before 1970")
+            raise NoTransformError(Gap.OTHER_TIME, "tf2 has no time before 1970")
         try:
             known = self._buffer.lookup_transform(target, source, Time(nanoseconds=stamp_ns))
         except self._error as error:

@@ -352,7 +352,7 @@ class Segmenter:
             raise Refusal(
                 Code.SESSION_LOST,
                 f"the clouds' time has jumped back behind the cloud of session {name!r}, stamp "
-                f"{seconds(session.cloud.stamp_ns)}; send all clicks again to start it anew",
+                f"{seconds(session.cloud.stamp_ns)}; send all clicks again to restart it",
             )
         return session
 

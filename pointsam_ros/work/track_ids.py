@@ -161,7 +161,7 @@ class TrackIds:
             raise Refusal(
                 Code.NO_TRANSFORM,
                 f"the cloud is in the coordinate frame {source!r}, the clouds before it are in "
-                f"{self._frame!r}: set tracking.frame to a frame that stays",
+                f"{self._frame!r}: set tracking.frame to a fixed frame",
             )
         if frame in ("", source):
             return StampedPose(stamp_s, None)

@@ -115,8 +115,8 @@ class Viewpoints:
         if not (np.abs(place) <= FARTHEST_M).all():  # true for NaN
             raise NoPlaceError(
                 f"the transform from the sensor (clouds.sensor_frame {sensor!r}) to the clouds' "
-                f"frame {frame!r} has the translation {place.tolist()}, which is no place [m]: "
-                "see what its broadcaster sends"
+                f"frame {frame!r} has the translation {place.tolist()}, not a position [m]: "
+                "check what its broadcaster sends"
             )
         return place
 

@@ -109,10 +109,10 @@ def test_the_largest_labelled_objects_are_clicked_inside() -> None:
 
 def test_a_file_that_is_no_cloud_is_refused_before_anything_starts(tmp_path: Path) -> None:
     (tmp_path / "a.pcd").write_text("no cloud")
-    with pytest.raises(CloudError, match="no PCD file"):
+    with pytest.raises(CloudError, match="not a PCD file"):
         load(tmp_path / "a.pcd", "")
     status, output = run(tmp_path, "--cloud", str(tmp_path / "a.pcd"))
-    assert status == 1 and "no PCD file" in output and "process" not in output
+    assert status == 1 and "not a PCD file" in output and "process" not in output
 
 
 # --- the whole line, over real middleware

@@ -137,7 +137,7 @@ def test_the_navigation_client_prints_an_obstacle_for_each_proposal(
     client: Client, domain: int
 ) -> None:
     done = run(domain, "navigation_client")
-    assert done.status == 1 and "no cloud has come yet" in done.lines[0]
+    assert done.status == 1 and "no cloud has arrived yet" in done.lines[0]
     assert not client.set(
         clouds__stale_s=0.0,
         proposals__min_score=0.0,

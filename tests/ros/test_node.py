@@ -224,7 +224,7 @@ def test_a_request_that_contradicts_itself_is_a_bad_request(
 
 
 def test_without_any_cloud_a_request_is_told_the_topic(client: Client) -> None:
-    client.check_refused(Code.NO_CLOUD, "no cloud has come yet on /pointsam/points", CLICKS[:1])
+    client.check_refused(Code.NO_CLOUD, "no cloud has arrived yet on /pointsam/points", CLICKS[:1])
 
 
 def test_a_stamp_that_is_not_retained_is_refused(client: Client) -> None:

@@ -47,7 +47,7 @@ def read_clouds(path: str | Path, topic: str = "") -> Iterator[SensorCloud]:
         raise CloudError(f"{path} does not exist")
     if path.is_dir() or path.suffix.lower() in _BAG_FILES:
         if path.is_dir() and not (path / "metadata.yaml").exists():
-            raise CloudError(f"{path} has no metadata.yaml, so it is no bag; read are {READ}")
+            raise CloudError(f"{path} has no metadata.yaml, so is not a bag; supported: {READ}")
         # only bags need what reads bags
         from pointsam_model.data.readers.bags import read_bag
 
@@ -55,5 +55,7 @@ def read_clouds(path: str | Path, topic: str = "") -> Iterator[SensorCloud]:
         return
     reader = _READERS.get(path.suffix.lower())
     if reader is None:
-        raise CloudError(f"{path}: {path.suffix or 'no suffix'} is not read; read are {READ}")
+        raise CloudError(
+            f"{path}: {path.suffix or 'no suffix'} is not supported; supported: {READ}"
+        )
     yield reader(path)

@@ -27,7 +27,7 @@ def read_npz(path: Path) -> SensorCloud:
     try:
         with np.load(path, allow_pickle=False) as file:
             if not hasattr(file, "files"):
-                raise CloudError(f"{path} is no npz file: {NPZ_FORM}")
+                raise CloudError(f"{path} is not an npz file: {NPZ_FORM}")
             wanted = ("xyz", "rgb", "intensity", "hw", "label")
             arrays = {name: file[name] for name in wanted if name in file.files}
             names = list(file.files)
@@ -63,7 +63,7 @@ def read_npy(path: Path) -> SensorCloud:
     except (OSError, EOFError, ValueError) as error:
         raise CloudError(f"cannot read {path}: {error}; {NPY_FORM}") from error
     if not isinstance(array, np.ndarray):
-        raise CloudError(f"{path} is no npy file: {NPY_FORM}")
+        raise CloudError(f"{path} is not an npy file: {NPY_FORM}")
     if array.dtype.kind != "f" or array.ndim != 2 or array.shape[1] not in (3, 4, 6):
         raise CloudError(f"{path} holds {array.dtype} of shape {array.shape}; {NPY_FORM}")
     xyz = _points(array[:, :3], path)
@@ -84,7 +84,7 @@ def read_kitti(path: Path) -> SensorCloud:
         raise CloudError(f"cannot read {path}: {error}") from error
     if not data or len(data) % 16:
         raise CloudError(
-            f"{path} has {len(data)} bytes; a KITTI cloud has 16 a point (float32 x, y, z, "
+            f"{path} has {len(data)} bytes; a KITTI cloud has 16 per point (float32 x, y, z, "
             "intensity)"
         )
     values = np.frombuffer(data, dtype="<f4").reshape(-1, 4).astype(np.float32)
@@ -141,6 +141,6 @@ def _intensity(values: NDArray[np.generic] | None, path: Path) -> NDArray[np.flo
 
 def _unit_or_byte_colors(colors: NDArray[np.floating], path: Path) -> NDArray[np.uint8]:
     if not np.isfinite(colors).all() or colors.min() < 0 or colors.max() > 255:
-        raise CloudError(f"{path}: columns 4 to 6 are no colours (0 to 255, or 0 to 1)")
+        raise CloudError(f"{path}: columns 4 to 6 are not colours (0 to 255, or 0 to 1)")
     scale = 255.0 if colors.max() <= 1 else 1.0
     return np.round(colors * scale).astype(np.uint8)

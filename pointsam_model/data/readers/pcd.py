@@ -91,7 +91,7 @@ def _header(data: bytes, path: Path) -> tuple[_Header, memoryview]:
             entries[words[0].upper()] = words[1:]
         if "DATA" in entries:
             return _parsed(entries, path), memoryview(data)[start:]
-    raise CloudError(f"{path} is no PCD file: its header has no DATA line")
+    raise CloudError(f"{path} is not a PCD file: its header has no DATA line")
 
 
 def _parsed(entries: dict[str, list[str]], path: Path) -> _Header:
@@ -159,7 +159,7 @@ def _ascii(body: memoryview, header: _Header, path: Path) -> dict[str, NDArray[A
 def _binary(body: memoryview, header: _Header, path: Path) -> dict[str, NDArray[Any]]:
     if len(body) < header.points * header.dtype.itemsize:
         raise CloudError(
-            f"{path} is cut short: {len(body)} bytes of points; its header says "
+            f"{path} is truncated: {len(body)} bytes of points; its header says "
             f"{header.points} of {header.dtype.itemsize} bytes"
         )
     table = np.frombuffer(body, dtype=header.dtype, count=header.points)
@@ -168,12 +168,12 @@ def _binary(body: memoryview, header: _Header, path: Path) -> dict[str, NDArray[
 
 def _compressed(body: memoryview, header: _Header, path: Path) -> dict[str, NDArray[Any]]:
     if len(body) < 8:
-        raise CloudError(f"{path} is cut short: no size before its compressed points")
+        raise CloudError(f"{path} is truncated: no size before its compressed points")
     packed, unpacked = (int(size) for size in np.frombuffer(body[:8], dtype="<u4"))
     wanted = header.points * header.dtype.itemsize
     if unpacked != wanted or len(body) - 8 < packed or unpacked > packed * LZF_MOST_EXPANSION:
         raise CloudError(
-            f"{path} is cut short or broken: {packed} bytes that unpack to {unpacked}, of which "
+            f"{path} is truncated or corrupt: {packed} bytes that unpack to {unpacked}, of which "
             f"{len(body) - 8} are there; its header says {wanted}"
         )
     try:

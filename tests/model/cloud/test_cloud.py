@@ -148,7 +148,7 @@ def test_data_shorter_than_its_layout_is_refused(decode: Any, missing: int) -> N
 def test_what_is_no_buffer_of_bytes_is_refused(decode: Any) -> None:
     _, layout = packed(random_cloud(5))
     for data in ([1, 2, 3], np.zeros((60, 2), np.uint8)[:, 0], "text"):
-        with pytest.raises(CloudError, match="no contiguous buffer"):
+        with pytest.raises(CloudError, match="not a contiguous byte buffer"):
             decode(data, layout, CPU)
 
 

@@ -209,7 +209,7 @@ def test_few_points_or_an_unorganised_cloud_tell_no_camera():
 
 
 def test_a_width_must_divide_the_points():
-    with pytest.raises(CloudError, match="7 points are no rows of 3"):
+    with pytest.raises(CloudError, match="7 points do not form rows of 3"):
         Cloud(np.ones((7, 3), np.float32), width=3)
 
 

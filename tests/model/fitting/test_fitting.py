@@ -117,7 +117,7 @@ def test_estimators_side_by_side_give_the_outputs_of_both():
     numbers = torch.from_numpy(sums()[0])
     both = side_by_side(one, other, {})(numbers)
     assert torch.allclose(both, torch.cat([one(numbers), other(numbers)], 1), atol=1e-6)
-    with pytest.raises(ValueError, match="another standard"):
+    with pytest.raises(ValueError, match="different normalisations"):
         moved = fit_estimator(sums()[0] + 1, sums()[1], width=4, steps=1, about={})
         side_by_side(one, moved, {})
 

@@ -276,9 +276,9 @@ def test_the_shipped_cuts_are_read_once_and_say_what_they_were_fitted_on():
 
 
 def test_an_estimator_of_other_numbers_is_refused(tmp_path):
-    with pytest.raises(CheckpointError, match="no estimator of 1 outputs from 5 numbers"):
+    with pytest.raises(CheckpointError, match="not an estimator of 1 outputs from 5 numbers"):
         Estimator.read(CUTS, 5, 1)
-    with pytest.raises(CheckpointError, match="no estimator of 3 outputs"):
+    with pytest.raises(CheckpointError, match="not an estimator of 3 outputs"):
         Estimator.read(CUTS, FEATURES, 3)
     spoilt = dict(shipped_cuts().tensors)
     spoilt["bias.1"] = spoilt["bias.1"] * np.nan

@@ -84,7 +84,7 @@ def test_what_is_no_box_is_refused_with_what_is_right(
     ("box", "message"),
     [
         (((0, 0, 0),), r"shape \(1, 3\); a box is a Box"),
-        ("a box", "no box"),
+        ("a box", "the box is invalid"),
         (((0, 0, 0), (1, np.nan, 1)), "finite"),
         (((0, 0, 0), (1, 0, 1)), "above 0 m"),
     ],

@@ -122,7 +122,7 @@ def test_an_absent_file_is_refused(tmp_path: Path) -> None:
     [
         (b"no estimator", "cannot read the estimator"),
         (QUALITY.read_bytes()[:-200], "cannot read the estimator"),
-        (WEIGHTS.read_bytes(), "is no estimator of 3 outputs"),
+        (WEIGHTS.read_bytes(), "is not an estimator of 3 outputs"),
     ],
     ids=["junk", "truncated", "other tensors"],
 )
@@ -134,7 +134,7 @@ def test_a_bad_quality_beside_a_checkpoint_is_found_when_that_is_loaded(
     beside.write_bytes(content)
     said = refused_unread(checkpoint)
     assert str(beside) in said and reason in said
-    assert "beside w.safetensors" in said and "fit a new one" in said and "take it away" in said
+    assert "beside w.safetensors" in said and "fit a new one" in said and "remove it" in said
     assert load_network(CONFIG, checkpoint, device="cpu").checkpoint == checkpoint, "to fit one"
     beside.write_bytes(QUALITY.read_bytes())
     load_model(CONFIG, checkpoint, device="cpu")

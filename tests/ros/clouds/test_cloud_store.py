@@ -66,8 +66,8 @@ def test_the_oldest_clouds_go_and_a_request_for_one_is_told_which_there_are() ->
 
 def test_a_request_before_the_first_cloud_is_told_the_topic() -> None:
     kept = store()
-    refused(lambda: kept.current(0, SETTINGS), Code.NO_CLOUD, "no cloud has come yet.*/camera")
-    refused(lambda: kept.at(SECOND, 0.1), Code.NO_CLOUD, "no cloud has come yet.*/camera")
+    refused(lambda: kept.current(0, SETTINGS), Code.NO_CLOUD, "no cloud has arrived yet.*/camera")
+    refused(lambda: kept.at(SECOND, 0.1), Code.NO_CLOUD, "no cloud has arrived yet.*/camera")
 
 
 def test_without_a_stamp_a_young_embedded_cloud_comes_before_a_newer_bare_one() -> None:
@@ -152,7 +152,7 @@ def test_whoever_asks_for_a_cloud_that_was_refused_is_told_why_until_time_starts
     refused(lambda: kept.at(11 * SECOND, 0.005), Code.BAD_CLOUD, "row_step is 7")
     refused(lambda: kept.at(9 * SECOND, 0.005), Code.NO_CLOUD, "older than all")
     kept.clear()
-    refused(lambda: kept.at(11 * SECOND, 0.005), Code.NO_CLOUD, "no cloud has come")
+    refused(lambda: kept.at(11 * SECOND, 0.005), Code.NO_CLOUD, "no cloud has arrived")
 
 
 @pytest.mark.parametrize(

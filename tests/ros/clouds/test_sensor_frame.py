@@ -137,7 +137,7 @@ def test_a_transform_to_nowhere_is_none(wrong: float) -> None:
     tree.put("base_link", "camera", Transform(LOOKS_DOWN, np.array([0.0, wrong, 0.0])))
     node = Node(tree)
     assert node.viewpoint(stored()) is None
-    assert "no place [m]" in node.tally.missing_sensor()
+    assert "not a position [m]" in node.tally.missing_sensor()
 
 
 def test_the_complaint_ends_with_the_transform_or_the_parameter() -> None:

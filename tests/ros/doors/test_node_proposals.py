@@ -155,7 +155,7 @@ def test_what_was_proposed_is_published_for_those_who_listen(client: Client) -> 
 
 def test_a_goal_that_cannot_be_carried_out_is_told_why(client: Client) -> None:
     cloud = client.cloud(XYZ)
-    check_refused(client, Code.NO_CLOUD, "no cloud has come yet")
+    check_refused(client, Code.NO_CLOUD, "no cloud has arrived yet")
     check_refused(client, Code.BAD_REQUEST, "min_score is 1.5", cloud=cloud, min_score=1.5)
     check_refused(client, Code.BAD_REQUEST, "min_score is nan", cloud=cloud, min_score=np.nan)
     check_refused(client, Code.BAD_REQUEST, "max_instances is 20000", max_instances=20_000)

@@ -76,7 +76,7 @@ def test_the_process_gets_the_cameras_and_no_name_that_all_its_nodes_would_have(
     ("cameras", "reason"),
     [
         ("", "no camera is given"),
-        ("front", "'front' is no camera"),
+        ("front", "'front' is not a camera"),
         ("front= /a", "'front=' is no"),
     ],
 )

@@ -51,8 +51,8 @@ def test_whatever_is_wrong_with_the_checkpoint_is_told_and_the_right_one_mends_i
     node = fork(autostart=False, model__checkpoint=path)
     faults: list[tuple[str, Callable[[], Any], str]] = [
         ("missing", lambda: None, "No such file"),
-        ("empty", lambda: path.write_bytes(b""), "no safetensors file"),
-        ("truncated", lambda: path.write_bytes(GOOD[:-1000]), "truncated or no safetensors"),
+        ("empty", lambda: path.write_bytes(b""), "not a safetensors file"),
+        ("truncated", lambda: path.write_bytes(GOOD[:-1000]), "truncated or not a safetensors"),
         ("corrupted", lambda: path.write_bytes(GOOD[:20] + b"\xff" * 99 + GOOD[119:]), "truncated"),
         ("a pickle", lambda: path.write_bytes(pickle.dumps({"a": 1})), "pickle.*only safetensors"),
         ("of another preset", lambda: path.write_bytes(SHIPPED.read_bytes()), "model|tensor"),
