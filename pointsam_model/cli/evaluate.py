@@ -215,7 +215,7 @@ def _draw_scores(path: Path, methods: list[Method]) -> None:
     for method in methods:
         lines = {
             f"{clicks} click{'s' if clicks > 1 else ''}: off by {quality.error:.3f}": [
-                (bin.score, bin.iou, bin.count) for bin in quality.bins
+                (each.score, each.iou, each.count) for each in quality.bins
             ]
             for clicks, quality in method.summary().score.items()
         }

@@ -67,7 +67,7 @@ def pool(
     jobs: Annotated[int, typer.Option(min=1, help="processes that generate scenes")] = 1,
     device: Annotated[str, typer.Option(help="device that generates scenes: cpu or cuda")] = "cpu",
 ) -> None:
-    "Generates the scenes that training draws from; existing shards are kept."
+    """Generates the scenes that training draws from; existing shards are kept."""
     import multiprocessing
 
     from pointsam_model.training.pool import make_pool
