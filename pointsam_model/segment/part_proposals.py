@@ -100,29 +100,9 @@ class PartProposals:
                 if progress:
                     progress(before + done, total)
 
-            found += self._of_view(view, cell, clicks, tell, steps)
+            found += self._best(view, self._candidates(view, cell, clicks, tell, steps))
             before += len(clicks)
         return self._suppressed(found, whole.size)[: self.config.max_instances]
-
-    def _of_view(
-        self,
-        view: Embedding,
-        cell: Cell | None,
-        clicks: NDArray[np.int64],
-        tell: Callable[[int], None],
-        steps: Steps,
-    ) -> list[Instance]:
-        """What is proposed in one look; of masks that overlap there, the best."""
-        found = self._candidates(view, cell, clicks, tell, steps)
-        if not found:
-            return []
-        masks, scores, stability = zip(*found, strict=True)
-        stacked = torch.from_numpy(np.stack(masks))
-        numbers = torch.tensor(scores), torch.tensor(stability)
-        overlap = overlaps(stacked, stacked, torch.from_numpy(view.surroundings.weight))
-        chosen = suppress(overlap, numbers[0], self.config.nms_iou)
-        best = [tensor[chosen].to(view.device) for tensor in (stacked, *numbers)]
-        return instances_of(in_one(lambda: SourceMasks.of(view, *best)))
 
     def _candidates(
         self,
@@ -163,6 +143,18 @@ class PartProposals:
                     best[key] = _Candidate(mask, score, _stability(pool.logits[number], weight))
             tell(first + len(rows))
         return list(best.values())
+
+    def _best(self, view: Embedding, found: list[_Candidate]) -> list[Instance]:
+        """Of masks that overlap in a look, the best."""
+        if not found:
+            return []
+        masks, scores, stability = zip(*found, strict=True)
+        stacked = torch.from_numpy(np.stack(masks))
+        numbers = torch.tensor(scores), torch.tensor(stability)
+        overlap = overlaps(stacked, stacked, torch.from_numpy(view.surroundings.weight))
+        chosen = suppress(overlap, numbers[0], self.config.nms_iou)
+        best = [tensor[chosen].to(view.device) for tensor in (stacked, *numbers)]
+        return instances_of(in_one(lambda: SourceMasks.of(view, *best)))
 
     def _suppressed(self, found: list[Instance], size: int) -> list[Instance]:
         """Of masks that overlap, over the source, the best, best first; too small ones go."""
