@@ -47,7 +47,7 @@ def start(context: LaunchContext) -> list[Action]:
     cameras = arguments["cameras"].split()
     for camera in cameras:
         if not all(camera.partition("=")):
-            raise RuntimeError(f"cameras: '{camera}' is no camera; it takes NAME=TOPIC")
+            raise RuntimeError(f"cameras: '{camera}' is not a camera; give NAME=TOPIC")
     if not cameras:
         raise RuntimeError("cameras: no camera is given; it takes NAME=TOPIC of each")
 

@@ -70,7 +70,7 @@ def test_whatever_is_wrong_with_the_checkpoint_is_told_and_the_right_one_mends_i
     beside = tmp_path / "model.quality.safetensors"
     beside.write_bytes(b"no estimator")
     assert not _loads(client)[0], "a bad quality is found at once"
-    client.check_refused(Code.NOT_READY, "model.quality.safetensors.*take it away", [XYZ[0]])
+    client.check_refused(Code.NOT_READY, "model.quality.safetensors.*remove it", [XYZ[0]])
     beside.unlink()
     assert _loads(client)[1].level != ERROR
     assert client.ask([XYZ[0]], cloud=client.cloud(XYZ)).code == Code.OK
