@@ -12,7 +12,7 @@ import math
 import types
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import field, fields
-from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, cast, get_args, get_origin, get_type_hints
 
 from pointsam_model.errors import ConfigError
 
@@ -154,7 +154,7 @@ def _is_needed(item: dataclasses.Field[Any]) -> bool:
 def _value(kind: Any, value: Any, where: str) -> Any:
     """The value as a field of this type holds it."""
     if dataclasses.is_dataclass(kind):
-        return value if isinstance(value, kind) else built(kind, value, where)  # type: ignore
+        return built(cast("type", kind), value, where)
     if isinstance(kind, types.UnionType):
         if value is None and type(None) in get_args(kind):
             return None

@@ -1,8 +1,8 @@
 """The operations by CUDA kernels (`kernels/*.cu`): what they take, in which order they run.
 
-How each kernel works is told in its file. Everything is
-launched on PyTorch's current stream and nothing here waits for the device, but for results whose
-size depends on their content. The same input gives the same bits each time.
+How each kernel works is told in its file. Everything is launched on PyTorch's current stream and
+nothing here waits for the device, but for results whose size depends on their content. The same
+input gives the same bits each time.
 """
 
 from __future__ import annotations

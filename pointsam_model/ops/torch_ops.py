@@ -27,16 +27,16 @@ class TorchOps:
         """Ties: the lowest row."""
         clouds = points if points.dim() == 3 else points.unsqueeze(0)
         # One coordinate per row: what a step reads then lies together.
-        axes = relative(clouds).transpose(1, 2).contiguous()
-        b, _, n = axes.shape
+        by_axis = relative(clouds).transpose(1, 2).contiguous()
+        b, _, n = by_axis.shape
         rows = torch.empty(b, count, dtype=torch.int64, device=points.device)
         row = torch.full((b, 1), start, dtype=torch.int64, device=points.device)
         left = torch.full((b, n), torch.inf, device=points.device)
         chosen = left.new_full((b, 1), -1.0)
         for step in range(count):
             rows[:, step] = row[:, 0]
-            at = axes.gather(2, row.unsqueeze(1).expand(b, 3, 1))
-            left = torch.minimum(left, (axes - at).square_().sum(1)).scatter_(1, row, chosen)
+            at = by_axis.gather(2, row.unsqueeze(1).expand(b, 3, 1))
+            left = torch.minimum(left, (by_axis - at).square_().sum(1)).scatter_(1, row, chosen)
             row = left.argmax(1, keepdim=True)
         return rows if points.dim() == 3 else rows[0]
 

@@ -287,10 +287,8 @@ class Worker:
         slot.has_ended()
 
     def _begin(self, rank: Rank, answer: Future | None) -> None:
-        others_wait = self._count(lambda other: other in self._others) > 0
-        self._prompts_in_a_row += 1
-        if rank != Rank.PROMPT or not others_wait:
-            self._prompts_in_a_row = 0
+        passes = rank == Rank.PROMPT and self._count(lambda other: other in self._others) > 0
+        self._prompts_in_a_row = self._prompts_in_a_row + 1 if passes else 0
         if rank in self._others:
             self._others.remove(rank)
             self._others.append(rank)
