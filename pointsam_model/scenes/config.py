@@ -100,17 +100,23 @@ class SceneConfig:
             ("pile_share", "stack_share", "row_share"),
             ("crate_share", "shelf_share"),
             ("stereo_share", "time_of_flight_share"),
+            not_negative=("objects",),
         )
 
 
-def check(config: Any, *of_one_choice: tuple[str, ...], positive: tuple[str, ...] = ()) -> None:
+def check(
+    config: Any,
+    *of_one_choice: tuple[str, ...],
+    positive: tuple[str, ...] = (),
+    not_negative: tuple[str, ...] = (),
+) -> None:
     """What every config of scenes keeps to.
 
     Args:
-        config: a dataclass. Its shares (`*_share`) are 0 to 1, its ranges (low, high) in order; a
-            range of whole numbers has none below 0.
+        config: a dataclass. Its shares (`*_share`) are 0 to 1, its ranges (low, high) in order.
         of_one_choice: names of shares that are 1 at most together.
         positive: names of ranges above 0.
+        not_negative: names of ranges that may begin at 0.
 
     Raises:
         ConfigError: says which value is wrong, and what would be right.
@@ -120,8 +126,9 @@ def check(config: Any, *of_one_choice: tuple[str, ...], positive: tuple[str, ...
             raise ConfigError(f"{name} is {value}, must be 0 to 1")
         if isinstance(value, tuple):
             low, high = value
-            if low > high or (isinstance(low, int) and low < 0) or (name in positive and low <= 0):
-                least = "0 < " if name in positive else "0 <= " if isinstance(low, int) else ""
+            above = low > 0 if name in positive else low >= 0 if name in not_negative else True
+            if not (above and low <= high):
+                least = "0 < " if name in positive else "0 <= " if name in not_negative else ""
                 raise ConfigError(f"{name} is {value}, must be {least}low <= high")
     for names in of_one_choice:
         if sum(getattr(config, name) for name in names) > 1.0:

@@ -69,9 +69,7 @@ class SingleConfig:
     def __post_init__(self) -> None:
         if self.points < 1:
             raise ConfigError(f"points is {self.points}, must be 1 or more")
-        check(self, ("furniture_share", "vehicle_share"))
-        if self.noise[0] < 0:
-            raise ConfigError(f"noise is {self.noise}, must be 0 <= low <= high")
+        check(self, ("furniture_share", "vehicle_share"), not_negative=("noise",))
 
 
 def generate_single(

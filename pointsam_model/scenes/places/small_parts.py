@@ -61,7 +61,7 @@ class PartsConfig:
     parts: tuple[int, int] = (1, 40)
 
     def __post_init__(self) -> None:
-        check(self, positive=("pixel", "table_half_size"))
+        check(self, positive=("pixel", "table_half_size"), not_negative=("parts",))
 
 
 def generate_parts(

@@ -310,6 +310,8 @@ def test_shares_decide_what_scenes_look_like() -> None:
     [
         ({"width": 4}, "width is 4"),
         ({"objects": (5, 2)}, r"objects is \(5, 2\)"),
+        ({"objects": (-1, 2)}, r"objects is \(-1, 2\), must be 0 <= low <= high"),
+        ({"roll": (float("nan"), 6.0)}, r"roll is \(nan, 6.0\)"),
         ({"gray_share": 1.5}, "gray_share is 1.5"),
         ({"distance": (2.0, 1.0)}, "distance"),
         ({"stereo_share": 0.6, "time_of_flight_share": 0.6}, "must not exceed 1"),
@@ -320,6 +322,10 @@ def test_shares_decide_what_scenes_look_like() -> None:
 def test_impossible_settings_are_refused(values: dict[str, object], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         SceneConfig(**values)  # type: ignore[arg-type]
+
+
+def test_angles_below_zero_may_be_whole_numbers() -> None:
+    assert SceneConfig(roll=(-6, 6)).roll == (-6, 6)
 
 
 def test_a_negative_seed_is_refused_and_no_seed_gives_no_scene() -> None:
