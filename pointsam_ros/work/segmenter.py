@@ -315,9 +315,8 @@ class Segmenter:
 
     def _last_seen(self, clicked: Session) -> Session | None:
         """What was clicked, where it is now; None: it was lost, or is followed no longer."""
-        ids = [
-            said.id for said in clicked.objects.values() if said.id
-        ]  # one: clicks are on one object
+        # One: clicks are on one object.
+        ids = [said.id for said in clicked.objects.values() if said.id]
         if not ids or not self._tracks.enabled:
             return clicked
         return self._tracks.session_of(ids[0])
