@@ -1,6 +1,7 @@
 """Point-SAM for point clouds without ROS: arrays in, masks out."""
 
 from pointsam_model.cloud.cloud import Cloud, CloudLayout, PointField, ReducedCloud
+from pointsam_model.cloud.valid import FARTHEST_M
 from pointsam_model.config.model import ModelConfig
 from pointsam_model.config.settings import (
     PredictorConfig,
@@ -26,9 +27,10 @@ from pointsam_model.errors import (
     TooFarError,
 )
 from pointsam_model.instances.instance import Instance, OrientedBox, oriented_box
+from pointsam_model.nn import PointSAM
 from pointsam_model.segment.box_prompts import Box
 from pointsam_model.segment.embedding import Embedding
-from pointsam_model.segment.prediction import MaskPrompt, Prediction
+from pointsam_model.segment.prediction import MaskPrompt, Prediction, instances_of
 from pointsam_model.segment.predictor import Predictor
 from pointsam_model.segment.prompt import Prompt
 from pointsam_model.segment.proposals import ProposalGenerator
@@ -39,6 +41,7 @@ from pointsam_model.version import __version__ as __version__
 from pointsam_model.weights import check_model, load_model
 
 __all__ = [
+    "FARTHEST_M",
     "Box",
     "CancelledError",
     "CheckpointError",
@@ -56,6 +59,7 @@ __all__ = [
     "OrientedBox",
     "OutOfMemory",
     "PointField",
+    "PointSAM",
     "PointSamError",
     "Prediction",
     "Predictor",
@@ -72,6 +76,7 @@ __all__ = [
     "check_model",
     "device_memory",
     "free_device_memory",
+    "instances_of",
     "load_model",
     "oriented_box",
     "wait_for_device",

@@ -14,8 +14,7 @@ import numpy as np
 from sensor_msgs.msg import PointCloud2
 from sensor_msgs.msg import PointField as FieldMsg
 
-from pointsam_model import Cloud
-from pointsam_model.cloud.cloud import CloudLayout
+from pointsam_model import Cloud, CloudLayout
 from pointsam_model.errors import CloudError
 
 TYPES: dict[

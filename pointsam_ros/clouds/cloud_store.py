@@ -8,8 +8,7 @@ from dataclasses import dataclass, field
 
 from sensor_msgs.msg import PointCloud2
 
-from pointsam_model import Cloud, Embedding
-from pointsam_model.cloud.cloud import CloudLayout
+from pointsam_model import Cloud, CloudLayout, Embedding
 from pointsam_model.errors import CloudError
 from pointsam_ros.clouds import cloud_msgs
 from pointsam_ros.codes import Code

@@ -12,13 +12,13 @@ from weakref import WeakValueDictionary
 from pointsam_model import (
     CloudWarning,
     DeviceMemory,
+    PointSAM,
     Predictor,
     check_model,
     device_memory,
     load_model,
     warm_up,
 )
-from pointsam_model.nn import PointSAM
 from pointsam_ros.clouds.cloud_store import CloudStore
 from pointsam_ros.config import ModelSettings, NodeConfig
 from pointsam_ros.health.tally import Tally

@@ -6,8 +6,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import count
 
-from pointsam_model import Embedding, Follower, Instance, Prediction, Predictor, Prompt
-from pointsam_model.segment.prediction import instances_of
+from pointsam_model import (
+    Embedding,
+    Follower,
+    Instance,
+    Prediction,
+    Predictor,
+    Prompt,
+    instances_of,
+)
 from pointsam_ros.clouds.cloud_store import CloudStore, StoredCloud
 from pointsam_ros.config import NodeConfig, TrackingSettings
 from pointsam_ros.health.tally import Tally

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from pointsam_model import Cloud
+from pointsam_model import FARTHEST_M, Cloud
 from pointsam_ros.clouds.cloud_store import StoredCloud
 from pointsam_ros.config import NodeConfig
 from pointsam_ros.health.rarely import Rarely
@@ -21,7 +21,6 @@ from pointsam_ros.requests.transforms import Gap, Lookup, NoTransformError, Tran
 # A broadcaster is often some cycles behind the sensor. Meanwhile a robot moves by a hand's breadth,
 # and from a few metres away that changes nothing; what is older says nothing of a moving sensor.
 NEWEST_WITHIN_S = 0.2
-FARTHEST_M = 1e9  # beyond it lies no point of a cloud, and no sensor
 
 
 class NoPlaceError(Exception):

@@ -90,6 +90,17 @@ def test_the_node_uses_neither_torch_nor_cupy() -> None:
             assert not others & {"torch", "cupy"}, module
 
 
+def test_the_node_uses_the_public_names_of_the_model_only() -> None:
+    public = {"pointsam_model", "pointsam_model.errors", "pointsam_model.config"}
+    tools = {"pointsam_model.data", "pointsam_model.evaluation", "pointsam_model.pictures"}
+    for module, others in GRAPH.items():
+        if not module.startswith("pointsam_ros"):
+            continue
+        allowed = public | tools | {"pointsam_model.scenes"} if room(module) == "demo" else public
+        used = {each for each in others if each.startswith("pointsam_model")}
+        assert {".".join(each.split(".")[:2]) for each in used} <= allowed, module
+
+
 def test_the_client_needs_neither_the_node_nor_the_model() -> None:
     needed = reached(GRAPH, "pointsam_ros.client")
     assert {room(each) for each in needed} == {"client", "codes", "waiting"}
