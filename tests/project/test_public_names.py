@@ -8,6 +8,7 @@ import json
 from places import FIXTURES, ROOT
 
 import pointsam_model
+import pointsam_model.readers
 from pointsam_model.config.building import settings
 from pointsam_ros.config import NodeConfig
 
@@ -17,6 +18,10 @@ NAMES = json.loads((FIXTURES / "public_names.json").read_text())
 def test_the_names_of_the_package_stay() -> None:
     assert set(NAMES["pointsam_model"]) <= set(pointsam_model.__all__)
     assert all(hasattr(pointsam_model, name) for name in pointsam_model.__all__)
+
+
+def test_the_names_of_the_readers_stay() -> None:
+    assert set(NAMES["pointsam_model.readers"]) <= set(pointsam_model.readers.__all__)
 
 
 def test_parameters_stay() -> None:

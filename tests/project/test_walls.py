@@ -21,7 +21,7 @@ MODEL_FLOORS = (
     ("tracking",),
     ("",),  # the public names
     ("data", "scenes"),
-    ("pictures", "fitting", "training"),
+    ("pictures", "fitting", "training", "readers"),
     ("evaluation",),
     ("cli",),
 )
