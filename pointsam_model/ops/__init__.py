@@ -224,8 +224,8 @@ def decode(
 
     Fields x, y, z must be FLOAT32 or FLOAT64 (all three alike or mixed: the wider). Colours are
     read from `rgb` or `rgba` (FLOAT32, UINT32 or INT32, holding 0xAARRGGBB; alpha is dropped) or
-    else from `r`, `g`, `b` of UINT8 each; colours of any other type are left out. The buffer is
-    viewed, neither copied as a whole nor modified.
+    else from `r`, `g`, `b` or `red`, `green`, `blue` of UINT8 each; colours of any other type are
+    left out. The buffer is viewed, neither copied as a whole nor modified.
 
     Args:
         data: anything with the buffer protocol, contiguous: bytes, array.array, uint8 array.

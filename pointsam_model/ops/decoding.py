@@ -11,9 +11,12 @@ from torch import Tensor
 
 from pointsam_model.errors import CloudError
 from pointsam_model.ops.layout import (
+    COORDINATES,
     FLOAT32,
     FLOAT64,
     INT32,
+    PACKED_COLORS,
+    SEPARATE_COLORS,
     SIZES,
     UINT8,
     UINT32,
@@ -114,7 +117,7 @@ def _view(
 
 def coordinate_fields(layout: CloudLayout) -> list[PointField]:
     found = []
-    for name in "xyz":
+    for name in COORDINATES:
         field = layout.field(name)
         if field is None:
             names = ", ".join(each.name for each in layout.fields) or "none"
@@ -147,7 +150,7 @@ def is_swapped(layout: CloudLayout) -> bool:
 
 def color_offsets(layout: CloudLayout) -> tuple[int, int, int] | None:
     """Where in a point red, green and blue lie, or None without colours that can be read."""
-    for name in ("rgb", "rgba"):
+    for name in PACKED_COLORS:
         packed = layout.field(name)
         if packed is not None and packed.datatype in (FLOAT32, UINT32, INT32) and packed.count <= 1:
             # 0xAARRGGBB as a number: its bytes in memory follow the byte order.
@@ -155,6 +158,9 @@ def color_offsets(layout: CloudLayout) -> tuple[int, int, int] | None:
             if layout.big_endian:
                 return first + 1, first + 2, first + 3
             return first + 2, first + 1, first
-    separate = [layout.field(name) for name in "rgb"]
-    offsets = [f.offset for f in separate if f is not None and f.datatype == UINT8 and f.count <= 1]
-    return (offsets[0], offsets[1], offsets[2]) if len(offsets) == 3 else None
+    for names in SEPARATE_COLORS:
+        fields = [layout.field(name) for name in names]
+        match [f.offset for f in fields if f and f.datatype == UINT8 and f.count <= 1]:
+            case [red, green, blue]:
+                return red, green, blue
+    return None

@@ -9,6 +9,11 @@ from pointsam_model.errors import CloudError
 
 UINT8, INT32, UINT32, FLOAT32, FLOAT64 = 2, 5, 6, 7, 8
 SIZES = {1: 1, UINT8: 1, 3: 2, 4: 2, INT32: 4, UINT32: 4, FLOAT32: 4, FLOAT64: 8}
+COORDINATES = ("x", "y", "z")
+PACKED_COLORS = ("rgb", "rgba")
+SEPARATE_COLORS = (("r", "g", "b"), ("red", "green", "blue"))
+# Others may share a name: PCL calls all of its padding "_".
+FIELDS_READ = frozenset(COORDINATES).union(PACKED_COLORS, *SEPARATE_COLORS)
 
 
 def columns(height: int, width: int) -> int | None:
@@ -45,7 +50,8 @@ class CloudLayout:
 
     Raises:
         CloudError: a number below its least value, an unknown datatype, a field that reaches out
-            of its point, a row shorter than its points, two fields of one name.
+            of its point, a row shorter than its points, two fields of one name
+            among those that are read (FIELDS_READ).
     """
 
     fields: tuple[PointField, ...]
@@ -85,7 +91,7 @@ class CloudLayout:
         names: set[str] = set()
         for field in self.fields:
             self._check(field)
-            if field.name in names:
+            if field.name in names and field.name in FIELDS_READ:
                 raise CloudError(f"the cloud has two fields {field.name!r}; names must differ")
             names.add(field.name)
 

@@ -97,8 +97,10 @@ def decode(data: bytes, layout: CloudLayout) -> tuple[list[list[float]], list[li
                     rgb.append([color >> 16 & 255, color >> 8 & 255, color & 255])
                     break
             else:
-                if "r" in point:
-                    rgb.append([point["r"], point["g"], point["b"]])
+                for names in (("r", "g", "b"), ("red", "green", "blue")):
+                    if names[0] in point:
+                        rgb.append([point[name] for name in names])
+                        break
     return xyz, rgb or None
 
 

@@ -46,9 +46,10 @@ def layout_of(msg: PointCloud2) -> CloudLayout:
     A `row_step` of 0 is repaired to width * point_step, a field count of 0 to 1 (as PCL does).
 
     Raises:
-        CloudError: no points; x, y or z missing or not floating point; two fields of one name; an
-            unknown field type; a field that ends beyond point_step; a row_step smaller than a row;
-            data shorter or longer than declared. Says what is wrong and what would be right.
+        CloudError: no points; x, y or z missing or not floating point; two fields of one name
+            among those that are read; an unknown field type; a field that ends beyond point_step; a
+            row_step smaller than a row; data shorter or longer than declared. Says what is wrong
+            and what would be right.
     """
     layout = CloudLayout.of_message(msg)
     _check_coordinates(layout)

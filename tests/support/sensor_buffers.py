@@ -25,13 +25,15 @@ def packed(xyz: np.ndarray) -> tuple[bytes, CloudLayout]:
 def buffers(draw: st.DrawFn) -> tuple[bytes, CloudLayout]:
     """Bytes and layout of a legal cloud: any order, padding, types, byte order and colours."""
     kinds = [(name, draw(st.sampled_from([7, 8]))) for name in "xyz"]
-    colors = draw(st.sampled_from(["none", "rgb", "rgba", "separate", "both", "odd"]))
+    colors = draw(st.sampled_from(["none", "rgb", "rgba", "separate", "words", "both", "odd"]))
     if colors in ("rgb", "rgba", "both"):
         kinds.append(("rgb" if colors == "both" else colors, draw(st.sampled_from([5, 6, 7]))))
     if colors in ("separate", "both"):
         kinds += [(name, 2) for name in "rgb"]
+    if colors == "words":
+        kinds += [(name, 2) for name in ("red", "green", "blue")]
     if colors == "odd":
-        kinds += [("rgb", 8), ("intensity", 7), ("ring", 4)]
+        kinds += [("rgb", 8), ("intensity", 7), ("ring", 4), ("_", 2), ("_", 4)]
     fields, offset = [], 0
     for name, datatype in draw(st.permutations(kinds)):
         offset += draw(st.integers(0, 3))

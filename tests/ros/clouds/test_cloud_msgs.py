@@ -236,6 +236,21 @@ def test_nothing_of_a_declared_size_is_allocated_before_it_is_checked() -> None:
         tracemalloc.stop()
 
 
+def test_padding_fields_may_share_a_name() -> None:
+    msg = good()
+    msg.fields += [PointField(name="_", offset=at, datatype=2, count=4) for at in (0, 8)]
+    assert np.array_equal(cloud_msgs.read(msg).xyz, cloud_msgs.read(good()).xyz)
+
+
+@pytest.mark.parametrize("names", ["r g b", "red green blue"])
+def test_separate_colours_of_a_byte_each_are_read(names: str) -> None:
+    xyz = np.arange(18, dtype=np.float32).reshape(-1, 3) + 1
+    rgb = np.arange(18, dtype=np.uint8).reshape(-1, 3) * 9
+    fields = dict(zip(names.split(), rgb.T.copy(), strict=True))
+    cloud = cloud_msgs.read(cloud_msgs.write(Header(), xyz, **fields))
+    assert np.array_equal(cloud.rgb, rgb)
+
+
 def test_a_field_count_of_zero_means_one() -> None:
     assert cloud_msgs.read(changed(0, count=0)).size == 6
 
