@@ -47,6 +47,9 @@ def segment(
         typer.Option(help=escape(f"the object in the image of an organised cloud: {MASK_FORM}")),
     ] = None,
     topic: Annotated[str, typer.Option(help="PointCloud2 topic of a bag; empty: the first")] = "",
+    columns: Annotated[
+        int, typer.Option(help="numbers a point has in a .bin; 0: found out where that is safe")
+    ] = 0,
     png: Annotated[Path | None, typer.Option(help="draw the best mask here")] = None,
     npz: Annotated[
         Path | None,
@@ -73,7 +76,7 @@ def segment(
         points = np.array([_numbers(text, 3) for text in [*on, *beside]]).reshape(-1, 3)
         labels = np.array([1] * len(on) + [0] * len(beside), np.int64)
         corners = None if box is None else np.reshape(_numbers(box, 6), (2, 3))
-        source = read_cloud(cloud, topic)
+        source = read_cloud(cloud, topic, columns)
         masked = None if mask is None else read_mask(mask, source)
         predictor = load_predictor(model, checkpoint, device, dtype)
         width = columns(source.height, source.width)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from pointsam_model.data.readers.numpy_files import read_kitti, read_npy, read_npz
+from pointsam_model.data.readers.numpy_files import read_npy, read_npz
 from pointsam_model.data.readers.pcd import read_pcd
 from pointsam_model.data.readers.ply import read_ply
+from pointsam_model.data.readers.raw_floats import read_bin
 from pointsam_model.data.readers.sensor_cloud import SensorCloud
 from pointsam_model.errors import CloudError
 
@@ -18,26 +19,28 @@ _READERS: dict[str, Callable[[Path], SensorCloud]] = {
     ".ply": read_ply,
     ".npz": read_npz,
     ".npy": read_npy,
-    ".bin": read_kitti,
 }
 _BAG_FILES = (".mcap", ".db3")
-READ = ".pcd, .ply, .npz, .npy, KITTI .bin, and ROS 2 bags (.mcap, .db3 or their folder)"
+READ = (
+    ".pcd, .ply, .npz, .npy, .bin (KITTI, nuScenes), and ROS 2 bags (.mcap, .db3 or their folder)"
+)
 
 
-def read_cloud(path: str | Path, topic: str = "") -> SensorCloud:
+def read_cloud(path: str | Path, topic: str = "", columns: int = 0) -> SensorCloud:
     """The cloud of a file; of a bag, its first.
 
     Args:
         path: what `READ` lists.
         topic: in a bag, the PointCloud2 topic; empty: the first.
+        columns: in a `.bin`, how many numbers a point has; 0: as `read_bin` finds out.
 
     Raises:
         CloudError: the file is not there, not of these kinds, or broken; says what is read.
     """
-    return next(read_clouds(path, topic))
+    return next(read_clouds(path, topic, columns))
 
 
-def read_clouds(path: str | Path, topic: str = "") -> Iterator[SensorCloud]:
+def read_clouds(path: str | Path, topic: str = "", columns: int = 0) -> Iterator[SensorCloud]:
     """All clouds of a file, one after the other; only bags have several.
 
     Args and errors are those of `read_cloud`.
@@ -52,6 +55,9 @@ def read_clouds(path: str | Path, topic: str = "") -> Iterator[SensorCloud]:
         from pointsam_model.data.readers.bags import read_bag
 
         yield from read_bag(path, topic)
+        return
+    if path.suffix.lower() == ".bin":
+        yield read_bin(path, columns)
         return
     reader = _READERS.get(path.suffix.lower())
     if reader is None:

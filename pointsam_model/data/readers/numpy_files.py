@@ -1,4 +1,4 @@
-"""Clouds kept as numpy arrays (`.npz`, `.npy`) and KITTI's raw float32 (`.bin`)."""
+"""Clouds kept as numpy arrays: `.npz`, Open3D's among them, and `.npy`."""
 
 from __future__ import annotations
 
@@ -13,9 +13,15 @@ from pointsam_model.errors import CloudError
 
 NPZ_FORM = (
     "a cloud in .npz has 'xyz' float (n,3) [m], and may have 'rgb' uint8 (n,3), 'intensity' (n,), "
-    "'hw' [rows, columns] and 'label' integer (n,)"
+    "'hw' [rows, columns] and 'label' integer (n,); Open3D's 'positions', 'colors', 'labels' "
+    "are read too"
 )
-NPY_FORM = "a cloud in .npy is a float array (n,3), (n,4) with intensity or (n,6) with colour"
+# As Open3D's tensor clouds name their attributes; each has the shape (n, channels).
+OPEN3D_NAMES = {"positions": "xyz", "colors": "rgb", "intensity": "intensity", "labels": "label"}
+NPY_FORM = (
+    "a cloud in .npy is a float array (n,3), (n,4) with intensity, (n,5) with intensity and ring "
+    "or (n,6) with colour"
+)
 
 
 def read_npz(path: Path) -> SensorCloud:
@@ -28,9 +34,11 @@ def read_npz(path: Path) -> SensorCloud:
         with np.load(path, allow_pickle=False) as file:
             if not hasattr(file, "files"):
                 raise CloudError(f"{path} is not an npz file: {NPZ_FORM}")
-            wanted = ("xyz", "rgb", "intensity", "hw", "label")
-            arrays = {name: file[name] for name in wanted if name in file.files}
             names = list(file.files)
+            wanted = ("xyz", "rgb", "intensity", "hw", "label")
+            arrays = {name: file[name] for name in wanted if name in names}
+            if "xyz" not in names and "positions" in names:
+                arrays = _of_open3d({name: file[name] for name in OPEN3D_NAMES if name in names})
     except (OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
         if isinstance(error, CloudError):
             raise
@@ -51,7 +59,7 @@ def read_npz(path: Path) -> SensorCloud:
 
 
 def read_npy(path: Path) -> SensorCloud:
-    """Reads a cloud from one array: xyz, then intensity (4 columns) or r, g, b (6 columns).
+    """Reads a cloud from one array: xyz, then intensity (4 or 5 columns) or r, g, b (6 columns).
 
     Colours are 0 to 255, or 0 to 1 where none is above 1.
 
@@ -64,38 +72,24 @@ def read_npy(path: Path) -> SensorCloud:
         raise CloudError(f"cannot read {path}: {error}; {NPY_FORM}") from error
     if not isinstance(array, np.ndarray):
         raise CloudError(f"{path} is not an npy file: {NPY_FORM}")
-    if array.dtype.kind != "f" or array.ndim != 2 or array.shape[1] not in (3, 4, 6):
+    if array.dtype.kind != "f" or array.ndim != 2 or array.shape[1] not in (3, 4, 5, 6):
         raise CloudError(f"{path} holds {array.dtype} of shape {array.shape}; {NPY_FORM}")
     xyz = _points(array[:, :3], path)
-    intensity = array[:, 3].astype(np.float32) if array.shape[1] == 4 else None
+    intensity = array[:, 3].astype(np.float32) if array.shape[1] in (4, 5) else None
     rgb = _unit_or_byte_colors(array[:, 3:6], path) if array.shape[1] == 6 else None
     return SensorCloud(xyz, rgb, 1, len(xyz), path.stem, intensity=intensity)
 
 
-def read_kitti(path: Path) -> SensorCloud:
-    """Reads KITTI's `.bin`: little-endian float32 x, y, z [m], intensity, one after the other.
-
-    Raises:
-        CloudError: empty, or its size is no multiple of 16 bytes.
-    """
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise CloudError(f"cannot read {path}: {error}") from error
-    if not data or len(data) % 16:
-        raise CloudError(
-            f"{path} has {len(data)} bytes; a KITTI cloud has 16 per point (float32 x, y, z, "
-            "intensity)"
-        )
-    values = np.frombuffer(data, dtype="<f4").reshape(-1, 4).astype(np.float32)
-    return SensorCloud(
-        np.ascontiguousarray(values[:, :3]),
-        None,
-        1,
-        len(values),
-        path.stem,
-        intensity=np.ascontiguousarray(values[:, 3]),
-    )
+def _of_open3d(arrays: dict[str, NDArray[np.generic]]) -> dict[str, NDArray[np.generic]]:
+    """Open3D's attributes by our names: one channel is no axis, colours may be floats 0 to 1."""
+    named = {OPEN3D_NAMES[name]: array for name, array in arrays.items()}
+    for name in ("intensity", "label"):
+        if name in named:
+            named[name] = named[name].reshape(len(named[name]), -1)[:, 0]
+    colors = named.get("rgb")
+    if colors is not None and colors.dtype.kind == "f":
+        named["rgb"] = np.round(np.nan_to_num(colors).clip(0, 1) * 255).astype(np.uint8)
+    return named
 
 
 def _points(array: NDArray[np.generic], path: Path) -> NDArray[np.floating]:

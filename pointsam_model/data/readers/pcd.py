@@ -12,7 +12,12 @@ import lzf  # type: ignore[import-not-found, import-untyped, unused-ignore]
 import numpy as np
 from numpy.typing import NDArray
 
-from pointsam_model.data.readers.columns import packed_colors, separate_colors, stack_xyz
+from pointsam_model.data.readers.columns import (
+    packed_colors,
+    plain_numbers,
+    separate_colors,
+    stack_xyz,
+)
 from pointsam_model.data.readers.sensor_cloud import SensorCloud
 from pointsam_model.errors import CloudError
 
@@ -136,7 +141,8 @@ def _viewpoint(entries: dict[str, list[str]]) -> NDArray[np.float64] | None:
 
 def _ascii(body: memoryview, header: _Header, path: Path) -> dict[str, NDArray[Any]]:
     try:
-        table = np.loadtxt(io.BytesIO(body), dtype=np.float64, ndmin=2, comments="#")
+        text = io.BytesIO(plain_numbers(bytes(body)))
+        table = np.loadtxt(text, dtype=np.float64, ndmin=2, comments="#")
     except ValueError as error:
         raise CloudError(f"{path}: {error}") from error
     widths = [math.prod(header.dtype[name].shape) for name in header.names]
@@ -151,6 +157,8 @@ def _ascii(body: memoryview, header: _Header, path: Path) -> dict[str, NDArray[A
         values = table[:, first]
         if base.kind in "iu":
             values = np.nan_to_num(values, nan=0.0)
+        else:
+            values = np.where(np.isnan(values), np.nan, values)  # one kind of NaN, without a sign
         columns[name] = values.astype(base)
         first += width
     return columns

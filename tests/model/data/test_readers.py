@@ -82,6 +82,37 @@ def test_ascii_pcd_takes_any_spaces_nan_and_both_kinds_of_colour(
     assert_is_the_cloud(write(tmp_path / "a.pcd", data))
 
 
+def ascii_pcd(colors: list[str]) -> bytes:
+    lines = [f"{number} 1 2 {color}" for number, color in enumerate(colors)]
+    return pcd_header("ascii", width=len(colors), height=1) + "\n".join(lines).encode() + b"\n"
+
+
+@pytest.mark.parametrize("word", ["nan", "-nan", "NaN", "-nan(ind)", "-1.#IND", "1.#QNAN"])
+def test_a_colour_that_is_no_number_is_none_however_it_is_written(
+    tmp_path: Path, word: str
+) -> None:
+    assert read_cloud(write(tmp_path / "all.pcd", ascii_pcd([word] * 3))).rgb is None
+    white = repr(np.uint32(0x00FFFFFF).view(np.float32).item())
+    cloud = read_cloud(write(tmp_path / "some.pcd", ascii_pcd([white, word])))
+    assert cloud.rgb is not None and cloud.rgb.tolist() == [[255, 255, 255], [0, 0, 0]]
+
+
+def test_an_opaque_colour_is_one_although_its_bits_are_no_number(tmp_path: Path) -> None:
+    rows = table()
+    rows["rgb"] |= 0xFF000000
+    assert np.isnan(rows["rgb"].copy().view(np.float32)[2])
+    assert_is_the_cloud(write(tmp_path / "a.pcd", pcd_header("binary") + rows.tobytes()))
+
+
+@pytest.mark.parametrize("word", ["nan(ind)", "-nan(ind)", "-1.#IND", "1.#INF", "-1.#INF00"])
+def test_coordinates_as_c_libraries_write_what_is_no_number(tmp_path: Path, word: str) -> None:
+    data = pcd_header("ascii", width=2, height=1) + f"1 2 3 0\n4 {word} 6 0\n".encode()
+    assert read_cloud(write(tmp_path / "a.pcd", data)).valid.tolist() == [True, False]
+    header = ply_header("ascii", count=2)
+    body = f"1 2 3 0 9 9 9\n4 {word} 6 0 9 9 9\n".encode()
+    assert read_cloud(write(tmp_path / "a.ply", header + body)).valid.tolist() == [True, False]
+
+
 def test_double_coordinates_stay_double(tmp_path: Path) -> None:
     far = np.array([[551157.4375, 249120.7188, 1831.0814]], dtype="<f8")
     header = (
@@ -201,6 +232,52 @@ def test_a_broken_ply_is_refused_with_the_reason(tmp_path: Path, data: bytes, re
         read_cloud(write(tmp_path / "broken.ply", data))
 
 
+@pytest.mark.parametrize("encoding", ["ascii", "binary_little_endian"])
+def test_ply_comments_may_be_in_any_language(tmp_path: Path, encoding: str) -> None:
+    comment = "comment März, données, 点群".encode()
+    header = ply_header(encoding).replace(b"comment made by a test", comment)
+    rows = np.zeros(4, dtype=[("xyz", "<f4", 3), ("t", "<f4"), ("rgb", "u1", 3)])
+    rows["xyz"], rows["rgb"] = XYZ, RGB
+    lines = "".join(
+        f"{x} {y} {z} 0 {r} {g} {b}\n" for (x, y, z), (r, g, b) in zip(XYZ, RGB, strict=True)
+    )
+    body = lines.encode() if encoding == "ascii" else rows.tobytes()
+    assert_is_the_cloud(write(tmp_path / "a.ply", header + body), height=1, width=4)
+
+
+@pytest.mark.parametrize(
+    ("kind", "values", "expected"),
+    [
+        ("ushort", [65535, 32896, 0], [255, 128, 0]),
+        ("ushort", [255, 128, 0], [255, 128, 0]),  # bytes in a wider type
+        ("int", [255, 1, 0], [255, 1, 0]),
+        ("float", [1.0, 0.5, 0.0], [255, 128, 0]),
+        ("float", [255.0, 128.0, 0.0], [255, 128, 0]),
+        ("double", [65535.0, 32896.0, 0.0], [255, 128, 0]),
+    ],
+)
+def test_ply_colours_of_any_type_become_bytes(
+    tmp_path: Path, kind: str, values: list[float], expected: list[int]
+) -> None:
+    header = ply_header("ascii", count=1).replace(b"uchar", kind.encode())
+    row = f"1 2 3 0 {' '.join(str(value) for value in values)}\n"
+    cloud = read_cloud(write(tmp_path / "a.ply", header + row.encode()))
+    assert cloud.rgb is not None and cloud.rgb.tolist() == [expected]
+
+
+def test_an_npz_of_open3d_is_read_by_its_own_names(tmp_path: Path) -> None:
+    labels = np.array([[1], [0], [2], [2]])
+    intensity = np.array([[0.5], [1], [2], [3]], np.float32)
+    for colors in (RGB, RGB / np.float32(255)):
+        np.savez(
+            tmp_path / "a.npz", positions=XYZ, colors=colors, labels=labels, intensity=intensity
+        )
+        assert_is_the_cloud(tmp_path / "a.npz", height=1, width=4)
+    cloud = read_cloud(tmp_path / "a.npz")
+    np.testing.assert_array_equal(cloud.labels, labels[:, 0])
+    np.testing.assert_array_equal(cloud.intensity, intensity[:, 0])
+
+
 def test_npz_keeps_rows_labels_and_intensity(tmp_path: Path) -> None:
     path = tmp_path / "a.npz"
     label, intensity = np.array([1, -1, 0, 2]), np.array([0.5, 0, 1, 2])
@@ -253,17 +330,19 @@ def test_a_pickle_is_never_loaded(tmp_path: Path, suffix: str) -> None:
 def test_npy_takes_points_points_with_intensity_and_points_with_colour(tmp_path: Path) -> None:
     np.save(tmp_path / "xyz.npy", XYZ)
     np.save(tmp_path / "i.npy", np.column_stack([XYZ, [1, 2, 3, 4]]))
+    np.save(tmp_path / "ring.npy", np.column_stack([XYZ, [1, 2, 3, 4], [0, 1, 0, 1]]))
     np.save(tmp_path / "byte.npy", np.column_stack([XYZ, RGB]))
     np.save(tmp_path / "unit.npy", np.column_stack([XYZ.astype(float), RGB / 255]))
     np.testing.assert_array_equal(read_cloud(tmp_path / "xyz.npy").xyz, XYZ)
     np.testing.assert_array_equal(read_cloud(tmp_path / "i.npy").intensity, [1, 2, 3, 4])
+    np.testing.assert_array_equal(read_cloud(tmp_path / "ring.npy").intensity, [1, 2, 3, 4])
     assert_is_the_cloud(tmp_path / "byte.npy", height=1, width=4)
     assert_is_the_cloud(tmp_path / "unit.npy", height=1, width=4)
 
 
 def test_npy_of_another_shape_is_refused(tmp_path: Path) -> None:
-    np.save(tmp_path / "a.npy", np.zeros((4, 5)))
-    with pytest.raises(CloudError, match=r"\(n,3\), \(n,4\) with intensity or \(n,6\)"):
+    np.save(tmp_path / "a.npy", np.zeros((4, 7)))
+    with pytest.raises(CloudError, match=r"\(n,3\), \(n,4\) with intensity, \(n,5\)"):
         read_cloud(tmp_path / "a.npy")
 
 
@@ -274,9 +353,57 @@ def test_kitti_bin_is_four_floats_a_point(tmp_path: Path) -> None:
     np.testing.assert_array_equal(cloud.intensity, values[:, 3])
 
 
+def sweep(columns: int, points: int = 60) -> NDArray[np.float32]:
+    """Points all around a LiDAR, an intensity up to 255, a ring, and whatever else."""
+    rng = np.random.default_rng(columns)
+    others = [rng.integers(0, 256, points), rng.integers(0, 32, points), rng.random(points)]
+    values = np.column_stack([rng.normal(0, 10, (points, 3)), *others])
+    return np.ascontiguousarray(values[:, :columns], "<f4")
+
+
+@pytest.mark.parametrize("columns", [3, 4, 5, 6])
+def test_a_bin_of_any_size_is_read_by_what_its_numbers_can_be(tmp_path: Path, columns: int) -> None:
+    values = sweep(columns)  # 60 points: their bytes divide by 12, 16, 20 and 24
+    cloud = read_cloud(write(tmp_path / "a.bin", values.tobytes()))
+    np.testing.assert_array_equal(cloud.xyz, values[:, :3])
+    if columns > 3:
+        np.testing.assert_array_equal(cloud.intensity, values[:, 3])
+    else:
+        assert cloud.intensity is None
+
+
+def test_a_pcd_bin_has_the_five_columns_of_nuscenes(tmp_path: Path) -> None:
+    values = np.arange(40, dtype="<f4").reshape(8, 5)
+    cloud = read_cloud(write(tmp_path / "a.pcd.bin", values.tobytes()))
+    np.testing.assert_array_equal(cloud.xyz, values[:, :3])
+
+
+def test_a_bin_that_may_be_read_in_two_ways_is_refused_with_the_option_that_settles_it(
+    tmp_path: Path,
+) -> None:
+    values = np.arange(40, dtype="<f4").reshape(8, 5)
+    values[:, 4] = 1
+    path = write(tmp_path / "a.bin", values.tobytes())
+    with pytest.raises(CloudError, match=r"4 or 5 are possible.*--columns 4"):
+        read_cloud(path)
+    assert read_cloud(path, columns=4).size == 10
+    assert read_cloud(path, columns=5).size == 8
+    np.testing.assert_array_equal(read_cloud(path, columns=10).xyz, values.reshape(4, 10)[:, :3])
+
+
+@pytest.mark.parametrize(
+    ("columns", "reason"),
+    [(2, "columns is 2.* has 3 "), (-1, "columns is -1"), (7, "with 7 columns .* multiple of 28")],
+)
+def test_columns_that_do_not_fit_are_refused(tmp_path: Path, columns: int, reason: str) -> None:
+    path = write(tmp_path / "a.bin", sweep(4).tobytes()[:-16])
+    with pytest.raises(CloudError, match=reason):
+        read_cloud(path, columns=columns)
+
+
 @pytest.mark.parametrize("data", [b"", bytes(17)])
 def test_a_bin_of_another_size_is_refused(tmp_path: Path, data: bytes) -> None:
-    with pytest.raises(CloudError, match="16 per point"):
+    with pytest.raises(CloudError, match=r"has (0|17) bytes; a .bin has 4 per number"):
         read_cloud(write(tmp_path / "a.bin", data))
 
 
