@@ -66,7 +66,7 @@ def segment(
     """Segments one object of a cloud from clicks, a box or a mask; one click: up to three masks."""
     from pointsam_model import Cloud, Prompt
     from pointsam_model.data.readers import read_cloud
-    from pointsam_model.ops.layout import columns
+    from pointsam_model.ops import layout
     from pointsam_model.pictures import DrawnMask, draw_masks
 
     with refusals():
@@ -79,7 +79,7 @@ def segment(
         source = read_cloud(cloud, topic, columns)
         masked = None if mask is None else read_mask(mask, source)
         predictor = load_predictor(model, checkpoint, device, dtype)
-        width = columns(source.height, source.width)
+        width = layout.columns(source.height, source.width)
         seen = Cloud(source.xyz, source.rgb, viewpoint=source.viewpoint, width=width)
         embedding = predictor.embed(seen)
         points = embedding.snap(points)
