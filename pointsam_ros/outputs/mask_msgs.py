@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import array
 import colorsys
+import sys
 from collections.abc import Sequence
 from itertools import product
 
 import numpy as np
 from geometry_msgs.msg import Point, Pose, Quaternion, Vector3
-from sensor_msgs.msg import PointCloud2
+from sensor_msgs.msg import Image, PointCloud2
 from std_msgs.msg import ColorRGBA, Header
 from visualization_msgs.msg import Marker, MarkerArray
 
@@ -21,6 +22,7 @@ from pointsam_ros.outputs.found import Found, best_first
 
 LINE_M = 0.003  # width of a box's edges
 TEXT_M = 0.03  # height of a label's letters
+MOST_IMAGE_ID = 65_535
 GOLDEN_RATIO = 0.618034  # hues so far apart that neighbouring ids differ
 
 
@@ -42,6 +44,33 @@ def segmented_points(source: PointCloud2, found: Sequence[Found]) -> PointCloud2
         ids[each.instance.indices] = each.id
         scores[each.instance.indices] = clamped(each.instance.score)
     return cloud_msgs.with_fields(source, {"instance_id": ids, "score": scores})
+
+
+def instance_image(source: PointCloud2, found: Sequence[Found]) -> Image:
+    """An organised cloud's instance ids as an image of its rows and columns, 16UC1; 0 is none.
+
+    Where instances overlap the highest score wins. An id above 65,535 goes on at 1 again.
+    """
+    ids = np.zeros(source.width * source.height, np.uint16)
+    for each in best_first(found)[::-1]:
+        ids[each.instance.indices] = (each.id - 1) % MOST_IMAGE_ID + 1
+    return Image(
+        header=source.header,
+        height=source.height,
+        width=source.width,
+        encoding="16UC1",
+        is_bigendian=sys.byteorder == "big",
+        step=source.width * ids.itemsize,
+        data=array.array("B", ids.tobytes()),
+    )
+
+
+def remaining_points(source: PointCloud2, found: Sequence[Found]) -> PointCloud2:
+    """The source's points that are in no instance, in order, with all their fields."""
+    remains = np.ones(source.width * source.height, bool)
+    for each in found:
+        remains[each.instance.indices] = False
+    return cloud_msgs.with_rows(source, np.flatnonzero(remains))
 
 
 def markers(header: Header, found: Sequence[Found]) -> MarkerArray:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
 from rclpy.event_handler import PublisherEventCallbacks
 from rclpy.lifecycle import LifecycleNode, LifecyclePublisher
-from sensor_msgs.msg import PointCloud2
+from sensor_msgs.msg import Image, PointCloud2
+from std_msgs.msg import Header
 from visualization_msgs.msg import MarkerArray
 
 from pointsam_interfaces.msg import InstanceArray
@@ -14,7 +18,10 @@ from pointsam_ros.config import OutputQosSettings
 from pointsam_ros.health.tally import Tally
 from pointsam_ros.outputs import detection_msgs, mask_msgs
 from pointsam_ros.outputs.answers import Answer
+from pointsam_ros.outputs.found import Found
 from pointsam_ros.outputs.qos import mismatch, profile
+
+MessageOf = Callable[[Answer], Any]  # what a topic says of an answer; None: nothing
 
 
 def response_of(answer: Answer, return_points: bool) -> SegmentPrompts.Response:
@@ -33,52 +40,72 @@ def response_of(answer: Answer, return_points: bool) -> SegmentPrompts.Response:
 
 
 class Outputs:
-    """`~/instances`, `~/segmented_points` and `~/markers`, each only while someone subscribes.
+    """The topics that carry answers; each message is made only while someone subscribes.
 
-    And `~/detections` where vision_msgs is installed.
+    `~/detections` is there only where vision_msgs is installed.
     """
 
     def __init__(self, node: LifecycleNode, settings: OutputQosSettings, tally: Tally) -> None:
         self._node = node
         self._settings = settings
         self._tally = tally
-        self._instances = self._publisher(InstanceArray, "~/instances")
-        self._points = self._publisher(PointCloud2, "~/segmented_points")
-        self._markers = self._publisher(MarkerArray, "~/markers")
+        self._topics = [
+            self._topic(InstanceArray, "~/instances", lambda answer: answer.message),
+            self._topic(PointCloud2, "~/segmented_points", _of(mask_msgs.segmented_points)),
+            self._topic(PointCloud2, "~/remaining_points", _of(mask_msgs.remaining_points)),
+            self._topic(Image, "~/instance_image", self._image),
+            self._topic(MarkerArray, "~/markers", _under_header(mask_msgs.markers)),
+        ]
         detections = detection_msgs.message_type()
-        self._detections = self._publisher(detections, "~/detections") if detections else None
+        if detections is not None:
+            made = _under_header(detection_msgs.detection_array)
+            self._topics.append(self._topic(detections, "~/detections", made))
 
     def wanted(self) -> bool:
         """Whether somebody subscribes to any of them."""
-        return any(publisher.get_subscription_count() for publisher in self._publishers())
+        return any(publisher.get_subscription_count() for publisher, _ in self._topics)
 
     def publish(self, answer: Answer) -> None:
         """Publishes an answer on the topics that somebody listens to."""
-        source, found = answer.cloud.msg, answer.found
-        if self._instances.get_subscription_count():
-            self._instances.publish(answer.message)
-        if self._points.get_subscription_count():
-            self._points.publish(mask_msgs.segmented_points(source, found))
-        if self._markers.get_subscription_count():
-            self._markers.publish(mask_msgs.markers(source.header, found))
-        if self._detections is not None and self._detections.get_subscription_count():
-            self._detections.publish(detection_msgs.detection_array(source.header, found))
+        for publisher, message_of in self._topics:
+            if publisher.get_subscription_count():
+                message = message_of(answer)
+                if message is not None:
+                    publisher.publish(message)
 
     def destroy(self) -> None:
         """Takes the topics away."""
-        for publisher in self._publishers():
+        for publisher, _ in self._topics:
             self._node.destroy_lifecycle_publisher(publisher)
 
-    def _publisher(self, kind: type, name: str) -> LifecyclePublisher:
+    def _topic(
+        self, kind: type, name: str, message_of: MessageOf
+    ) -> tuple[LifecyclePublisher, MessageOf]:
         remedy = "set outputs.qos.reliability to reliable, or subscribe with best effort"
         topic = self._node.resolve_topic_name(name)
         events = PublisherEventCallbacks(
             incompatible_qos=mismatch(self._tally, topic, remedy, input=False)
         )
-        return self._node.create_lifecycle_publisher(
+        publisher = self._node.create_lifecycle_publisher(
             kind, name, profile(self._settings), event_callbacks=events
         )
+        return publisher, message_of
 
-    def _publishers(self) -> list[LifecyclePublisher]:
-        known = (self._instances, self._points, self._markers, self._detections)
-        return [publisher for publisher in known if publisher is not None]
+    def _image(self, answer: Answer) -> Image | None:
+        source = answer.cloud.msg
+        if source.height == 1:
+            self._node.get_logger().warn(
+                "nothing is published on ~/instance_image: the clouds are not organised (height "
+                "1), so they have no rows and columns; ~/segmented_points has the same ids",
+                once=True,
+            )
+            return None
+        return mask_msgs.instance_image(source, answer.found)
+
+
+def _of(make: Callable[[PointCloud2, Sequence[Found]], Any]) -> MessageOf:
+    return lambda answer: make(answer.cloud.msg, answer.found)
+
+
+def _under_header(make: Callable[[Header, Sequence[Found]], Any]) -> MessageOf:
+    return lambda answer: make(answer.cloud.msg.header, answer.found)

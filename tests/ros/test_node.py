@@ -16,7 +16,7 @@ from forked_nodes import ForkedNode
 from lifecycle_msgs.msg import Transition
 from node_process import FAR, RANDOM_MODEL, TINY, Client
 from rclpy.qos import QoSProfile, QoSReliabilityPolicy
-from sensor_msgs.msg import PointCloud2
+from sensor_msgs.msg import Image, PointCloud2
 from std_msgs.msg import Header
 from visualization_msgs.msg import MarkerArray
 
@@ -180,13 +180,15 @@ def test_what_was_answered_is_published_for_those_who_listen(client: Client) -> 
     arrays = client.listen(InstanceArray, "/pointsam/instances")
     clouds = client.listen(PointCloud2, "/pointsam/segmented_points")
     markers = client.listen(MarkerArray, "/pointsam/markers")
+    images = client.listen(Image, "/pointsam/instance_image")
+    remaining = client.listen(PointCloud2, "/pointsam/remaining_points")
     cloud = client.cloud(XYZ, RGB, height=32)
 
     def all_heard() -> bool:
         response = client.ask(CLICKS[:2], object_ids=[1, 2], cloud=cloud)
         assert response.code == Code.OK, response.message
         client.settle()
-        return bool(arrays and clouds and markers)
+        return bool(arrays and clouds and markers and images and remaining)
 
     client.wait_for(all_heard, "publications")  # those who listen are known after a moment
     response = client.ask(CLICKS[:2], object_ids=[1, 2], cloud=cloud)
@@ -195,6 +197,26 @@ def test_what_was_answered_is_published_for_those_who_listen(client: Client) -> 
     names = [field.name for field in clouds[-1].fields]
     assert names == ["x", "y", "z", "rgb", "instance_id", "score"]
     assert len(markers[-1].markers) == 1 + 2 * len(response.result.instances)
+    assert (images[-1].header, images[-1].height) == (cloud.header, 32)
+    ids = np.frombuffer(images[-1].data, np.uint16)
+    assert set(ids[ids > 0]) == {instance.id for instance in response.result.instances}
+    assert remaining[-1].width == np.count_nonzero(ids == 0)
+
+
+def test_a_cloud_without_rows_has_no_instance_image_and_the_log_says_so(start: Start) -> None:
+    process, client = start()
+    client.wait_until_ready()
+    images = client.listen(Image, "/pointsam/instance_image")
+    arrays = client.listen(InstanceArray, "/pointsam/instances")
+
+    def heard() -> bool:
+        assert client.ask(CLICKS[:1], cloud=client.cloud(XYZ, RGB)).code == Code.OK
+        client.settle()
+        return bool(arrays)
+
+    client.wait_for(heard, "instances")
+    assert not images
+    assert "nothing is published on ~/instance_image" in process.log
 
 
 # What is refused, each with its code and what would be right.

@@ -139,5 +139,7 @@ def test_there_is_no_such_topic_where_it_is_not(monkeypatch: pytest.MonkeyPatch)
     assert [each.topic for each in published(TWO)] == [
         "~/instances",
         "~/segmented_points",
+        "~/remaining_points",
+        "~/instance_image",
         "~/markers",
     ]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rclpy.serialization import deserialize_message, serialize_message
 from scipy.spatial.transform import Rotation
+from sensor_msgs.msg import Image, PointCloud2
 from std_msgs.msg import Header
 from visualization_msgs.msg import Marker, MarkerArray
 
@@ -83,6 +86,35 @@ def test_segmented_points_carry_id_and_score_and_the_highest_score_wins() -> Non
     wanted[[1, 2, 3, 8]] = 7
     np.testing.assert_array_equal(ids, wanted)
     np.testing.assert_array_equal(scores, np.select([wanted == 2, wanted == 7], [0.5, 1.0]))
+
+
+@pytest.mark.parametrize("big_id", [7, 65_535, 65_536, 2**32 - 1])
+def test_an_instance_image_has_the_ids_in_the_rows_and_columns_of_the_cloud(big_id: int) -> None:
+    source = cloud_msgs.write(HEADER, XYZ, height=4)
+    first, second = TWO
+    image = over_the_wire(mask_msgs.instance_image(source, [second, replace(first, id=big_id)]))
+    assert isinstance(image, Image)
+    assert (image.header, image.encoding) == (HEADER, "16UC1")
+    assert (image.height, image.width, image.step) == (4, 5, 10)
+    wanted = np.zeros(20, np.uint16)
+    wanted[[3, 4, 5, 8, 19]] = 2
+    wanted[[1, 2, 3, 8]] = (big_id - 1) % 65_535 + 1
+    np.testing.assert_array_equal(np.frombuffer(image.data, np.uint16), wanted)
+    assert not np.frombuffer(mask_msgs.instance_image(source, []).data, np.uint16).any()
+
+
+def test_remaining_points_are_those_of_no_instance_with_their_own_fields() -> None:
+    rings = np.arange(20, dtype=np.uint16)
+    source = cloud_msgs.write(HEADER, XYZ, ring=rings, height=4)
+    remains = np.setdiff1d(rings, [1, 2, 3, 4, 5, 8, 19])
+    cloud = over_the_wire(mask_msgs.remaining_points(source, TWO))
+    assert isinstance(cloud, PointCloud2)
+    assert (cloud.header, cloud.height, cloud.width) == (HEADER, 1, len(remains))
+    assert cloud.fields == source.fields and cloud.point_step == source.point_step
+    points = np.frombuffer(cloud.data, np.uint8).reshape(len(remains), -1)
+    np.testing.assert_array_equal(
+        points, np.frombuffer(source.data, np.uint8).reshape(20, -1)[remains]
+    )
 
 
 def test_markers_delete_the_old_ones_then_draw_box_and_label_of_each_instance() -> None:
