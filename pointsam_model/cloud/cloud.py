@@ -36,9 +36,10 @@ class Cloud:
     """The points of one cloud in the order the sensor sent them; immutable.
 
     Args:
-        xyz: (n,3) float32 or float64 [m], in the cloud's coordinate frame. No return: NaN,
-            infinite, (0,0,0) or farther than 1e9 m.
-        rgb: (n,3) uint8 red, green, blue, or None.
+        xyz: (n,3), or (h,w,3) of an organised cloud, float32 or float64 [m], in the cloud's
+            coordinate frame. No return: NaN, infinite, (0,0,0) or farther than 1e9 m.
+        rgb: red, green, blue of the same shape, uint8, or floats 0 to 1 as Open3D has them; or
+            None.
         viewpoint: (3,) where the sensor stood [m], in the cloud's coordinate frame; None: not
             known, `sensor` then finds out.
         width: columns of an organised cloud, whose points come row by row; None: not organised.
@@ -60,17 +61,21 @@ class Cloud:
         width: int | None = None,
     ) -> None:
         points = np.array(xyz)
-        if points.ndim != 2 or points.shape[1] != 3:
-            raise CloudError(f"xyz has the shape {points.shape}; it must be (n,3)")
+        if points.ndim not in (2, 3) or points.shape[-1] != 3:
+            raise CloudError(f"xyz has the shape {points.shape}; it must be (n,3) or (h,w,3)")
+        if points.ndim == 3:
+            if width not in (None, points.shape[1]):
+                raise CloudError(f"xyz has {points.shape[1]} columns, and width is {width}")
+            width = columns(*points.shape[:2])
         if points.dtype not in (np.float32, np.float64):
             raise CloudError(f"xyz is {points.dtype}; it must be float32 or float64, in metres")
-        colors = None if rgb is None else np.array(rgb)
+        colors = None if rgb is None else _bytes(np.array(rgb))
         if colors is not None and colors.shape != points.shape:
             raise CloudError(
                 f"rgb has the shape {colors.shape}; it must be that of xyz, {points.shape}"
             )
-        if colors is not None and colors.dtype != np.uint8:
-            raise CloudError(f"rgb is {colors.dtype}; it must be uint8, 0 to 255")
+        points = points.reshape(-1, 3)
+        colors = None if colors is None else colors.reshape(-1, 3)
         self._points: _HostPoints | _DevicePoints = _HostPoints(points, colors)
         if viewpoint is not None:
             self._viewpoint = _place(viewpoint)
@@ -414,6 +419,20 @@ def _squares(xyz: Tensor, at: NDArray[np.float64]) -> Tensor:
     squared += (xyz[1] - at[1]).square()
     squared += (xyz[2] - at[2]).square()
     return squared
+
+
+def _bytes(colors: NDArray[Any]) -> NDArray[np.uint8]:
+    """Colours as uint8, given so or as floats 0 to 1."""
+    if colors.dtype == np.uint8:
+        return colors
+    if colors.dtype.kind != "f":
+        raise CloudError(f"rgb is {colors.dtype}; it must be uint8, 0 to 255, or float, 0 to 1")
+    if colors.size and not (colors.min() >= 0 and colors.max() <= 1):  # false for NaN
+        raise CloudError(
+            f"rgb is {colors.dtype} with values from {colors.min():g} to {colors.max():g}; floats "
+            "must be 0 to 1, and colours up to 255 uint8"
+        )
+    return np.round(colors * 255).astype(np.uint8)
 
 
 def _place(point: ArrayLike) -> NDArray[np.float64]:

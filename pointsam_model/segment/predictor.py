@@ -236,8 +236,9 @@ class Predictor:
         """Embeds the cloud that the next calls of `predict` are about.
 
         Args:
-            xyz: (n, 3) float [m]; rows that are not finite or (0, 0, 0) are never in a mask.
-            rgb: (n, 3) uint8, or None.
+            xyz: (n, 3), or (h, w, 3) of an organised cloud, float [m]; points that are not finite
+                or (0, 0, 0) are never in a mask.
+            rgb: of the same shape, uint8 or float 0 to 1, or None.
 
         Raises:
             CloudError: the arrays are no cloud.

@@ -72,7 +72,12 @@ def test_no_returns_of_every_kind_are_not_valid(dtype: type) -> None:
         (np.ones((4, 3), complex), None, "complex128; it must be"),
         (np.ones((0, 3)), None, "no points"),
         (np.ones((4, 3)), np.ones((3, 3), np.uint8), r"rgb has the shape \(3, 3\)"),
-        (np.ones((4, 3)), np.ones((4, 3)), "rgb is float64; it must be uint8"),
+        (np.ones((4, 3)), np.full((4, 3), 2.0), "rgb is float64 with values from 2 to 2; floats"),
+        (np.ones((4, 3)), np.full((4, 3), np.nan), "values from nan to nan"),
+        (np.ones((4, 3)), np.ones((4, 3), int), "rgb is int64; it must be uint8"),
+        (np.ones((2, 2, 3)), np.ones((4, 3), np.uint8), r"that of xyz, \(2, 2, 3\)"),
+        (np.ones((2, 2, 4)), None, r"must be \(n,3\) or \(h,w,3\)"),
+        (np.ones((1, 2, 2, 3)), None, r"must be \(n,3\) or \(h,w,3\)"),
         (np.full((4, 3), np.nan), None, "4 points is valid: 4 are NaN"),
         (np.zeros((4, 3)), None, r"4 are \(0,0,0\)"),
     ],
@@ -80,6 +85,23 @@ def test_no_returns_of_every_kind_are_not_valid(dtype: type) -> None:
 def test_arrays_that_are_no_cloud_are_refused(xyz: Any, rgb: Any, message: str) -> None:
     with pytest.raises(CloudError, match=message):
         Cloud(xyz, rgb)
+
+
+def test_rows_and_columns_of_an_array_are_those_of_the_cloud() -> None:
+    xyz, rgb = random_cloud(12), np.arange(36, dtype=np.uint8).reshape(12, 3)
+    cloud = Cloud(xyz.reshape(3, 4, 3), rgb.reshape(3, 4, 3))
+    assert np.array_equal(cloud.xyz, xyz) and np.array_equal(cloud.rgb, rgb)
+    assert (cloud.size, cloud.width) == (12, 4)
+    assert Cloud(xyz.reshape(1, 12, 3)).width is None, "one row is not organised"
+    assert Cloud(xyz.reshape(3, 4, 3), width=4).width == 4
+    with pytest.raises(CloudError, match="xyz has 4 columns, and width is 3"):
+        Cloud(xyz.reshape(3, 4, 3), width=3)
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+def test_float_colours_from_0_to_1_are_those_of_bytes(kind: Any) -> None:
+    rgb = np.arange(36, dtype=np.uint8).reshape(12, 3) * 7
+    assert np.array_equal(Cloud(random_cloud(12), (rgb / 255).astype(kind)).rgb, rgb)
 
 
 # Buffers.
