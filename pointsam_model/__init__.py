@@ -26,6 +26,7 @@ from pointsam_model.errors import (
     PromptError,
     TooFarError,
 )
+from pointsam_model.instances.flat import flattened
 from pointsam_model.instances.instance import Instance, OrientedBox, oriented_box
 from pointsam_model.nn import PointSAM
 from pointsam_model.segment.box_prompts import Box
@@ -75,6 +76,7 @@ __all__ = [
     "TrackingConfig",
     "check_model",
     "device_memory",
+    "flattened",
     "free_device_memory",
     "instances_of",
     "load_model",

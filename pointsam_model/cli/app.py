@@ -6,6 +6,7 @@ import typer
 
 from pointsam_model.cli.evaluate import evaluate
 from pointsam_model.cli.fit import fit
+from pointsam_model.cli.propose import propose
 from pointsam_model.cli.scenes import pool, scenes
 from pointsam_model.cli.segment import segment
 from pointsam_model.cli.train import train
@@ -18,5 +19,5 @@ def commands() -> None:
     """Segments any object of a 3-D point cloud from clicks, boxes and masks."""
 
 
-for command in (evaluate, segment, scenes, pool, train, fit):
+for command in (segment, propose, evaluate, scenes, pool, train, fit):
     app.command()(command)

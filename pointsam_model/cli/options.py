@@ -13,13 +13,29 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from pointsam_model.data.readers import READ, SensorCloud
+from pointsam_model.data.readers.numpy_files import NPY_FORM, NPZ_FORM
+from pointsam_model.data.writers import WRITTEN
 from pointsam_model.errors import CloudWarning, PointSamError
 
 if TYPE_CHECKING:
-    from pointsam_model import Predictor
+    from pointsam_model import Cloud, Predictor
 
 console = Console()
 
+CloudFile = Annotated[Path, typer.Argument(help=escape(f"one of {READ}. {NPZ_FORM}; {NPY_FORM}"))]
+Topic = Annotated[str, typer.Option(help="PointCloud2 topic of a bag; empty: the first")]
+Columns = Annotated[
+    int, typer.Option(help="numbers a point has in a .bin; 0: found out where that is safe")
+]
+Color = Annotated[bool, typer.Option(help="show the cloud's colours to the network")]
+Output = Annotated[
+    Path | None,
+    typer.Option(
+        help=f"write the cloud with an instance_id and a score for each point: {WRITTEN}; an .npz"
+        " has the masks too"
+    ),
+]
 Model = Annotated[
     str, typer.Option(help="tiny (shipped), large, giant, or a path to a model's JSON config")
 ]
@@ -35,6 +51,23 @@ LABELLED = escape(
     " integer (n,): 1 and up one object each, 0 background, -1 unknown; optionally 'rgb' uint8"
     " (n,3) and 'hw' [rows, columns]"
 )
+
+
+def read_source(cloud: Path, topic: str, columns: int) -> SensorCloud:
+    """The cloud that the command line names."""
+    from pointsam_model.data.readers import read_cloud
+
+    return read_cloud(cloud, topic, columns)
+
+
+def seen_by(source: SensorCloud, color: bool) -> Cloud:
+    """What is segmented of a file's cloud."""
+    from pointsam_model import Cloud
+    from pointsam_model.ops import layout
+
+    width = layout.columns(source.height, source.width)
+    rgb = source.rgb if color else None
+    return Cloud(source.xyz, rgb, viewpoint=source.viewpoint, width=width)
 
 
 def load_predictor(model: str, checkpoint: Path | None, device: str, dtype: str) -> Predictor:

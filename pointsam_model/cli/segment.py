@@ -13,16 +13,21 @@ from rich.table import Table
 
 from pointsam_model.cli.options import (
     Checkpoint,
+    CloudFile,
+    Color,
+    Columns,
     DeviceName,
     Dtype,
     Model,
+    Output,
+    Topic,
     console,
     load_predictor,
+    read_source,
     refusals,
+    seen_by,
     tell_written,
 )
-from pointsam_model.data.readers import READ
-from pointsam_model.data.readers.numpy_files import NPY_FORM, NPZ_FORM
 from pointsam_model.data.readers.sensor_cloud import SensorCloud
 from pointsam_model.errors import PromptError
 
@@ -33,7 +38,7 @@ MASK_FORM = (
 
 
 def segment(
-    cloud: Annotated[Path, typer.Argument(help=escape(f"one of {READ}. {NPZ_FORM}; {NPY_FORM}"))],
+    cloud: CloudFile,
     click: Annotated[
         list[str] | None, typer.Option(help="x,y,z in metres, on the object; repeat for more")
     ] = None,
@@ -46,10 +51,10 @@ def segment(
         Path | None,
         typer.Option(help=escape(f"the object in the image of an organised cloud: {MASK_FORM}")),
     ] = None,
-    topic: Annotated[str, typer.Option(help="PointCloud2 topic of a bag; empty: the first")] = "",
-    columns: Annotated[
-        int, typer.Option(help="numbers a point has in a .bin; 0: found out where that is safe")
-    ] = 0,
+    topic: Topic = "",
+    columns: Columns = 0,
+    color: Color = True,
+    output: Output = None,
     png: Annotated[Path | None, typer.Option(help="draw the best mask here")] = None,
     npz: Annotated[
         Path | None,
@@ -64,9 +69,8 @@ def segment(
     dtype: Dtype = "float32",
 ) -> None:
     """Segments one object of a cloud from clicks, a box or a mask; one click: up to three masks."""
-    from pointsam_model import Cloud, Prompt
-    from pointsam_model.data.readers import read_cloud
-    from pointsam_model.ops import layout
+    from pointsam_model import Prompt, instances_of
+    from pointsam_model.data.writers import write_instances, writer_of
     from pointsam_model.pictures import DrawnMask, draw_masks
 
     with refusals():
@@ -76,12 +80,12 @@ def segment(
         points = np.array([_numbers(text, 3) for text in [*on, *beside]]).reshape(-1, 3)
         labels = np.array([1] * len(on) + [0] * len(beside), np.int64)
         corners = None if box is None else np.reshape(_numbers(box, 6), (2, 3))
-        source = read_cloud(cloud, topic, columns)
+        if output is not None:
+            writer_of(output)  # before anything takes time
+        source = read_source(cloud, topic, columns)
         masked = None if mask is None else read_mask(mask, source)
         predictor = load_predictor(model, checkpoint, device, dtype)
-        width = layout.columns(source.height, source.width)
-        seen = Cloud(source.xyz, source.rgb, viewpoint=source.viewpoint, width=width)
-        embedding = predictor.embed(seen)
+        embedding = predictor.embed(seen_by(source, color))
         points = embedding.snap(points)
         prompt = Prompt(points, labels, masked, box=corners)
         (prediction,) = predictor.segment(embedding, [prompt])
@@ -98,6 +102,9 @@ def segment(
             written.parent.mkdir(parents=True, exist_ok=True)
             np.savez_compressed(written, masks=prediction.masks, scores=prediction.scores)
             tell_written("masks", written)
+        if output is not None:
+            write_instances(output, source, instances_of(prediction.best()))
+            tell_written("instance", output)
         if png is not None:
             best = np.flatnonzero(prediction.masks[0])
             caption = f"{len(best):,} points   score {prediction.scores[0]:.2f}"

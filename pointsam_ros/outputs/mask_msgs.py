@@ -16,9 +16,9 @@ from visualization_msgs.msg import Marker, MarkerArray
 
 from pointsam_interfaces.msg import Instance as InstanceMsg
 from pointsam_interfaces.msg import InstanceArray
-from pointsam_model import OrientedBox
+from pointsam_model import OrientedBox, flattened
 from pointsam_ros.clouds import cloud_msgs
-from pointsam_ros.outputs.found import Found, best_first
+from pointsam_ros.outputs.found import Found
 
 LINE_M = 0.003  # width of a box's edges
 TEXT_M = 0.03  # height of a label's letters
@@ -38,12 +38,10 @@ def segmented_points(source: PointCloud2, found: Sequence[Found]) -> PointCloud2
     instance_id is that of `instance_array`, 0 where there is none; where instances overlap the
     highest score wins, the earlier one among equals.
     """
-    size = source.width * source.height
-    ids, scores = np.zeros(size, np.uint32), np.zeros(size, np.float32)
-    for each in best_first(found)[::-1]:
-        ids[each.instance.indices] = each.id
-        scores[each.instance.indices] = clamped(each.instance.score)
-    return cloud_msgs.with_fields(source, {"instance_id": ids, "score": scores})
+    ids = np.array([0, *(each.id for each in found)], np.uint32)
+    scores = np.array([0, *(clamped(each.instance.score) for each in found)], np.float32)
+    numbers = _numbers(source, found)
+    return cloud_msgs.with_fields(source, {"instance_id": ids[numbers], "score": scores[numbers]})
 
 
 def instance_image(source: PointCloud2, found: Sequence[Found]) -> Image:
@@ -51,9 +49,8 @@ def instance_image(source: PointCloud2, found: Sequence[Found]) -> Image:
 
     Where instances overlap the highest score wins. An id above 65,535 goes on at 1 again.
     """
-    ids = np.zeros(source.width * source.height, np.uint16)
-    for each in best_first(found)[::-1]:
-        ids[each.instance.indices] = (each.id - 1) % MOST_IMAGE_ID + 1
+    known = [0, *((each.id - 1) % MOST_IMAGE_ID + 1 for each in found)]
+    ids = np.array(known, np.uint16)[_numbers(source, found)]
     return Image(
         header=source.header,
         height=source.height,
@@ -67,10 +64,7 @@ def instance_image(source: PointCloud2, found: Sequence[Found]) -> Image:
 
 def remaining_points(source: PointCloud2, found: Sequence[Found]) -> PointCloud2:
     """The source's points that are in no instance, in order, with all their fields."""
-    remains = np.ones(source.width * source.height, bool)
-    for each in found:
-        remains[each.instance.indices] = False
-    return cloud_msgs.with_rows(source, np.flatnonzero(remains))
+    return cloud_msgs.with_rows(source, np.flatnonzero(_numbers(source, found) == 0))
 
 
 def markers(header: Header, found: Sequence[Found]) -> MarkerArray:
@@ -97,6 +91,11 @@ def quaternion(rotation: np.ndarray) -> Quaternion:
     x, y, z, w = np.linalg.eigh(matrix)[1][:, -1]
     sign = -1.0 if w < 0 else 1.0
     return Quaternion(x=float(sign * x), y=float(sign * y), z=float(sign * z), w=float(sign * w))
+
+
+def _numbers(source: PointCloud2, found: Sequence[Found]) -> np.ndarray:
+    """(n,) for each point of the source its place in `found`, from 1; 0 is none."""
+    return flattened([each.instance for each in found], source.width * source.height)
 
 
 def _instance(found: Found) -> InstanceMsg:

@@ -12,6 +12,7 @@ from places import TINY
 from typer.testing import CliRunner
 
 from pointsam_model.cli.app import app
+from pointsam_model.data.readers import read_cloud
 from pointsam_model.scenes import SceneConfig, generate_scene
 
 RANDOM = ["--model", str(TINY / "config.json"), "--checkpoint", str(TINY / "weights.safetensors")]
@@ -204,3 +205,38 @@ def test_help_says_which_arrays_a_file_needs_with_their_units(
     text = CliRunner(env={"TERMINAL_WIDTH": "1000"}).invoke(app, [command, "--help"]).output
     for each in told:
         assert each in " ".join(text.split()), text
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".ply", ".pcd"])
+def test_propose_tells_each_instance_and_writes_them_with_the_cloud(
+    scene: Path, tmp_path: Path, suffix: str
+) -> None:
+    written, png = tmp_path / f"found{suffix}", tmp_path / "found.png"
+    output = ran(
+        "propose", str(scene), *RANDOM, "--min-score", "0", "--max-instances", "3",
+        "--output", str(written), "--png", str(png),
+    )  # fmt: skip
+    assert "instance" in output and "centre [m]" in output and str(written) in output
+    again, before = read_cloud(written), read_cloud(scene)
+    np.testing.assert_array_equal(again.xyz, before.xyz)
+    np.testing.assert_array_equal(again.rgb, before.rgb)
+    assert matplotlib.image.imread(png).shape[2] == 4
+
+
+def test_segment_writes_the_cloud_with_its_best_mask(scene: Path, tmp_path: Path) -> None:
+    point = read_cloud(scene).xyz[np.flatnonzero(np.load(scene)["label"] == 1)[5]]
+    click = ",".join(str(value) for value in point)
+    written = tmp_path / "found.npz"
+    ran("segment", str(scene), *RANDOM, "--click", click, "--output", str(written), "--no-color")
+    with np.load(written) as arrays:
+        assert set(np.unique(arrays["instance_id"])) == {0, 1}
+        np.testing.assert_array_equal(arrays["masks"][0], arrays["instance_id"] == 1)
+
+
+@pytest.mark.parametrize("command", [["propose"], ["segment", "--click", "0,0,1"]])
+def test_an_output_that_cannot_be_written_is_refused_before_anything_is_read(
+    tmp_path: Path, command: list[str]
+) -> None:
+    name, *options = command
+    said = refusal(name, "missing.npz", *RANDOM, *options, "--output", str(tmp_path / "a.las"))
+    assert ".las is not written; give .npz, .ply or .pcd" in said
