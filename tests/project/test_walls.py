@@ -20,7 +20,8 @@ MODEL_FLOORS = (
     ("segment",),
     ("tracking",),
     ("",),  # the public names
-    ("data", "scenes"),
+    ("data",),
+    ("scenes",),
     ("pictures", "fitting", "training", "readers"),
     ("evaluation",),
     ("cli",),

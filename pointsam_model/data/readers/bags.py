@@ -10,7 +10,7 @@ from rosbags.highlevel import AnyReader, AnyReaderError
 from rosbags.typesys import Stores, get_typestore
 
 from pointsam_model.cloud.cloud import Cloud, CloudLayout
-from pointsam_model.data.readers.sensor_cloud import SensorCloud
+from pointsam_model.data.clouds import SensorCloud
 from pointsam_model.errors import CloudError
 
 POINT_CLOUD = "sensor_msgs/msg/PointCloud2"

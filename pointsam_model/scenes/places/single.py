@@ -100,12 +100,13 @@ def generate_single(
     return Scene(
         points.cpu().numpy().astype(np.float32),
         colour.cpu().numpy(),
-        renumbered(coarse[number] + 1),
-        renumbered(number + 1),
         1,
         len(number),
-        np.array([0.0, 1.0, 0.0], np.float32),
-        int(seed),
+        f"scene {seed}",
+        instance=renumbered(coarse[number] + 1),
+        part=renumbered(number + 1),
+        up=np.array([0.0, 1.0, 0.0], np.float32),
+        seed=int(seed),
     )
 
 

@@ -54,12 +54,13 @@ def fuse(
     return Scene(
         xyz[rows],
         rgb[rows],
-        renumbered(instances[rows]),
-        renumbered(parts[rows]),
         1,
         len(rows),
-        np.array([0, 0, 1], np.float32),
-        seed,
+        f"scene {seed}",
+        instance=renumbered(instances[rows]),
+        part=renumbered(parts[rows]),
+        up=np.array([0, 0, 1], np.float32),
+        seed=seed,
     )
 
 
