@@ -220,6 +220,10 @@ class Client:
         self.wait_for(self._points.get_subscription_count, "subscription to clouds")
         self._points.publish(msg)
 
+    def stop_publishing(self) -> None:
+        """Takes its own publisher of clouds away."""
+        self.node.destroy_publisher(self._points)
+
     def send(self, msg: PointCloud2) -> PointCloud2:
         """Publishes a cloud until the node has it."""
         header = Header(stamp=msg.header.stamp)
