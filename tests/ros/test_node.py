@@ -267,7 +267,8 @@ def test_a_newest_cloud_that_is_too_old_is_refused_but_not_by_its_stamp(client: 
     sent = client.send(client.cloud(XYZ))
     assert not client.set(clouds__stale_s=0.05)
     time.sleep(0.1)
-    client.check_refused(Code.NO_CLOUD, r"too old: .* s, more than clouds\.stale_s = 0\.05", CLICKS[:1])
+    reason = r"too old: .* s, more than clouds\.stale_s = 0\.05"
+    client.check_refused(Code.NO_CLOUD, reason, CLICKS[:1])
     assert client.ask(CLICKS[:1], header=sent.header).code == Code.OK
 
 
