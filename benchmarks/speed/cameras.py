@@ -17,29 +17,25 @@ from tempfile import TemporaryDirectory
 from typing import Annotated, Any
 
 import numpy as np
+import rclpy
 import typer
+from geometry_msgs.msg import Point
+from rclpy.qos import QoSProfile, QoSReliabilityPolicy
+from rclpy.signals import SignalHandlerOptions
 from rich.console import Console
 from rich.table import Table
+from sensor_msgs.msg import PointCloud2
+from std_msgs.msg import Header
 
 from benchmarks.speed.machine import machine
 from benchmarks.speed.ros_prompt import HEIGHT, camera_cloud
 from benchmarks.speed.run import RESULTS
+from pointsam_interfaces.srv import SegmentPrompts
 from pointsam_model.config.model import WEIGHTS, preset
 from pointsam_model.nn import PointSAM
 from pointsam_model.weights.saving import save_checkpoint
-from pointsam_ros.demo.node_process import NodeProcess, private_environment
-
-private_environment()  # before rclpy looks
-
-import rclpy  # noqa: E402
-from geometry_msgs.msg import Point  # noqa: E402
-from rclpy.qos import QoSProfile, QoSReliabilityPolicy  # noqa: E402
-from rclpy.signals import SignalHandlerOptions  # noqa: E402
-from sensor_msgs.msg import PointCloud2  # noqa: E402
-from std_msgs.msg import Header  # noqa: E402
-
-from pointsam_interfaces.srv import SegmentPrompts  # noqa: E402
-from pointsam_ros.clouds import cloud_msgs  # noqa: E402
+from pointsam_ros.client.node_process import NodeProcess, private_environment
+from pointsam_ros.clouds import cloud_msgs
 
 PATIENCE_S = 180.0
 PAUSE_S = 0.05  # between two prompts
@@ -73,6 +69,7 @@ def main(
     output: Annotated[Path, typer.Option(help="folder of the numbers")] = RESULTS,
 ) -> None:
     """Memory and waiting times of several cameras' nodes, in one process and in several."""
+    private_environment()
     console = Console()
     names = [f"camera{number}" for number in range(cameras)]
     with TemporaryDirectory() as folder:

@@ -11,23 +11,19 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
+import rclpy
+from geometry_msgs.msg import Point
+from rclpy.qos import QoSProfile, QoSReliabilityPolicy
+from rclpy.signals import SignalHandlerOptions
+from sensor_msgs.msg import PointCloud2
+from std_msgs.msg import Header
 
+from pointsam_interfaces.srv import SegmentPrompts
 from pointsam_model.config.model import WEIGHTS, preset
 from pointsam_model.nn import PointSAM
 from pointsam_model.weights.saving import save_checkpoint
-from pointsam_ros.demo.node_process import NodeProcess, private_environment
-
-private_environment()  # before rclpy looks
-
-import rclpy  # noqa: E402
-from geometry_msgs.msg import Point  # noqa: E402
-from rclpy.qos import QoSProfile, QoSReliabilityPolicy  # noqa: E402
-from rclpy.signals import SignalHandlerOptions  # noqa: E402
-from sensor_msgs.msg import PointCloud2  # noqa: E402
-from std_msgs.msg import Header  # noqa: E402
-
-from pointsam_interfaces.srv import SegmentPrompts  # noqa: E402
-from pointsam_ros.clouds import cloud_msgs  # noqa: E402
+from pointsam_ros.client.node_process import NodeProcess, private_environment
+from pointsam_ros.clouds import cloud_msgs
 
 WIDTH, HEIGHT = 640, 480
 PATIENCE_S = 60.0
@@ -67,6 +63,7 @@ def measure_ros(
     Raises:
         RuntimeError: the node ends, or does not answer within a minute.
     """
+    private_environment()
     with TemporaryDirectory() as folder:
         parameters = {"model.preset": "tiny", "model.dtype": dtype, "model.device": device}
         shipped = (WEIGHTS / "tiny.safetensors").exists()
