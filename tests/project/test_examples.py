@@ -10,7 +10,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from geometry_msgs.msg import Vector3
-from node_process import ROOT, TINY, Client
+from node_process import TINY, Client
+from places import ROOT
 from scipy.spatial.transform import Rotation
 from sensor_msgs.msg import PointCloud2, PointField
 from std_msgs.msg import Header
