@@ -55,6 +55,7 @@ class Planner:
     def close(self) -> None:
         """Leaves the middleware."""
         self._executor.shutdown()
+        self._pointsam.destroy()
         self.node.destroy_node()
         self._context.try_shutdown()
 
