@@ -170,8 +170,8 @@ def test_the_examples_get_their_answers_from_the_node_that_comes_after_a_killed_
     client.wait_until_ready()
     busy = [client.begin([MANY[0]], cloud=client.cloud(MANY)) for _ in range(12)]
     asked = [
-        example(own_domain, "grasp_client", "--timeout", 8, "--opening", 100, "--", *XYZ[100]),
-        example(own_domain, "navigation_client", "--timeout", 8),
+        example(own_domain, "02_grasp", "--timeout", 8, "--opening", 100, "--", *XYZ[100]),
+        example(own_domain, "03_navigation", "--timeout", 8),
     ]
 
     client.wait_for(
