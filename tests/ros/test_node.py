@@ -426,7 +426,7 @@ def test_without_autostart_a_manager_configures_and_activates(start: Start) -> N
     node, client = start(autostart=False)
     client.diagnostics(lambda status, _: status.message == "the node is unconfigured")
     assert client.transition(Transition.TRANSITION_CONFIGURE)
-    assert "inactive" in client.first_answer().message
+    client.check_refused(Code.NOT_READY, "inactive")
     assert client.transition(Transition.TRANSITION_ACTIVATE)
     client.wait_until_ready()
     assert node.end(signal.SIGTERM) == 0
