@@ -25,6 +25,7 @@ from pointsam_ros.doors.prompt_service import PromptService
 from pointsam_ros.doors.propose_action import ProposeAction
 from pointsam_ros.doors.release_service import ReleaseService
 from pointsam_ros.doors.requests import Requests
+from pointsam_ros.doors.session_service import SessionService
 from pointsam_ros.health.diagnostics import Diagnostics, memory_values
 from pointsam_ros.health.health import State, health
 from pointsam_ros.health.namesakes import namesakes
@@ -103,6 +104,7 @@ class SegmentNode(WorkNode):
             ProposeAction(self),
             ClickTopics(self),
             ReleaseService(self),
+            SessionService(self),
         )
 
     @property

@@ -14,6 +14,9 @@ import numpy as np
 
 from pointsam_model import Box, MaskPrompt
 from pointsam_ros.clouds.cloud_store import StoredCloud
+from pointsam_ros.outputs.answers import Answer
+
+MOST_UNDONE = 20  # requests of a session that can be taken back
 
 
 @dataclass(frozen=True)
@@ -52,10 +55,30 @@ NO_CLICKS = ObjectClicks(np.empty((0, 3)), np.empty(0, np.int64))
 
 @dataclass(frozen=True)
 class Session:
-    """A cloud and what was said about its objects."""
+    """A cloud and what was said about its objects.
+
+    Attributes:
+        cloud: that it stays on.
+        objects: what was said, by object_id.
+        answer: to the last request; None: there was none yet.
+        earlier: the session before each of the last requests, the oldest first.
+    """
 
     cloud: StoredCloud
     objects: Mapping[int, ObjectClicks] = field(default_factory=dict)
+    answer: Answer | None = None
+    earlier: tuple[Session, ...] = ()
+
+    def after(self, told: Mapping[int, ObjectClicks]) -> Session:
+        """The same after a request that said this of some objects."""
+        before = (*self.earlier, replace(self, earlier=()))[-MOST_UNDONE:]
+        return Session(self.cloud, {**self.objects, **told}, earlier=before)
+
+    def undone(self) -> Session | None:
+        """The same before the last request; None: there was none, or it is too long ago."""
+        if not self.earlier:
+            return None
+        return replace(self.earlier[-1], earlier=self.earlier[:-1])
 
     def with_ids(self, ids: Mapping[int, int]) -> Session:
         """The same with the ids of instances, by object_id."""

@@ -35,6 +35,7 @@ class Display:
         self.clouds = client.listen(PointCloud2, "/pointsam/segmented_points")
         self.markers = client.listen(MarkerArray, "/pointsam/markers")
         self._reset = client.node.create_client(Trigger, "/pointsam/reset_clicks")
+        self._undo = client.node.create_client(Trigger, "/pointsam/undo_click")
 
         def heard() -> bool:  # those who listen are known after a moment
             client.ask(CLICKS[:1], cloud=client.cloud(XYZ, RGB))
@@ -57,6 +58,10 @@ class Display:
     def shown(self) -> InstanceArray:
         self._client.wait_for(lambda: self.arrays and self.clouds and self.markers, "display")
         return self.arrays[-1]
+
+    def undo(self) -> Any:
+        self.forget()
+        return self._client.call(self._undo, Trigger.Request())
 
     def reset(self) -> Any:
         self.forget()
@@ -114,6 +119,22 @@ def test_the_next_click_refines_the_object_on_its_cloud_even_when_that_is_long_g
     (one,) = predictor.segment(embedding, [Prompt(CLICKS[:1])])
     (two,) = predictor.segment(embedding, [Prompt(CLICKS[:2], mask=one.best())])
     check_shown(shown, two.best())
+
+
+def test_the_last_clicks_are_taken_back_one_by_one(client: Client, display: Display) -> None:
+    client.send(client.cloud(XYZ, RGB))
+    display.reset()
+    one = display.after_click(CLICKS[0])
+    two = display.after_click(CLICKS[1])
+    display.after_click(CLICKS[2])
+    for before in (two, one):
+        assert display.undo().success
+        assert display.shown() == before
+    assert display.undo().success and not display.shown().instances
+    refused = display.undo()
+    assert not refused.success and "nothing is left to be taken back" in refused.message
+    display.reset()
+    assert "no click to take back" in display.undo().message
 
 
 def test_a_negative_click_excludes(
