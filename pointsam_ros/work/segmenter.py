@@ -248,7 +248,7 @@ class Segmenter:
         Raises:
             Refusal, PointSamError: see `refusal_of`; the session is as before.
         """
-        clicks = self._in_frame_of(session.cloud, clicks)
+        session, clicks = self._in_frame_of(session, clicks)
         embedding = self.embedding_of(session.cloud)
         objects = self._objects(clicks, embedding.snap(clicks.points), session.objects)
         started = time.perf_counter()
@@ -405,17 +405,22 @@ class Segmenter:
     def _stored(self, clicks: Clicks) -> StoredCloud:
         return self._store.at(clicks.stamp_ns, self._config().clouds.stamp_tolerance_s)
 
-    def _in_frame_of(self, cloud: StoredCloud, clicks: Clicks) -> Clicks:
-        """Clicks and boxes in the cloud's coordinate frame, at the cloud's time.
+    def _in_frame_of(self, session: Session, clicks: Clicks) -> tuple[Session, Clicks]:
+        """Clicks and boxes in the cloud's coordinate frame, at the cloud's time; and the session,
+        which keeps the transform.
 
         With an attached cloud the request may give them a time of their own.
         """
+        cloud, frame = session.cloud, clicks.frame_id
         at_ns = clicks.stamp_ns if clicks.cloud is not None and clicks.stamp_ns else cloud.stamp_ns
-        way = into(clicks.frame_id, cloud.frame_id, at_ns, self._lookup)
+        way = session.transforms.get(frame) if at_ns == cloud.stamp_ns else None
+        way = way or into(frame, cloud.frame_id, at_ns, self._lookup)
         if way is None:
-            return clicks
+            return session, clicks
+        if at_ns == cloud.stamp_ns:
+            session = replace(session, transforms={**session.transforms, frame: way})
         boxes = {object_id: way.of_box(box) for object_id, box in clicks.boxes.items()}
-        return replace(clicks, points=way(clicks.points), boxes=boxes)
+        return session, replace(clicks, points=way(clicks.points), boxes=boxes)
 
     def _objects(
         self, clicks: Clicks, points: np.ndarray, known: Mapping[int, ObjectClicks]
