@@ -240,9 +240,7 @@ class SegmentNode(WorkNode):
 
     def _on_loaded(self) -> None:
         self.state = READY
-        topic = self._points.store.topic
-        alone = "" if self.count_publishers(topic) else ", on which nobody publishes yet"
-        self.get_logger().info(f"ready: clouds from {topic}{alone}")
+        self.get_logger().info(f"ready: clouds from {self._points.store.topic}")
         self._offer_newest()
 
     def _on_load_failed(self, error: BaseException) -> None:

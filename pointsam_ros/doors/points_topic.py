@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from rclpy.clock import Clock, ClockType
 from rclpy.event_handler import SubscriptionEventCallbacks, UnsupportedEventTypeError
@@ -22,6 +22,7 @@ from pointsam_ros.process.process import WorkNode
 from pointsam_ros.requests.transforms import Lookup
 
 LOOK_S = 1.0  # between two looks at who publishes
+ALONE_LOOKS = 5  # without anybody, before the log says so: to be discovered takes a while
 
 
 class PointsTopic:
@@ -57,15 +58,16 @@ class PointsTopic:
         self._looking: Timer | None = None
         self._latched = False  # clouds that were published earlier are sent too
         self._came = False  # a cloud, since it was opened
+        self._alone = 0  # looks that found no publisher
 
     def open(self) -> None:
         """Subscribes; clouds that are lost on their way are counted where the middleware tells."""
         self._latched = self._config().points.qos.durability == "transient_local"
         self._came = False
+        self._alone = 0
         self._subscribe()
-        if self._config().points.qos.durability == "auto":
-            steady = Clock(clock_type=ClockType.STEADY_TIME)  # simulated time may stand still
-            self._looking = self._node.create_timer(LOOK_S, self._look, clock=steady)
+        steady = Clock(clock_type=ClockType.STEADY_TIME)  # simulated time may stand still
+        self._looking = self._node.create_timer(LOOK_S, self._look, clock=steady)
 
     def _subscribe(self) -> None:
         remedy = "set points.qos.reliability to best_effort, or make the publisher reliable"
@@ -101,15 +103,40 @@ class PointsTopic:
             self._subscription = None
 
     def _look(self) -> None:
+        """Looks who publishes: nobody, or somebody who keeps what was published earlier."""
+        known = self._node.get_publishers_info_by_topic(self.store.topic)
+        if not known:
+            self._alone += 1
+            if self._alone == ALONE_LOOKS and not self._came:
+                self._node.get_logger().warning(self._where_clouds_are())
+        elif self._config().points.qos.durability == "auto":
+            self._match([publisher.qos_profile for publisher in known])
+
+    def _where_clouds_are(self) -> str:
+        kind = "sensor_msgs/msg/PointCloud2"
+        elsewhere = [
+            topic
+            for topic, kinds in self._node.get_topic_names_and_types()
+            if kind in kinds and self._node.count_publishers(topic)
+        ]
+        own = f"{self._node.get_fully_qualified_name()}/"
+        others = [topic for topic in elsewhere if not topic.startswith(own)]
+        where = (
+            f"clouds are published on {', '.join(others)}: give one of them as cloud_topic, or "
+            "remap ~/points to it"
+            if others
+            else "nor are clouds published on any other topic: is the driver running?"
+        )
+        return f"nobody publishes on {self.store.topic}; {where}"
+
+    def _match(self, offered: Sequence[QoSProfile]) -> None:
         """Asks for clouds that were published earlier where none comes and publishers keep them.
 
         A sensor that keeps its clouds and goes on sending is not asked: what that takes, to be
         reliable, is not worth clouds that are old. A publisher that keeps none would not be heard.
         """
-        known = self._node.get_publishers_info_by_topic(self.store.topic)
-        keep = bool(known) and all(_keeps(publisher.qos_profile) for publisher in known)
-        latched = keep and (self._latched or not self._came)
-        if not known or latched == self._latched:
+        latched = all(map(_keeps, offered)) and (self._latched or not self._came)
+        if latched == self._latched:
             return
         self._latched = latched
         self._node.get_logger().info(

@@ -607,6 +607,21 @@ def test_a_cloud_that_was_published_once_before_the_node_woke_is_segmented(
     client.wait_for(lambda: client.ask(CLICKS[:1]).code == Code.OK, "mask on the latched cloud")
 
 
+def test_a_node_that_hears_no_cloud_says_where_clouds_are(start: Start) -> None:
+    process, client = start()
+    client.stop_publishing()
+    client.wait_until_ready()
+    assert "nobody publishes" not in process.log, "it takes a while to discover a publisher"
+    client.wait_for(lambda: "nor are clouds published" in process.log or client.settle(), "hint")
+
+    process, client = start()
+    client.stop_publishing()
+    publisher = client.node.create_publisher(PointCloud2, "/camera/depth/points", 1)
+    hint = "clouds are published on /camera/depth/points: give one of them as cloud_topic"
+    client.wait_for(lambda: hint in process.log or client.settle(), "hint with the topic")
+    client.node.destroy_publisher(publisher)
+
+
 def test_a_publisher_that_keeps_nothing_is_heard_after_one_that_does(start: Start) -> None:
     process, client = start()
     client.stop_publishing()
