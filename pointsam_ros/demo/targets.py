@@ -49,13 +49,13 @@ def generated(seed: int) -> SensorCloud:
     )
 
 
-def load(path: Path, topic: str) -> SensorCloud:
+def load(path: Path, topic: str, index: int | None, time: float | None) -> SensorCloud:
     """A cloud from a file.
 
     Raises:
         CloudError: it cannot be read.
     """
-    return read_cloud(path, topic)
+    return read_cloud(path, topic, index=index, time=time)
 
 
 def targets_of(cloud: SensorCloud, count: int) -> list[Target]:

@@ -1,0 +1,133 @@
+"""SQLite databases (`.db3`), as ROS 2 records where MCAP is not chosen, and did before Iron."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pointsam_model.data.readers.recordings.point_cloud2 import POINT_CLOUD2, cloud_from_cdr
+from pointsam_model.data.readers.recordings.topics import CloudTopic, Progress
+from pointsam_model.data.readers.sensor_cloud import SensorCloud
+from pointsam_model.errors import CloudError
+
+_MAGIC = b"SQLite format 3\0"
+_TOLD_EVERY = 1000  # messages
+
+
+class DatabaseFile:
+    """The clouds of a .db3 file; see `RecordedFile`.
+
+    Raises:
+        CloudError: no database, or not one of a recording.
+    """
+
+    def __init__(self, path: Path, progress: Progress) -> None:
+        with path.open("rb") as file:
+            if file.read(len(_MAGIC)) != _MAGIC:
+                raise CloudError(f"{path} is no SQLite database: it does not begin as one")
+        self._path = path
+        self.start_ns: int | None = None
+        self.damage = ""
+        self._database = _opened(path)
+        try:
+            self.topics, self.others = self._sorted_out(progress)
+        except BaseException:
+            self._database.close()
+            raise
+
+    def close(self) -> None:
+        self._database.close()
+
+    def _sorted_out(self, progress: Progress) -> tuple[list[CloudTopic], list[str]]:
+        try:
+            columns = "id, name, type, serialization_format"
+            topics = self._database.execute(f"SELECT {columns} FROM topics ORDER BY id").fetchall()
+        except sqlite3.Error as error:
+            raise CloudError(f"cannot read {self._path} as a ROS 2 recording: {error}") from error
+        clouds: dict[str, list[int]] = {}
+        others = []
+        for number, name, kind, form in topics:
+            if (kind, form) == (POINT_CLOUD2, "cdr"):
+                clouds.setdefault(str(name), []).append(number)
+            else:
+                others.append(f"{name} ({kind})")
+        rows = self._rows([number for numbers in clouds.values() for number in numbers], progress)
+        with suppress(sqlite3.Error):
+            (self.start_ns,) = self._database.execute(
+                "SELECT MIN(timestamp) FROM messages"
+            ).fetchone()
+        if not isinstance(self.start_ns, int):
+            self.start_ns = int(rows[:, 2].min()) if len(rows) else None
+        return [
+            self._topic(name, rows[np.isin(rows[:, 1], numbers)])
+            for name, numbers in clouds.items()
+        ], others
+
+    def _rows(self, topics: list[int], progress: Progress) -> np.ndarray:
+        """(m,3) int64 ids, topics and times [ns] of all messages that can be reached."""
+        rows: list[tuple[int, int, int]] = []
+        try:
+            for row in self._selected(topics, progress):
+                rows.append(row)
+        except sqlite3.Error as error:
+            self.damage = (
+                f"{self._path} is cut off or broken ({error}); whole messages before it are read, "
+                f"and `sqlite3 {self._path.name} .recover`, then `ros2 bag reindex`, may save more"
+            )
+        return np.array(rows, np.int64).reshape(-1, 3)
+
+    def _selected(self, topics: list[int], progress: Progress) -> Iterator[tuple[int, int, int]]:
+        marks = ", ".join("?" * len(topics))
+        last = 0
+        with suppress(sqlite3.Error):
+            (last,) = self._database.execute("SELECT MAX(id) FROM messages").fetchone()
+        found = self._database.execute(
+            # by number, not by time: where a file is cut off, those before it are reached
+            f"SELECT id, topic_id, timestamp FROM messages WHERE topic_id IN ({marks}) ORDER BY id",
+            topics,
+        )
+        for number, row in enumerate(found):
+            if number % _TOLD_EVERY == 0:
+                progress(row[0], last)
+            if all(isinstance(value, int) for value in row):
+                yield row
+
+    def _topic(self, name: str, rows: np.ndarray) -> CloudTopic:
+        rows = rows[np.lexsort((rows[:, 0], rows[:, 2]))]
+
+        def read(number: int, cloud_name: str) -> SensorCloud:
+            return cloud_from_cdr(self._message(int(rows[number, 0])), cloud_name)
+
+        return CloudTopic(name, rows[:, 2].copy(), read)
+
+    def _message(self, number: int) -> bytes:
+        try:
+            found = self._database.execute("SELECT data FROM messages WHERE id = ?", (number,))
+            ((data,),) = found.fetchall()
+        except (sqlite3.Error, ValueError) as error:
+            raise CloudError(f"its bytes cannot be read: {error}") from error
+        if not isinstance(data, bytes):
+            raise CloudError(f"it is {type(data).__name__}; a message is bytes")
+        return data
+
+
+def _opened(path: Path) -> sqlite3.Connection:
+    """The database, read-only; what a recorder that died has not merged into it counts too."""
+    # where the folder may not be written to, a database must not want to lock it
+    left_over = path.with_name(f"{path.name}-wal").exists()
+    for mode in ("mode=ro", "immutable=1") if left_over else ("immutable=1",):
+        try:
+            database = sqlite3.connect(f"{path.absolute().as_uri()}?{mode}", uri=True)
+            database.text_factory = lambda text: text.decode("utf-8", "replace")
+            # else a file that is shorter than it says is refused as a whole
+            database.execute("PRAGMA writable_schema = ON")
+            database.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()
+            return database
+        except sqlite3.Error as error:
+            problem: Any = error
+    raise CloudError(f"cannot read {path} as a database: {problem}")
