@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from time import monotonic
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from pointsam_model import Cloud, Predictor
 
 console = Console()
+SHOWN_AFTER_S = 0.5  # before it a bar would only flicker
+SHOWN_EVERY_S = 0.1
 
 CloudFile = Annotated[Path, typer.Argument(help=escape(f"one of {READ}. {NPZ_FORM}; {NPY_FORM}"))]
 Topic = Annotated[
@@ -73,9 +76,13 @@ def read_source(
         return read_cloud(cloud, topic, columns, index, time)
     with Progress(TextColumn("{task.description}"), BarColumn(), transient=True) as bar:
         task = bar.add_task("reading the recording", total=None, visible=False)
+        due = monotonic() + SHOWN_AFTER_S
 
         def tell(done: int, total: int) -> None:
-            bar.update(task, completed=done, total=total or None, visible=True)
+            nonlocal due
+            if monotonic() >= due:  # a recording has millions of messages
+                due = monotonic() + SHOWN_EVERY_S
+                bar.update(task, completed=done, total=total or None, visible=True)
 
         return read_cloud(cloud, topic, columns, index, time, tell)
 

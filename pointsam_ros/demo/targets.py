@@ -49,7 +49,9 @@ def generated(seed: int) -> SensorCloud:
     )
 
 
-def load(path: Path, topic: str, index: int | None, time: float | None) -> SensorCloud:
+def load(
+    path: Path, topic: str, index: int | None = None, time: float | None = None
+) -> SensorCloud:
     """A cloud from a file.
 
     Raises:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import struct
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -28,11 +29,15 @@ class DatabaseFile:
 
     def __init__(self, path: Path, progress: Progress) -> None:
         with path.open("rb") as file:
-            if file.read(len(_MAGIC)) != _MAGIC:
-                raise CloudError(f"{path} is no SQLite database: it does not begin as one")
+            header = file.read(100)
+        if not header.startswith(_MAGIC) or len(header) < 100:
+            raise CloudError(f"{path} is no SQLite database: it does not begin as one")
         self._path = path
         self.start_ns: int | None = None
         self.damage = ""
+        (page,) = struct.unpack_from(">H", header, 16)
+        # SQLite fills the rest of a last page with zeros, in the middle of a message
+        self._ends_within_a_page = path.stat().st_size % (65536 if page == 1 else page or 1) > 0
         self._database = _opened(path)
         try:
             self.topics, self.others = self._sorted_out(progress)
@@ -69,33 +74,45 @@ class DatabaseFile:
         ], others
 
     def _rows(self, topics: list[int], progress: Progress) -> np.ndarray:
-        """(m,3) int64 ids, topics and times [ns] of all messages that can be reached."""
+        """(m,3) int64 ids, topics and times [ns] of all messages of topics that can be reached."""
         rows: list[tuple[int, int, int]] = []
         try:
-            for row in self._selected(topics, progress):
+            for row in self._reached(topics, progress):
                 rows.append(row)
         except sqlite3.Error as error:
-            self.damage = (
-                f"{self._path} is cut off or broken ({error}); whole messages before it are read, "
-                f"and `sqlite3 {self._path.name} .recover`, then `ros2 bag reindex`, may save more"
-            )
-        return np.array(rows, np.int64).reshape(-1, 3)
+            self._damaged(str(error))
+        if self._ends_within_a_page:
+            self._damaged("it ends within a page")
+            del rows[-1:]
+        found = np.array(rows, np.int64).reshape(-1, 3)
+        return found[np.isin(found[:, 1], topics)]
 
-    def _selected(self, topics: list[int], progress: Progress) -> Iterator[tuple[int, int, int]]:
-        marks = ", ".join("?" * len(topics))
+    def _reached(self, topics: list[int], progress: Progress) -> Iterator[tuple[int, int, int]]:
         last = 0
         with suppress(sqlite3.Error):
             (last,) = self._database.execute("SELECT MAX(id) FROM messages").fetchone()
-        found = self._database.execute(
-            # by number, not by time: where a file is cut off, those before it are reached
-            f"SELECT id, topic_id, timestamp FROM messages WHERE topic_id IN ({marks}) ORDER BY id",
-            topics,
-        )
+        # by id, not by time: where a file is cut off, those before it are reached
+        query, marks = "SELECT id, topic_id, timestamp FROM messages", ", ".join("?" * len(topics))
+        if self._ends_within_a_page:  # which message is the last matters
+            found = self._database.execute(f"{query} ORDER BY id")
+        else:
+            found = self._database.execute(
+                f"{query} WHERE topic_id IN ({marks}) ORDER BY id", topics
+            )
         for number, row in enumerate(found):
             if number % _TOLD_EVERY == 0:
                 progress(row[0], last)
             if all(isinstance(value, int) for value in row):
                 yield row
+            else:
+                self._damaged(f"message {row[0]} has no topic or no time")
+
+    def _damaged(self, what: str) -> None:
+        name = self._path.name
+        self.damage = (
+            f"{self._path}: cut off or broken ({what}); what is whole is read, and `sqlite3 {name} "
+            ".recover`, then `ros2 bag reindex`, may save more"
+        )
 
     def _topic(self, name: str, rows: np.ndarray) -> CloudTopic:
         rows = rows[np.lexsort((rows[:, 0], rows[:, 2]))]

@@ -51,8 +51,8 @@ class McapFile:
         self.damage = ""
         if self._index.damage:
             self.damage = (
-                f"{path} is cut off or broken {self._index.damage}; whole messages before it are "
-                f"read, and `mcap recover {path.name} -o recovered.mcap` writes them anew"
+                f"{path}: {self._index.damage}; what is whole is read, and `mcap recover "
+                f"{path.name} -o recovered.mcap` writes it anew"
             )
         self.topics, self.others = self._sorted_out()
 

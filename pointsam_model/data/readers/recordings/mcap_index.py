@@ -47,7 +47,7 @@ class McapIndex:
     Attributes:
         schemas, channels: records by their id.
         start_ns: first log time of any message [ns]; None: there is no message.
-        damage: where the file ends too early; empty: it is whole.
+        damage: where the file is cut off or broken; empty: it is whole.
     """
 
     def __init__(
@@ -173,7 +173,7 @@ class McapIndex:
             pass
         if chunk != LOOSE:  # its index may be cut off
             self._list(chunk)
-        self.damage = f"after {start:,} of its {size:,} bytes"
+        self.damage = f"cut off or broken after {start:,} of its {size:,} bytes"
 
     def _add_entries(self, body: bytes, chunk: int) -> bool:
         """Takes in a message index of a chunk; False where its channel is not declared yet."""

@@ -122,13 +122,15 @@ class Ros1Bag:
                 start = end
         except Exception:  # a broken file raises whatever its parsers meet
             complete = False
-        if complete:
-            return
-        if chunk != LOOSE:  # its index may be cut off
-            self._list(chunk)
+        if not complete:
+            if chunk != LOOSE:  # its index may be cut off
+                self._list(chunk)
+            self._damaged(f"cut off or broken after {start:,} of its {size:,} bytes")
+
+    def _damaged(self, what: str) -> None:
+        path = self._file.path
         self.damage = (
-            f"{self._file.path} is cut off or broken after {start:,} of its {size:,} bytes; whole "
-            f"messages before it are read, and `rosbag reindex {self._file.path.name}` repairs it"
+            f"{path}: {what}; what is whole is read, and `rosbag reindex {path.name}` repairs it"
         )
 
     def _record(self, start: int) -> tuple[_Fields, int, int]:
@@ -165,8 +167,8 @@ class Ros1Bag:
                 elif _op(fields) == _MESSAGE:
                     sec, nsec = struct.unpack("<II", fields["time"])
                     self._add(_number(fields, "conn"), chunk, [sec], [nsec], [offset])
-        except (CloudError, struct.error, KeyError):
-            pass  # what comes after it is read all the same
+        except (CloudError, struct.error, KeyError) as error:
+            self._damaged(str(error))  # what comes after it is read all the same
 
     def _connect(self, fields: _Fields, body: Any) -> None:
         about = _fields(memoryview(body))
