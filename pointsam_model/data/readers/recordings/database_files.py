@@ -17,6 +17,7 @@ from pointsam_model.data.readers.sensor_cloud import SensorCloud
 from pointsam_model.errors import CloudError
 
 _MAGIC = b"SQLite format 3\0"
+_PAGE_OF_ROWS = 13
 _TOLD_EVERY = 1000  # messages
 
 
@@ -36,8 +37,7 @@ class DatabaseFile:
         self.start_ns: int | None = None
         self.damage = ""
         (page,) = struct.unpack_from(">H", header, 16)
-        # SQLite fills the rest of a last page with zeros, in the middle of a message
-        self._ends_within_a_page = path.stat().st_size % (65536 if page == 1 else page or 1) > 0
+        self._rest = _beyond_whole_pages(path, 65536 if page == 1 else page)
         self._database = _opened(path)
         try:
             self.topics, self.others = self._sorted_out(progress)
@@ -62,12 +62,6 @@ class DatabaseFile:
             else:
                 others.append(f"{name} ({kind})")
         rows = self._rows([number for numbers in clouds.values() for number in numbers], progress)
-        with suppress(sqlite3.Error):
-            (self.start_ns,) = self._database.execute(
-                "SELECT MIN(timestamp) FROM messages"
-            ).fetchone()
-        if not isinstance(self.start_ns, int):
-            self.start_ns = int(rows[:, 2].min()) if len(rows) else None
         return [
             self._topic(name, rows[np.isin(rows[:, 1], numbers)])
             for name, numbers in clouds.items()
@@ -77,13 +71,19 @@ class DatabaseFile:
         """(m,3) int64 ids, topics and times [ns] of all messages of topics that can be reached."""
         rows: list[tuple[int, int, int]] = []
         try:
+            if not self._rest:
+                (self.start_ns,) = self._database.execute(
+                    "SELECT MIN(timestamp) FROM messages"
+                ).fetchone()
             for row in self._reached(topics, progress):
                 rows.append(row)
         except sqlite3.Error as error:
             self._damaged(str(error))
-        if self._ends_within_a_page:
+        if self._rest:
             self._damaged("it ends within a page")
-            del rows[-1:]
+            rows = self._untouched(rows)
+        if not isinstance(self.start_ns, int):
+            self.start_ns = min((time for _, _, time in rows), default=None)
         found = np.array(rows, np.int64).reshape(-1, 3)
         return found[np.isin(found[:, 1], topics)]
 
@@ -93,7 +93,7 @@ class DatabaseFile:
             (last,) = self._database.execute("SELECT MAX(id) FROM messages").fetchone()
         # by id, not by time: where a file is cut off, those before it are reached
         query, marks = "SELECT id, topic_id, timestamp FROM messages", ", ".join("?" * len(topics))
-        if self._ends_within_a_page:  # which message is the last matters
+        if self._rest:  # then it matters which of all messages was the last
             found = self._database.execute(f"{query} ORDER BY id")
         else:
             found = self._database.execute(
@@ -101,11 +101,26 @@ class DatabaseFile:
             )
         for number, row in enumerate(found):
             if number % _TOLD_EVERY == 0:
-                progress(row[0], last)
+                progress(row[0], last or 0)
             if all(isinstance(value, int) for value in row):
                 yield row
             else:
                 self._damaged(f"message {row[0]} has no topic or no time")
+
+    def _untouched(self, rows: list[tuple[int, int, int]]) -> list[tuple[int, int, int]]:
+        """Those without a byte on the file's incomplete last page: SQLite reads zeros for its rest.
+
+        The page is one of rows, or one of the many that the bytes of one message take; then that
+        message is the last which seems to be there.
+        """
+        in_page = _rows_of_page(self._rest)
+        kept = [row for row in rows if row[0] not in in_page]
+        while kept and self._rest[0] != _PAGE_OF_ROWS:
+            number, _, _ = kept.pop()
+            with suppress(CloudError):
+                self._message(number)
+                break
+        return kept
 
     def _damaged(self, what: str) -> None:
         name = self._path.name
@@ -131,6 +146,39 @@ class DatabaseFile:
         if not isinstance(data, bytes):
             raise CloudError(f"it is {type(data).__name__}; a message is bytes")
         return data
+
+
+def _beyond_whole_pages(path: Path, page: int) -> bytes:
+    """What stands behind the last whole page of a database, in one that was not cut off nothing."""
+    if page < 512:
+        raise CloudError(f"{path} is a broken database: its pages have {page} bytes")
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        file.seek(size - size % page)
+        return file.read(page)
+
+
+def _rows_of_page(page: bytes) -> set[int]:
+    """The ids of the rows on a page (https://sqlite.org/fileformat2.html, 1.6), if of rows."""
+    ids: set[int] = set()
+    if len(page) < 8 or page[0] != _PAGE_OF_ROWS:
+        return ids
+    (count,) = struct.unpack_from(">H", page, 3)
+    for start in struct.iter_unpack(">H", page[8 : 8 + 2 * min(count, (len(page) - 8) // 2)]):
+        _, at = _varint(page, start[0])
+        ids.add(_varint(page, at)[0])
+    return ids
+
+
+def _varint(data: bytes, at: int) -> tuple[int, int]:
+    """A number of variable length, and where it ends."""
+    value = 0
+    for byte in data[at : at + 8]:
+        at += 1
+        value = value << 7 | byte & 127
+        if byte < 128:
+            break
+    return value, at
 
 
 def _opened(path: Path) -> sqlite3.Connection:

@@ -68,8 +68,9 @@ def read_recording(
         for number, message in recording.messages(name, index, time):
             try:
                 cloud = message(f"{name}[{number}]")
-            except CloudError as error:
-                reason = f"{name}[{number}]: {error}"
+            except Exception as error:  # a broken file raises whatever its parsers meet
+                what = str(error) if isinstance(error, CloudError) else repr(error)
+                reason = f"{name}[{number}]: {what}"
                 if index is not None and not read:
                     raise CloudError(f"{path}: {reason}") from error
                 passed_over.append(reason)
