@@ -12,7 +12,7 @@ from torch import Tensor
 
 from pointsam_model.data.clouds import LabelledCloud
 from pointsam_model.errors import ConfigError
-from pointsam_model.scenes.config import SceneConfig
+from pointsam_model.scenes.config import CameraConfig, SceneConfig
 from pointsam_model.scenes.places.tabletop import render
 from pointsam_model.scenes.sensors.depth_images import View
 from pointsam_model.scenes.sensors.lidar import Sweep
@@ -62,7 +62,7 @@ def generate_scenes(
     return split(view, seeds, config)
 
 
-def split(view: View, seeds: Sequence[int], config: SceneConfig) -> list[Scene]:
+def split(view: View, seeds: Sequence[int], config: CameraConfig) -> list[Scene]:
     """A rendered batch as scenes."""
     instance, part = labels(view)
     arrays = (view.xyz.flatten(1, 2), view.rgb.flatten(1, 2), instance.flatten(1), part.flatten(1))
