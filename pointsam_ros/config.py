@@ -187,6 +187,13 @@ class QosSettings:
         low=1,
         high=99,
     )
+    durability: str = setting(
+        "auto",
+        "transient_local also gets clouds that were published before the node started, from a"
+        " publisher that keeps them (latched), and is always reliable; volatile never does; auto"
+        " becomes transient_local where no cloud comes and every publisher keeps its own",
+        choices=("auto", "volatile", "transient_local"),
+    )
 
 
 @dataclass(frozen=True)

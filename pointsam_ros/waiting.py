@@ -54,18 +54,25 @@ def from_outside(node: Node, coroutine: Coroutine[Any, Any, Result], seconds: fl
         TimeoutError: it has not ended within so many seconds.
         Exception: what the coroutine raises.
     """
+
+    async def caught() -> Result | Exception:
+        try:
+            return await coroutine
+        except Exception as error:  # raised here it would end the thread that spins the node
+            return error
+
     spun = node.executor
     if spun is None or node not in spun.get_nodes():  # an executor that let go of it is still named
         executor = SingleThreadedExecutor(context=node.context)
         node.executor = executor
         try:
-            task = executor.create_task(coroutine)
+            task = executor.create_task(caught())
             executor.spin_until_future_complete(task, timeout_sec=seconds)
         finally:
             node.executor = None
             executor.shutdown()
     else:
-        task, ended = spun.create_task(coroutine), threading.Event()
+        task, ended = spun.create_task(caught()), threading.Event()
         task.add_done_callback(lambda _: ended.set())
         ended.wait(seconds)
     if not task.done():
@@ -74,4 +81,7 @@ def from_outside(node: Node, coroutine: Coroutine[Any, Any, Result], seconds: fl
             f"not done within {seconds:g} s: does another thread spin the node? In a callback of "
             "the node's own executor use the method that ends with _async"
         )
-    return task.result()  # type: ignore[no-any-return]
+    result = task.result()
+    if isinstance(result, Exception):
+        raise result
+    return result  # type: ignore[no-any-return]

@@ -17,7 +17,9 @@ from places import ROOT
 
 if TYPE_CHECKING:
     from forked_nodes import ForkedNode
-    from node_process import Client, NodeProcess
+    from node_process import Client
+
+    from pointsam_ros.client.node_process import NodeProcess
 
 TF2_STAND_IN = places.SUPPORT / "tf2_stand_in"
 
@@ -46,12 +48,14 @@ def domain() -> int:
 @pytest.fixture(scope="module")
 def shared_node(domain: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[NodeProcess]:
     """One node with random weights for a whole module; `node` resets it for each test."""
-    from node_process import RANDOM_MODEL, NodeProcess
+    from node_process import RANDOM_MODEL, environment_of
+
+    from pointsam_ros.client.node_process import NodeProcess
 
     log = tmp_path_factory.mktemp("node") / "log"
-    process = NodeProcess(domain, log, RANDOM_MODEL)
-    yield process
-    assert process.end() == 0, process.log
+    with NodeProcess(RANDOM_MODEL, log, environment=environment_of(domain)) as process:
+        yield process
+        assert process.end() == 0, process.log
     assert "Traceback" not in process.log, process.log
 
 

@@ -20,25 +20,21 @@ from typing import IO, Annotated, Any
 
 import numpy as np
 import typer
+from rclpy.serialization import serialize_message
 
-from pointsam_ros.demo.node_process import NodeProcess, private_environment
-
-private_environment()  # before rclpy looks
-
-from rclpy.serialization import serialize_message  # noqa: E402
-
-from benchmarks.endurance.flood_clients import ATTACHED, CLICKS, GOAL, SHARES  # noqa: E402
-from benchmarks.endurance.planner import NodeEndedError, Planner  # noqa: E402
-from benchmarks.endurance.publishing import Sensor  # noqa: E402
-from benchmarks.endurance.sensors import (  # noqa: E402
+from benchmarks.endurance.flood_clients import ATTACHED, CLICKS, GOAL, SHARES
+from benchmarks.endurance.planner import NodeEndedError, Planner
+from benchmarks.endurance.publishing import Sensor
+from benchmarks.endurance.sensors import (
     clicks_on,
     depth_camera,
     generated_clouds,
     noisy,
 )
-from benchmarks.endurance.usage import UsageOverTime, first_and_last  # noqa: E402
-from benchmarks.endurance.verdict import RESULTS, Verdict  # noqa: E402
-from pointsam_ros.codes import Code  # noqa: E402
+from benchmarks.endurance.usage import UsageOverTime, first_and_last
+from benchmarks.endurance.verdict import RESULTS, Verdict
+from pointsam_ros.client.node_process import NodeProcess, private_environment
+from pointsam_ros.codes import Code
 
 LEAST_P99_S = 0.5  # so much may p99 of the flood always be
 PAUSE_S = 0.1  # of a client that was refused, in closed loop
@@ -67,6 +63,7 @@ def main(
     output: Annotated[Path, typer.Option(help="folder of the numbers")] = RESULTS,
 ) -> None:
     """Floods the node with requests; the exit status is 1 where it does not stand that."""
+    private_environment()
     verdict = Verdict("flood", output)
     parameters = {"model.preset": preset}
     if checkpoint is not None:

@@ -24,13 +24,13 @@ from geometry_msgs.msg import Point
 from rclpy.action import ActionClient
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
-from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.serialization import deserialize_message
 from rclpy.task import Future
 from sensor_msgs.msg import PointCloud2
 
 from pointsam_interfaces.action import ProposeInstances
 from pointsam_interfaces.srv import SegmentPrompts
+from pointsam_ros.transport import SERVICE_QOS
 
 ATTACHED, CLICKS = "attached.cdr", "clicks.json"
 GOAL = "goal"
@@ -46,9 +46,6 @@ REFINEMENTS = 4  # of a session, before the next
 NICE = 10  # clients of a robot are on other cores: here they leave the node its share
 LATE_S = 300.0  # an answer that has not come so long after the last request is lost
 OVERLOADED = SegmentPrompts.Response.OVERLOADED
-# Every client of a service hears the answers to all its clients. With ROS's default depth of 10 a
-# client would lose its own among those of the others.
-ALL = QoSProfile(history=HistoryPolicy.KEEP_ALL, reliability=ReliabilityPolicy.RELIABLE)
 
 
 @dataclass(frozen=True)
@@ -94,12 +91,12 @@ class Client:
                 node,
                 ProposeInstances,
                 "/pointsam/propose_instances",
-                goal_service_qos_profile=ALL,
-                result_service_qos_profile=ALL,
+                goal_service_qos_profile=SERVICE_QOS,
+                result_service_qos_profile=SERVICE_QOS,
             )
         else:
             self._service = node.create_client(
-                SegmentPrompts, "/pointsam/segment_prompts", qos_profile=ALL
+                SegmentPrompts, "/pointsam/segment_prompts", qos_profile=SERVICE_QOS
             )
 
     @property

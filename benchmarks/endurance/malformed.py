@@ -17,37 +17,33 @@ from tempfile import TemporaryDirectory
 from typing import Annotated, Any
 
 import typer
+from builtin_interfaces.msg import Time
+from geometry_msgs.msg import Point
+from sensor_msgs.msg import PointCloud2
+from std_msgs.msg import Header
 
-from pointsam_ros.demo.node_process import NodeProcess, private_environment
-
-private_environment()  # before rclpy looks
-
-from builtin_interfaces.msg import Time  # noqa: E402
-from geometry_msgs.msg import Point  # noqa: E402
-from sensor_msgs.msg import PointCloud2  # noqa: E402
-from std_msgs.msg import Header  # noqa: E402
-
-from benchmarks.endurance.mutations import (  # noqa: E402
+from benchmarks.endurance.mutations import (
     mutate_goal,
     mutate_request,
     mutated_cloud,
 )
-from benchmarks.endurance.planner import NodeEndedError, Planner  # noqa: E402
-from benchmarks.endurance.sensors import (  # noqa: E402
+from benchmarks.endurance.planner import NodeEndedError, Planner
+from benchmarks.endurance.sensors import (
     clicks_on,
     generated_clouds,
     messages_of,
     recorded_clouds,
 )
-from benchmarks.endurance.usage import Usage, usage_of  # noqa: E402
-from benchmarks.endurance.verdict import RESULTS, Verdict  # noqa: E402
-from pointsam_interfaces.action import ProposeInstances  # noqa: E402
-from pointsam_interfaces.srv import SegmentPrompts  # noqa: E402
-from pointsam_model.errors import CloudError  # noqa: E402
-from pointsam_ros.clouds.cloud_store import StoredCloud  # noqa: E402
-from pointsam_ros.codes import Code  # noqa: E402
-from pointsam_ros.config import NodeConfig  # noqa: E402
-from pointsam_ros.requests import clicks as requests  # noqa: E402
+from benchmarks.endurance.usage import Usage, usage_of
+from benchmarks.endurance.verdict import RESULTS, Verdict
+from pointsam_interfaces.action import ProposeInstances
+from pointsam_interfaces.srv import SegmentPrompts
+from pointsam_model.errors import CloudError
+from pointsam_ros.client.node_process import NodeProcess, private_environment
+from pointsam_ros.clouds.cloud_store import StoredCloud
+from pointsam_ros.codes import Code
+from pointsam_ros.config import NodeConfig
+from pointsam_ros.requests import clicks as requests
 
 IN_FLIGHT = 12  # fewer than limits.max_pending: no request is refused for others
 RELIABLE = {  # a cloud that the middleware loses could not be told from one that the node loses
@@ -79,6 +75,7 @@ def main(
     output: Annotated[Path, typer.Option(help="folder of the numbers")] = RESULTS,
 ) -> None:
     """Sends malformed clouds and requests to the node; the exit status is 1 where it fails."""
+    private_environment()
     verdict = Verdict("malformed", output)
     sources = list(recorded_clouds(clouds)) if clouds else generated_clouds(points)
     messages = [msg for cloud in sources for msg in messages_of(cloud, points)]

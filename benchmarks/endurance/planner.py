@@ -9,7 +9,6 @@ from typing import Any
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import PointStamped
-from rclpy.action import ActionClient
 from rclpy.qos import QoSProfile, QoSReliabilityPolicy
 from rclpy.signals import SignalHandlerOptions
 from rclpy.task import Future
@@ -18,11 +17,10 @@ from std_srvs.srv import Trigger
 
 from pointsam_interfaces.action import ProposeInstances
 from pointsam_interfaces.srv import SegmentPrompts
-from pointsam_ros.demo.node_process import NodeProcess
-from pointsam_ros.doors.prompt_service import REQUESTS
+from pointsam_ros.client import PointSamClient
+from pointsam_ros.client.node_process import NodeProcess
 
 PATIENCE_S = 120.0  # for one answer, on a busy machine
-ANSWER_S = 3.0  # the first answers may be lost: the node does not know its client yet
 FIRST_DEPTH = 200  # clouds that wait in the publisher for a node that is busy
 
 
@@ -47,16 +45,7 @@ class Planner:
         self._executor.add_node(self.node)
         qos = QoSProfile(depth=FIRST_DEPTH, reliability=QoSReliabilityPolicy.RELIABLE)
         self._points = self.node.create_publisher(PointCloud2, "/pointsam/points", qos)
-        self._service = self.node.create_client(
-            SegmentPrompts, "/pointsam/segment_prompts", qos_profile=REQUESTS
-        )
-        self._action = ActionClient(
-            self.node,
-            ProposeInstances,
-            "/pointsam/propose_instances",
-            goal_service_qos_profile=REQUESTS,
-            result_service_qos_profile=REQUESTS,
-        )
+        self._pointsam = PointSamClient(self.node)
         self._clicks = self.node.create_publisher(PointStamped, "/clicked_point", 10)
         self._reset = self.node.create_client(Trigger, "/pointsam/reset_clicks")
         self._told: dict[str, str] = {}
@@ -66,6 +55,7 @@ class Planner:
     def close(self) -> None:
         """Leaves the middleware."""
         self._executor.shutdown()
+        self._pointsam.destroy()
         self.node.destroy_node()
         self._context.try_shutdown()
 
@@ -99,13 +89,10 @@ class Planner:
 
     def wait_until_ready(self) -> None:
         """Until the model is loaded, all doors are seen, and answers find their way here."""
-        self.wait_for(self._service.service_is_ready, "service")
-        self.wait_for(self._action.server_is_ready, "action")
+        self.wait_for(self._pointsam.goals.server_is_ready, "action")
         self.wait_for(self._points.get_subscription_count, "subscription to clouds")
-        deadline = time.monotonic() + PATIENCE_S
-        while not self._says_that_no_clicks_came():
-            if time.monotonic() > deadline:
-                raise NodeEndedError(f"the node is never ready:\n{self._process.last_lines()}")
+        ready = self._executor.create_task(self._pointsam.wait_until_ready_async(2 * PATIENCE_S))
+        self.wait_for(ready.done, "model")
 
     def publish(self, msg: PointCloud2) -> None:
         """Sends a cloud as a sensor does."""
@@ -113,7 +100,7 @@ class Planner:
 
     def begin(self, request: SegmentPrompts.Request) -> Future:
         """Sends a request; the future of its response."""
-        return self._service.call_async(request)
+        return self._pointsam.prompts.call_async(request)
 
     def ask(self, request: SegmentPrompts.Request) -> Any:
         """The response to a request."""
@@ -138,7 +125,7 @@ class Planner:
                 lambda result: outcome.set_result(result.result().result)
             )
 
-        self._action.send_goal_async(goal).add_done_callback(on_accepted)
+        self._pointsam.goals.send_goal_async(goal).add_done_callback(on_accepted)
         return outcome
 
     def counters(self) -> dict[str, int]:
@@ -156,13 +143,3 @@ class Planner:
             if status.name.endswith(": segmentation"):
                 self._told = {each.key: each.value for each in status.values}
                 self._times_told += 1
-
-    def _says_that_no_clicks_came(self) -> bool:
-        future = self.begin(SegmentPrompts.Request())
-        deadline = time.monotonic() + ANSWER_S
-        while not future.done() and time.monotonic() < deadline:
-            self.spin()
-        if not future.done():
-            self._service.remove_pending_request(future)
-            return False
-        return bool(future.result().code == SegmentPrompts.Response.BAD_REQUEST)

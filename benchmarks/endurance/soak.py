@@ -19,39 +19,35 @@ from tempfile import TemporaryDirectory
 from typing import Annotated, Any
 
 import numpy as np
+import rclpy
 import typer
+from geometry_msgs.msg import Point, PointStamped
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.signals import SignalHandlerOptions
+from rclpy.task import Future
+from sensor_msgs.msg import PointCloud2
+from std_msgs.msg import Header
+from visualization_msgs.msg import MarkerArray
 
-from pointsam_ros.demo.node_process import NodeProcess, private_environment
-
-private_environment()  # before rclpy looks
-
-import rclpy  # noqa: E402
-from geometry_msgs.msg import Point, PointStamped  # noqa: E402
-from rclpy.executors import SingleThreadedExecutor  # noqa: E402
-from rclpy.signals import SignalHandlerOptions  # noqa: E402
-from rclpy.task import Future  # noqa: E402
-from sensor_msgs.msg import PointCloud2  # noqa: E402
-from std_msgs.msg import Header  # noqa: E402
-from visualization_msgs.msg import MarkerArray  # noqa: E402
-
-from benchmarks.endurance.planner import NodeEndedError, Planner  # noqa: E402
-from benchmarks.endurance.publishing import Sensor  # noqa: E402
-from benchmarks.endurance.sensors import (  # noqa: E402
+from benchmarks.endurance.planner import NodeEndedError, Planner
+from benchmarks.endurance.publishing import Sensor
+from benchmarks.endurance.sensors import (
     clicks_on,
     depth_camera,
     generated_clouds,
     lidar,
 )
-from benchmarks.endurance.usage import (  # noqa: E402
+from benchmarks.endurance.usage import (
     Usage,
     UsageOverTime,
     first_and_last,
 )
-from benchmarks.endurance.verdict import RESULTS, Verdict  # noqa: E402
-from pointsam_interfaces.action import ProposeInstances  # noqa: E402
-from pointsam_interfaces.msg import InstanceArray  # noqa: E402
-from pointsam_interfaces.srv import SegmentPrompts  # noqa: E402
-from pointsam_ros.codes import Code  # noqa: E402
+from benchmarks.endurance.verdict import RESULTS, Verdict
+from pointsam_interfaces.action import ProposeInstances
+from pointsam_interfaces.msg import InstanceArray
+from pointsam_interfaces.srv import SegmentPrompts
+from pointsam_ros.client.node_process import NodeProcess, private_environment
+from pointsam_ros.codes import Code
 
 SIZES = (3_000, 8_000, 12_000, 20_000, 40_000)  # points of the clouds, about
 SAMPLE_S = 1.0
@@ -79,6 +75,7 @@ def main(
     output: Annotated[Path, typer.Option(help="folder of the numbers")] = RESULTS,
 ) -> None:
     """Works with the node for a long time; the exit status is 1 where it grows, or fails."""
+    private_environment()
     verdict = Verdict("soak", output)
     messages = []
     for seed, size in enumerate(SIZES):

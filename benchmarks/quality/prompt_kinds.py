@@ -25,7 +25,7 @@ from scipy import ndimage  # type: ignore[import-untyped]
 from pointsam_model import Box, Predictor, Prompt, load_model, oriented_box
 from pointsam_model.cli.options import LABELLED
 from pointsam_model.data.clicks import first_click
-from pointsam_model.data.labelled import LabelledCloud
+from pointsam_model.data.clouds import LabelledCloud
 from pointsam_model.evaluation import find_labelled, read_labelled
 from pointsam_model.evaluation.protocol import iou
 
@@ -49,7 +49,7 @@ def main(
         cloud = read_labelled(path)
         embedding = predictor.embed(cloud.as_seen())
         for label in cloud.objects():
-            truth = (cloud.label == label) & cloud.counted
+            truth = (cloud.instance == label) & cloud.counted
             for name, prompt in _prompts(cloud, truth, pixels):
                 claimed = prompt.claimed(embedding.cloud)
                 if claimed is not None:

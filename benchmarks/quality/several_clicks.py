@@ -45,7 +45,7 @@ def main(
         embedding = predictor.embed(Cloud(cloud.xyz, cloud.rgb))
         for result in evaluate_cloud(predictor, cloud, clicks):
             rows, labels = (np.array(column) for column in zip(*result.clicks, strict=True))
-            truth = cloud.label == result.label
+            truth = cloud.instance == result.label
             several = range(2, clicks + 1)
             prompts = [Prompt(cloud.xyz[rows[:k]], labels[:k]) for k in several]
             for name, way in ways.items():

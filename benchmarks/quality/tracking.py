@@ -45,7 +45,7 @@ from pointsam_model import (
     Tracker,
     load_model,
 )
-from pointsam_model.data.labelled import IGNORED
+from pointsam_model.data.clouds import IGNORED
 from pointsam_model.evaluation import LabelledCloud, evaluate_cloud, iou
 from pointsam_model.evaluation.tracking import TrackedCloud, TrackingResult, evaluate_tracking
 
@@ -137,7 +137,7 @@ def _prompted(
     predictor: Predictor, cloud: MovingCloud, embedding: Embedding
 ) -> dict[int, Prediction]:
     """The good masks of a cloud's objects, each after as few clicks as it takes."""
-    first = LabelledCloud(cloud.xyz, cloud.rgb, cloud.label, "", 1, 1)
+    first = LabelledCloud(cloud.xyz, cloud.rgb, 1, len(cloud.xyz), "", instance=cloud.label)
     good = {}
     for result in evaluate_cloud(predictor, first, CLICKS):
         needed = next((k for k, value in enumerate(result.ious, 1) if value >= GOOD), None)
@@ -145,7 +145,7 @@ def _prompted(
             continue
         rows, labels = (np.array(column) for column in zip(*result.clicks[:needed], strict=True))
         (prediction,) = predictor.segment(embedding, [Prompt(first.xyz[rows], labels)])
-        if iou(prediction.masks[0], first.label == result.label, first.counted) >= GOOD:
+        if iou(prediction.masks[0], first.instance == result.label, first.counted) >= GOOD:
             good[result.label] = prediction
     return good
 

@@ -8,18 +8,23 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
+import rclpy
 import typer
+from rclpy.qos import QoSProfile, QoSReliabilityPolicy
+from rclpy.signals import SignalHandlerOptions
 from rich.console import Console
 from rich.table import Table
+from sensor_msgs.msg import PointCloud2
+from std_msgs.msg import Header
 
 from benchmarks.speed.machine import machine
 from benchmarks.speed.ros_prompt import HEIGHT, camera_cloud
@@ -27,19 +32,9 @@ from benchmarks.speed.run import RESULTS
 from pointsam_model.config.model import WEIGHTS, preset
 from pointsam_model.nn import PointSAM
 from pointsam_model.weights.saving import save_checkpoint
-from pointsam_ros.demo.node_process import NodeProcess, private_environment
-
-private_environment()  # before rclpy looks
-
-import rclpy  # noqa: E402
-from geometry_msgs.msg import Point  # noqa: E402
-from rclpy.qos import QoSProfile, QoSReliabilityPolicy  # noqa: E402
-from rclpy.signals import SignalHandlerOptions  # noqa: E402
-from sensor_msgs.msg import PointCloud2  # noqa: E402
-from std_msgs.msg import Header  # noqa: E402
-
-from pointsam_interfaces.srv import SegmentPrompts  # noqa: E402
-from pointsam_ros.clouds import cloud_msgs  # noqa: E402
+from pointsam_ros.client import Code, PointSamClient, RefusedError
+from pointsam_ros.client.node_process import NodeProcess, private_environment
+from pointsam_ros.clouds import cloud_msgs
 
 PATIENCE_S = 180.0
 PAUSE_S = 0.05  # between two prompts
@@ -73,6 +68,7 @@ def main(
     output: Annotated[Path, typer.Option(help="folder of the numbers")] = RESULTS,
 ) -> None:
     """Memory and waiting times of several cameras' nodes, in one process and in several."""
+    private_environment()
     console = Console()
     names = [f"camera{number}" for number in range(cameras)]
     with TemporaryDirectory() as folder:
@@ -146,7 +142,7 @@ def _measure(
                 cameras.publish()
             for name in names:
                 waits.append(cameras.ask(name))
-                cameras.spin_until(_after(PAUSE_S), "pause")
+                time.sleep(PAUSE_S)
         memory = sum(_pss_mib(process.pid) for process in processes)
     finally:
         cameras.close()
@@ -158,24 +154,34 @@ class _Cameras:
     """Sends the clouds of all cameras, and asks their nodes."""
 
     def __init__(self, names: Sequence[str], processes: Sequence[NodeProcess]) -> None:
-        self._processes = processes
         self._context = rclpy.Context()
         rclpy.init(context=self._context, args=[], signal_handler_options=SignalHandlerOptions.NO)
         self._node = rclpy.create_node("cameras_benchmark", context=self._context)
-        self._executor = rclpy.executors.SingleThreadedExecutor(context=self._context)
-        self._executor.add_node(self._node)
         qos = QoSProfile(depth=2, reliability=QoSReliabilityPolicy.RELIABLE)
         self._publishers = {
             name: self._node.create_publisher(PointCloud2, f"/{name}/points", qos) for name in names
         }
-        self._services = {
-            name: self._node.create_client(SegmentPrompts, f"/{name}/pointsam/segment_prompts")
+
+        def check() -> None:
+            for process in processes:
+                if process.exit_status is not None:
+                    raise RuntimeError(f"a node ended:\n{process.last_lines()}")
+
+        self._clients = {
+            name: PointSamClient(
+                self._node,
+                f"/{name}/pointsam",
+                timeout_s=PATIENCE_S,
+                attempts=1,
+                check=check,
+            )
             for name in names
         }
         self._clouds = {name: camera_cloud(seed) for seed, name in enumerate(names)}
 
     def close(self) -> None:
-        self._executor.shutdown()
+        for client in self._clients.values():
+            client.destroy()
         self._node.destroy_node()
         self._context.try_shutdown()
 
@@ -187,49 +193,26 @@ class _Cameras:
 
     def wait_for(self, name: str) -> None:
         """Until a camera's node answers about a cloud of its."""
-        ready = self._services[name].service_is_ready
-        publisher = self._publishers[name]
-        self.spin_until(lambda: ready() and publisher.get_subscription_count(), "start")
+        self._clients[name].wait_until_ready(PATIENCE_S)
         deadline = time.monotonic() + PATIENCE_S
-        while time.monotonic() < deadline:
+        while True:
             self.publish()
-            response = self._response(name)
-            if response.success:
+            try:
+                self.ask(name)
+            except RefusedError as refused:
+                if refused.code != Code.NO_CLOUD or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.5)
+            else:
                 return
-            self.spin_until(_after(0.5), "pause")
-        raise RuntimeError(f"{name} still says after {PATIENCE_S:.0f} s: {response.message}")
 
     def ask(self, name: str) -> float:
         """Seconds from a prompt on a camera's newest embedded cloud to its answer."""
-        started = time.perf_counter()
-        response = self._response(name)
-        if not response.success:
-            raise RuntimeError(f"{name} refused the prompt: {response.message}")
-        return time.perf_counter() - started
-
-    def spin_until(self, done: Callable[[], Any], what: str) -> None:
-        deadline = time.monotonic() + PATIENCE_S
-        while not done():
-            self._executor.spin_once(0.01)
-            for process in self._processes:
-                if process.exit_status is not None:
-                    raise RuntimeError(f"a node ended:\n{process.last_lines()}")
-            if time.monotonic() > deadline:
-                raise RuntimeError(f"a node did not {what} within {PATIENCE_S:.0f} s")
-
-    def _response(self, name: str) -> Any:
         xyz, _ = self._clouds[name]
         click = xyz[np.random.default_rng(time.monotonic_ns()).integers(len(xyz))]
-        request = SegmentPrompts.Request()
-        request.points = [Point(x=float(click[0]), y=float(click[1]), z=float(click[2]))]
-        future = self._services[name].call_async(request)
-        self.spin_until(future.done, "answer")
-        return future.result()
-
-
-def _after(seconds: float) -> Callable[[], bool]:
-    deadline = time.monotonic() + seconds
-    return lambda: time.monotonic() >= deadline
+        started = time.perf_counter()
+        self._clients[name].segment([click])
+        return time.perf_counter() - started
 
 
 def _pss_mib(pid: int) -> float:

@@ -14,6 +14,7 @@ import json
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
@@ -69,7 +70,7 @@ def generated(kind: str) -> LabelledCloud:
     config = MixtureConfig(tabletop=SceneConfig(width=640, height=480))
     (scene,) = generate(kind, [SEED], config)
     name = f"{kind} {SEED}"
-    return LabelledCloud(scene.xyz, scene.rgb, scene.instance, name, scene.height, scene.width)
+    return replace(scene, name=name)
 
 
 def _clicks(
@@ -105,9 +106,9 @@ def _two_clicks(cloud: LabelledCloud) -> np.ndarray:
     """(o,2,3) the first click on each of some objects, and the place on it farthest from there."""
     clicks = []
     for label in cloud.objects()[:OBJECTS]:
-        row = first_click(cloud.xyz, cloud.label == label, cloud.counted)
+        row = first_click(cloud.xyz, cloud.instance == label, cloud.counted)
         assert row is not None
-        there = cloud.xyz[(cloud.label == label) & cloud.counted]
+        there = cloud.xyz[(cloud.instance == label) & cloud.counted]
         off = np.linalg.norm(there - cloud.xyz[row], axis=1)
         clicks.append([cloud.xyz[row], there[int(off.argmax())]])
     return np.array(clicks, np.float64)

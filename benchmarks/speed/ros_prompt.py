@@ -11,23 +11,20 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
+import rclpy
+from geometry_msgs.msg import Point
+from rclpy.qos import QoSProfile, QoSReliabilityPolicy
+from rclpy.signals import SignalHandlerOptions
+from sensor_msgs.msg import PointCloud2
+from std_msgs.msg import Header
 
+from pointsam_interfaces.srv import SegmentPrompts
 from pointsam_model.config.model import WEIGHTS, preset
 from pointsam_model.nn import PointSAM
 from pointsam_model.weights.saving import save_checkpoint
-from pointsam_ros.demo.node_process import NodeProcess, private_environment
-
-private_environment()  # before rclpy looks
-
-import rclpy  # noqa: E402
-from geometry_msgs.msg import Point  # noqa: E402
-from rclpy.qos import QoSProfile, QoSReliabilityPolicy  # noqa: E402
-from rclpy.signals import SignalHandlerOptions  # noqa: E402
-from sensor_msgs.msg import PointCloud2  # noqa: E402
-from std_msgs.msg import Header  # noqa: E402
-
-from pointsam_interfaces.srv import SegmentPrompts  # noqa: E402
-from pointsam_ros.clouds import cloud_msgs  # noqa: E402
+from pointsam_ros.client import Code, PointSamClient
+from pointsam_ros.client.node_process import NodeProcess, private_environment
+from pointsam_ros.clouds import cloud_msgs
 
 WIDTH, HEIGHT = 640, 480
 PATIENCE_S = 60.0
@@ -67,6 +64,7 @@ def measure_ros(
     Raises:
         RuntimeError: the node ends, or does not answer within a minute.
     """
+    private_environment()
     with TemporaryDirectory() as folder:
         parameters = {"model.preset": "tiny", "model.dtype": dtype, "model.device": device}
         shipped = (WEIGHTS / "tiny.safetensors").exists()
@@ -123,14 +121,16 @@ class _Planner:
         self._context = rclpy.Context()
         rclpy.init(context=self._context, args=[], signal_handler_options=SignalHandlerOptions.NO)
         self._node = rclpy.create_node("pointsam_benchmark", context=self._context)
-        self._executor = rclpy.executors.SingleThreadedExecutor(context=self._context)
-        self._executor.add_node(self._node)
         qos = QoSProfile(depth=2, reliability=QoSReliabilityPolicy.RELIABLE)
         self._publisher = self._node.create_publisher(PointCloud2, "/pointsam/points", qos)
-        self._service = self._node.create_client(SegmentPrompts, "/pointsam/segment_prompts")
+        self._pointsam = PointSamClient(self._node, check=self._check)
+        self._pointsam.wait_until_ready(PATIENCE_S)
+        self._executor = rclpy.executors.SingleThreadedExecutor(context=self._context)
+        self._executor.add_node(self._node)
 
     def close(self) -> None:
         self._executor.shutdown()
+        self._pointsam.destroy()
         self._node.destroy_node()
         self._context.try_shutdown()
 
@@ -138,10 +138,7 @@ class _Planner:
         self, xyz: np.ndarray, rgb: np.ndarray, click: np.ndarray
     ) -> tuple[float, Header]:
         """Seconds from publishing a cloud to the first mask on it; and the cloud's header."""
-        self._spin_until(
-            lambda: self._service.service_is_ready() and self._publisher.get_subscription_count(),
-            "offer its service",
-        )
+        self._spin_until(self._publisher.get_subscription_count, "take clouds")
         deadline = time.monotonic() + PATIENCE_S
         while time.monotonic() < deadline:
             header = Header(stamp=self._node.get_clock().now().to_msg(), frame_id="camera")
@@ -159,30 +156,31 @@ class _Planner:
         """Seconds from a request to its answer; asks again while the cloud is on its way."""
         request = SegmentPrompts.Request(header=header)
         request.points = [Point(x=float(click[0]), y=float(click[1]), z=float(click[2]))]
-        asked = time.monotonic()
-        while time.monotonic() < asked + PATIENCE_S:
+        deadline = time.monotonic() + ON_ITS_WAY_S
+        while True:
             started = time.perf_counter()
-            future = self._service.call_async(request)
+            future = self._pointsam.prompts.call_async(request)
             self._spin_until(future.done, "answer")
             seconds, response = time.perf_counter() - started, future.result()
             if response.success:
                 return seconds, response
-            if response.code == SegmentPrompts.Response.NO_CLOUD:
-                if time.monotonic() > asked + ON_ITS_WAY_S:
-                    raise _CloudLost
-            elif response.code != SegmentPrompts.Response.NOT_READY:
+            if response.code != Code.NO_CLOUD:
                 raise RuntimeError(f"the node refused the request: {response.message}")
+            if time.monotonic() > deadline:
+                raise _CloudLost
             time.sleep(0.005)
-        raise RuntimeError(f"the node still says after {PATIENCE_S:.0f} s: {response.message}")
 
     def _spin_until(self, done: Callable[[], Any], what: str) -> None:
         deadline = time.monotonic() + PATIENCE_S
         while not done():
             self._executor.spin_once(0.05)
-            if self._process.exit_status is not None:
-                raise RuntimeError(f"the node ended:\n{self._process.last_lines()}")
+            self._check()
             if time.monotonic() > deadline:
                 raise RuntimeError(f"the node did not {what} within {PATIENCE_S:.0f} s")
+
+    def _check(self) -> None:
+        if self._process.exit_status is not None:
+            raise RuntimeError(f"the node ended:\n{self._process.last_lines()}")
 
 
 def camera_cloud(seed: int) -> tuple[np.ndarray, np.ndarray]:

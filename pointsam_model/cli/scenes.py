@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from enum import Enum
 from pathlib import Path
 from typing import Annotated
@@ -37,21 +38,16 @@ def scenes(
     ] = 0,
 ) -> None:
     """Draws a sheet of generated scenes with their instance labels."""
-    from pointsam_model.data.readers import SensorCloud
     from pointsam_model.pictures import draw_sheet
     from pointsam_model.scenes import MixtureConfig, SceneConfig, generate
 
     with refusals(), progress() as bar:
-        clouds, ups = [], []
+        clouds = []
         config = MixtureConfig(tabletop=SceneConfig(width=320, height=240))
         for number in bar.track(range(seed, seed + count), description="scenes"):
-            scene = generate(kind.value, [number], config)[0]
-            size = scene.height, scene.width
-            colors = scene.rgb if scene.colored else None
-            name = f"seed {number}"
-            clouds.append(SensorCloud(scene.xyz, colors, *size, name, labels=scene.instance))
-            ups.append(scene.up)
-        draw_sheet(png, clouds, ups)
+            (scene,) = generate(kind.value, [number], config)
+            clouds.append(replace(scene, name=f"seed {number}"))
+        draw_sheet(png, clouds)
     tell_written("picture", png)
 
 

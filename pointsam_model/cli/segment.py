@@ -30,7 +30,7 @@ from pointsam_model.cli.options import (
     seen_by,
     tell_written,
 )
-from pointsam_model.data.readers.sensor_cloud import SensorCloud
+from pointsam_model.data.clouds import SensorCloud
 from pointsam_model.errors import PromptError
 
 MASK_FORM = (

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pointsam_model.data.readers.sensor_cloud import SensorCloud
+from pointsam_model.data.clouds import SensorCloud
 from pointsam_model.errors import CloudError
 from pointsam_model.instances.flat import flattened
 from pointsam_model.instances.instance import Instance

@@ -1,7 +1,8 @@
 """How good masks and proposals are: the paper's clicks, IoU@k and average recall."""
 
 from pointsam_model.data.clicks import first_click, first_clicks, next_click
-from pointsam_model.data.labelled import LabelledCloud, find_labelled, read_labelled
+from pointsam_model.data.clouds import LabelledCloud
+from pointsam_model.data.labelled import find_labelled, read_labelled
 from pointsam_model.evaluation.methods import Method
 from pointsam_model.evaluation.proposals import (
     ProposalResult,

@@ -8,8 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pointsam_model.data.labelled import LabelledCloud
-from pointsam_model.data.readers import SensorCloud
+from pointsam_model.data.clouds import LabelledCloud
 from pointsam_model.evaluation.protocol import ObjectResult
 from pointsam_model.pictures.results import DrawnAnswer, DrawnResult, draw_results
 
@@ -65,19 +64,16 @@ class Examples:
         ]
 
     def _drawn(self, result: ObjectResult, cloud: LabelledCloud) -> DrawnResult:
-        drawn = SensorCloud(
-            cloud.xyz, cloud.rgb, cloud.height, cloud.width, cloud.name, labels=cloud.label
-        )
         caption = f"{cloud.name}, object {result.label}: {result.points:,} points"
-        truth = (cloud.label == result.label) & cloud.counted
+        truth = (cloud.instance == result.label) & cloud.counted
         clicks = [click for click in SHOWN_CLICKS if click <= len(result.ious)]
         return DrawnResult(
-            drawn, truth, caption, [self._answer(result, cloud, click) for click in clicks]
+            cloud, truth, caption, [self._answer(result, cloud, click) for click in clicks]
         )
 
     def _answer(self, result: ObjectResult, cloud: LabelledCloud, click: int) -> DrawnAnswer:
         packed = self._packed[result.cloud, result.label, click]
-        mask = np.unpackbits(packed, count=len(cloud.label)).astype(bool)
+        mask = np.unpackbits(packed, count=len(cloud.instance)).astype(bool)
         made = result.clicks[:click]  # fewer where the mask was right before
         caption = (
             f"click {click}: IoU {100 * result.ious[click - 1]:.1f} % "

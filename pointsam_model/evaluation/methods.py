@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pointsam_model.data.clicks import FirstClick
-from pointsam_model.data.labelled import LabelledCloud
+from pointsam_model.data.clouds import LabelledCloud
 from pointsam_model.evaluation.proposals import GeneratorLike, ProposalResult, evaluate_proposals
 from pointsam_model.evaluation.protocol import ObjectResult, PredictorLike, evaluate_cloud
 from pointsam_model.evaluation.summary import Summary, summarise

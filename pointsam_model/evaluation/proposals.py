@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pointsam_model import Cloud
-from pointsam_model.data.labelled import MIN_OBJECT_POINTS, LabelledCloud
+from pointsam_model.data.clouds import MIN_OBJECT_POINTS, LabelledCloud
 from pointsam_model.evaluation.timing import timed
 
 MOST_PROPOSALS = 250
@@ -121,9 +121,9 @@ def overlaps(
     # with all objects are then the counts of its numbers.
     objects = len(labels)
     counted = cloud.counted
-    number = np.full(len(cloud.label), objects)
+    number = np.full(len(cloud.instance), objects)
     for index, label in enumerate(labels):
-        number[cloud.label == label] = index
+        number[cloud.instance == label] = index
     sizes = np.bincount(number[counted], minlength=objects + 1)[:objects]
     ious = np.zeros((len(proposals), objects))
     for row, proposal in enumerate(proposals):

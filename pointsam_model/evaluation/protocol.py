@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from pointsam_model import Cloud, Prompt
 from pointsam_model.data.clicks import POSITIVE, FirstClick, first_clicks, next_click
-from pointsam_model.data.labelled import MIN_OBJECT_POINTS, LabelledCloud
+from pointsam_model.data.clouds import MIN_OBJECT_POINTS, LabelledCloud
 from pointsam_model.evaluation.timing import Seconds, timed
 
 
@@ -136,7 +136,7 @@ def iou(
 
 def _rollouts(cloud: LabelledCloud, label: int, first: FirstClick) -> list[_Rollout]:
     """One object's, for each first click on it."""
-    truth = (cloud.label == label) & cloud.counted
+    truth = (cloud.instance == label) & cloud.counted
     name = f"{cloud.name}:{label}"
     rows = first_clicks(first, cloud.xyz, truth, cloud.counted, name)
     return [_Rollout(cloud, label, truth, row, draw) for draw, row in enumerate(rows)]

@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pointsam_model.data.labelled import LabelledCloud, find_labelled, read_labelled
+from pointsam_model.data.clouds import LabelledCloud
+from pointsam_model.data.labelled import find_labelled, read_labelled
 from pointsam_model.scenes import (
     BinConfig,
     MixtureConfig,
@@ -66,9 +67,8 @@ def generated(kind: str, count: int, seed: int) -> Source:
 
 
 def _scene(name: str, kind: str, seed: int) -> LabelledCloud:
-    scene = generate(kind, [FIRST_SEED + seed], _full_resolution())[0]
-    colors = scene.rgb if scene.colored else None
-    return LabelledCloud(scene.xyz, colors, scene.instance, name, scene.height, scene.width)
+    (scene,) = generate(kind, [FIRST_SEED + seed], _full_resolution())
+    return replace(scene, name=name)
 
 
 def _full_resolution() -> MixtureConfig:

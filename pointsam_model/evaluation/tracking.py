@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
-from pointsam_model.data.labelled import IGNORED, MIN_OBJECT_POINTS
+from pointsam_model.data.clouds import IGNORED, MIN_OBJECT_POINTS
 
 SAME = 0.5  # mask IoU from which a track covers an object
 

@@ -286,7 +286,7 @@ class _Counts:
     """How many points of which object each kept point of a look speaks for."""
 
     def __init__(
-        self, look: Embedding, label: NDArray[np.int32], counted: NDArray[np.bool_]
+        self, look: Embedding, label: NDArray[np.integer], counted: NDArray[np.bool_]
     ) -> None:
         nearest, m = look.kept.nearest, len(look.kept)
         seen = counted & (nearest >= 0)

@@ -52,7 +52,7 @@ def fitting_scenes(
 
 def shown(scene: Scene, rng: np.random.Generator) -> Cloud:
     """A scene as a cloud, some without their colours."""
-    colored = scene.colored and rng.random() >= COLOURLESS
+    colored = scene.rgb is not None and rng.random() >= COLOURLESS
     return Cloud(scene.xyz, scene.rgb if colored else None, viewpoint=scene.viewpoint)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from pointsam_model.data.readers.sensor_cloud import SensorCloud
+from pointsam_model.data.clouds import SensorCloud
 from pointsam_model.pictures.palette import color_of
 
 MASK_SHARE = 0.62  # of a masked pixel's colour

@@ -14,7 +14,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from pointsam_model.data.readers.sensor_cloud import SensorCloud
+from pointsam_model.data.clouds import IGNORED, LabelledCloud, SensorCloud
 from pointsam_model.pictures.image import image_with_masks, is_image
 from pointsam_model.pictures.masks import INK, NEGATIVE, PAPER, POSITIVE
 from pointsam_model.pictures.palette import color_of
@@ -58,7 +58,7 @@ class DrawnResult:
         answers: masks in the order of their clicks, as many for each object of a picture.
     """
 
-    cloud: SensorCloud
+    cloud: LabelledCloud
     truth: NDArray[np.bool_]
     caption: str
     answers: Sequence[DrawnAnswer]
@@ -186,8 +186,7 @@ def _numbers(result: DrawnResult, answer: DrawnAnswer | None) -> NDArray[np.int6
     number[mask & ~result.truth] = WRONG
     number[~mask & result.truth] = MISSED
     number[mask & result.truth] = RIGHT
-    if result.cloud.labels is not None:
-        number[result.cloud.labels < 0] = ELSEWHERE
+    number[result.cloud.instance == IGNORED] = ELSEWHERE
     return number
 
 

@@ -12,7 +12,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from pointsam_model.data.readers.sensor_cloud import SensorCloud
+from pointsam_model.data.clouds import LabelledCloud, SensorCloud
 from pointsam_model.pictures.image import image_colors, image_with_masks, is_image
 from pointsam_model.pictures.masks import INK, PAPER
 from pointsam_model.pictures.palette import color_of
@@ -26,8 +26,7 @@ PIXELS = (360, 480)  # rows and columns of a perspective
 
 def draw_sheet(
     path: str | Path,
-    clouds: Sequence[SensorCloud],
-    ups: Sequence[NDArray[np.floating]] | None = None,
+    clouds: Sequence[LabelledCloud],
 ) -> Path:
     """Writes a PNG of labelled clouds, colours to the left and objects to the right of each.
 
@@ -36,7 +35,6 @@ def draw_sheet(
     Args:
         path: where to.
         clouds: of any sizes.
-        ups: (3,) of each cloud, what is up in a perspective; None: as its coordinate frame says.
 
     Returns:
         `path`.
@@ -51,9 +49,8 @@ def draw_sheet(
             line, column = divmod(index, COLUMNS)
             left = column * (2 * PANEL + 0.15) + 0.05
             bottom = height - line * (HIGH + 0.3) - HIGH - 0.25
-            up = up_axis(cloud) if ups is None else ups[index].astype(np.float64)
-            labels = np.zeros(cloud.size) if cloud.labels is None else cloud.labels
-            number = np.maximum(labels.astype(np.int64) - 1, -1)
+            up = up_axis(cloud) if cloud.up is None else cloud.up.astype(np.float64)
+            number = np.maximum(cloud.instance.astype(np.int64) - 1, -1)
             for side, picture in enumerate(_pictures(cloud, number, up)):
                 frame = (left + side * PANEL, bottom, PANEL - 0.03, HIGH)
                 axes = figure.add_axes(

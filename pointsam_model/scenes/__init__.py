@@ -1,6 +1,11 @@
 """Generated scenes with instance and part labels, as simulated sensors see them."""
 
-from pointsam_model.scenes.config import SceneConfig
+from pointsam_model.scenes.config import (
+    AppearanceConfig,
+    CameraConfig,
+    SceneConfig,
+    TabletopConfig,
+)
 from pointsam_model.scenes.mixture import KINDS, MIXTURE, MixtureConfig, generate, kind_of
 from pointsam_model.scenes.places.bins import BinConfig
 from pointsam_model.scenes.places.rooms import RoomConfig
@@ -12,7 +17,9 @@ from pointsam_model.scenes.scene import Scene, generate_scene, generate_scenes
 __all__ = [
     "KINDS",
     "MIXTURE",
+    "AppearanceConfig",
     "BinConfig",
+    "CameraConfig",
     "MixtureConfig",
     "PartsConfig",
     "RoomConfig",
@@ -20,6 +27,7 @@ __all__ = [
     "SceneConfig",
     "SingleConfig",
     "StreetConfig",
+    "TabletopConfig",
     "generate",
     "generate_scene",
     "generate_scenes",

@@ -11,16 +11,8 @@ Range = tuple[float, float]
 
 
 @dataclass(frozen=True)
-class SceneConfig:
-    """Ranges (low, high) and shares (0 to 1) from which every scene draws its own values.
-
-    Lengths are metres, angles degrees. Widths named `_px` are pixels of a 640-pixel-wide image:
-    they are scaled to `width`, so a scene keeps its look at any resolution.
-    """
-
-    # Image.
-    width: int = 160
-    height: int = 120
+class TabletopConfig:
+    """What lies on a table and how, and what is cropped of the finished cloud."""
 
     # Objects on the table.
     objects: tuple[int, int] = (1, 25)  # lowest and highest number drawn; 0: bare tables
@@ -46,7 +38,34 @@ class SceneConfig:
     crop_to_table_share: float = 0.55
     crop_to_objects_share: float = 0.2
 
-    # Camera.
+    def __post_init__(self) -> None:
+        check(
+            self,
+            ("crop_to_table_share", "crop_to_objects_share"),
+            ("pile_share", "stack_share", "row_share"),
+            ("crate_share", "shelf_share"),
+            not_negative=("objects",),
+        )
+
+
+@dataclass(frozen=True)
+class _NoiseConfig:
+    noise: bool = True  # of depth and colour, and returns that are lost
+
+
+@dataclass(frozen=True)
+class CameraConfig(_NoiseConfig):
+    """A depth camera: its image, its place and its errors.
+
+    Widths named `_px` are pixels of a 640-pixel-wide image: they are scaled to `width`, so a scene
+    keeps its look at any resolution.
+    """
+
+    # Image.
+    width: int = 160
+    height: int = 120
+
+    # Place, and what it sees of the world.
     distance: Range = (0.5, 1.8)
     elevation: Range = (20.0, 75.0)
     roll: Range = (-6.0, 6.0)
@@ -55,7 +74,6 @@ class SceneConfig:
 
     # Depth noise. A scene draws one kind of camera and one strength for all of it. What is left
     # of the kinds is structured light.
-    noise: bool = True
     axial_sigma: Range = (0.0006, 0.0026)  # standard deviation at 1 m, grows with depth squared
     disparity_step_px: float = 0.125
     baseline: float = 0.075  # between projector and camera
@@ -66,8 +84,6 @@ class SceneConfig:
     flying_share: float = 0.35
     edge_dropout: Range = (0.0, 0.45)
     grazing_cosine: Range = (0.06, 0.22)
-    shiny_share: float = 0.04  # parts that lose most of their points
-    dark_share: float = 0.4  # of the dark parts: lose some of their points
     hole_share: float = 0.25  # scenes with patches of no return
     band_share: float = 0.06  # scenes with rows or columns of no return
     stereo_share: float = 0.16
@@ -78,8 +94,19 @@ class SceneConfig:
     flight_axial_sigma: Range = (0.0008, 0.003)  # at 1 m on a bright wall, grows with depth
     flight_footprint_px: Range = (2.0, 10.0)
     multipath: Range = (0.0, 0.7)  # share by which concave corners are filled
+    colour_shift_px: Range = (0.0, 3.0)  # colour image against depth
 
-    # Colour.
+    def __post_init__(self) -> None:
+        for name in ("width", "height"):
+            if not 8 <= getattr(self, name) <= 4096:
+                raise ConfigError(f"{name} is {getattr(self, name)}, must be 8 to 4096 pixels")
+        check(self, ("stereo_share", "time_of_flight_share"))
+
+
+@dataclass(frozen=True)
+class AppearanceConfig(_NoiseConfig):
+    """Colours, light, and surfaces that give a depth camera few points."""
+
     gray_share: float = 0.06  # whole scene in gray
     uniform_share: float = 0.06  # one colour for everything
     same_colour_share: float = 0.15  # all objects share a colour
@@ -87,21 +114,24 @@ class SceneConfig:
     shades_share: float = 0.08  # scenes whose objects are in shades of one colour
     table_colour_share: float = 0.10  # objects have the table's colour
     colour_noise: Range = (0.005, 0.04)  # of full scale
-    colour_shift_px: Range = (0.0, 3.0)  # colour image against depth
     miscalibrated_share: float = 0.2  # scenes with wrong exposure, black level and white balance
+    shiny_share: float = 0.04  # parts that lose most of their points
+    dark_share: float = 0.4  # of the dark parts: lose some of their points
 
     def __post_init__(self) -> None:
-        for name in ("width", "height"):
-            if not 8 <= getattr(self, name) <= 4096:
-                raise ConfigError(f"{name} is {getattr(self, name)}, must be 8 to 4096 pixels")
-        check(
-            self,
-            ("crop_to_table_share", "crop_to_objects_share"),
-            ("pile_share", "stack_share", "row_share"),
-            ("crate_share", "shelf_share"),
-            ("stereo_share", "time_of_flight_share"),
-            not_negative=("objects",),
-        )
+        check(self)
+
+
+@dataclass(frozen=True)
+class SceneConfig(TabletopConfig, CameraConfig, AppearanceConfig):
+    """Ranges (low, high) and shares (0 to 1) from which every tabletop draws its own values.
+
+    Lengths are metres, angles degrees.
+    """
+
+    def __post_init__(self) -> None:
+        TabletopConfig.__post_init__(self)
+        CameraConfig.__post_init__(self)
 
 
 def check(

@@ -3,46 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from pointsam_model.data.clouds import LabelledCloud
 from pointsam_model.errors import ConfigError
-from pointsam_model.scenes.config import SceneConfig
+from pointsam_model.scenes.config import CameraConfig, SceneConfig
 from pointsam_model.scenes.places.tabletop import render
 from pointsam_model.scenes.sensors.depth_images import View
 from pointsam_model.scenes.sensors.lidar import Sweep
 
-MID_GREY = 127  # what a sensor without colour says of every point
-
 
 @dataclass(frozen=True)
-class Scene:
-    """One cloud as a sensor gave it, or as several views of it were fused, and the truth about it.
+class Scene(LabelledCloud):
+    """A generated cloud, as one sensor gives it or as several views of it were fused.
 
-    Arrays are numpy, rows row-major over (height, width). A depth camera's cloud is in its optical
+    Its parts and what is up are known. A depth camera's cloud is in its optical
     coordinate frame (x right, y down, z forward); a spinning LiDAR's (height: rings, highest first;
     width: columns, clockwise) in the sensor's frame and a fused one (height 1) in a fixed frame, x
     forward, y left, z about up.
+
+
+    Attributes:
+        seed: that it was made from.
+        kind: of `mixture.KINDS` where `generate` made it.
     """
 
-    xyz: NDArray[np.float32]  # (h*w,3) [m]; NaN: none
-    rgb: NDArray[np.uint8]  # (h*w,3); mid grey where the sensor has no colour
-    instance: NDArray[
-        np.int32
-    ]  # (h*w,) 0 support or background, >= 1 objects, -1 none or flying pixel
-    part: NDArray[np.int32]  # (h*w,) 0 background, >= 1 parts (unique in the scene), -1 as above
-    height: int
-    width: int
-    up: NDArray[np.float32]  # (3,) unit vector against gravity, in the cloud's coordinate frame
-    seed: int
-    colored: bool = True  # whether rgb means anything
-    # (3,) where the sensor is, in the cloud's frame [m]; None: fused of several views, or no sensor
-    viewpoint: NDArray[np.float32] | None = None
-    kind: str = ""  # of `mixture.KINDS` where `generate` made it
+    seed: int = field(kw_only=True)
+    kind: str = field(default="", kw_only=True)
 
 
 def generate_scene(
@@ -70,7 +62,7 @@ def generate_scenes(
     return split(view, seeds, config)
 
 
-def split(view: View, seeds: Sequence[int], config: SceneConfig) -> list[Scene]:
+def split(view: View, seeds: Sequence[int], config: CameraConfig) -> list[Scene]:
     """A rendered batch as scenes."""
     instance, part = labels(view)
     arrays = (view.xyz.flatten(1, 2), view.rgb.flatten(1, 2), instance.flatten(1), part.flatten(1))
@@ -80,13 +72,14 @@ def split(view: View, seeds: Sequence[int], config: SceneConfig) -> list[Scene]:
         Scene(
             xyz[i],
             rgb[i],
-            renumbered(instances[i]),
-            renumbered(parts[i]),
             config.height,
             config.width,
-            up[i],
-            int(seed),
-            viewpoint=np.zeros(3, np.float32),
+            f"scene {seed}",
+            viewpoint=np.zeros(3),
+            instance=renumbered(instances[i]),
+            part=renumbered(parts[i]),
+            up=up[i],
+            seed=int(seed),
         )
         for i, seed in enumerate(seeds)
     ]
@@ -118,15 +111,15 @@ def swept_scene(sweep: Sweep, kept: Tensor, seed: int, fewest: int = 1) -> Scene
     height, width = sweep.row.shape
     return Scene(
         xyz.reshape(-1, 3).cpu().numpy(),
-        np.full((height * width, 3), MID_GREY, np.uint8),
-        renumbered(instance.cpu().numpy()),
-        renumbered(part.cpu().numpy()),
+        None,
         height,
         width,
-        sweep.rotation[:, 2].cpu().numpy(),
-        seed,
-        colored=False,
-        viewpoint=np.zeros(3, np.float32),
+        f"scene {seed}",
+        viewpoint=np.zeros(3),
+        instance=renumbered(instance.cpu().numpy()),
+        part=renumbered(part.cpu().numpy()),
+        up=sweep.rotation[:, 2].cpu().numpy(),
+        seed=seed,
     )
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from pointsam_model.data.clouds import LabelledCloud
 from pointsam_model.training.config import TrainingConfig
-from pointsam_model.training.pool import PooledScene
 
 ROLL = 0.35  # [rad], standard deviation of turns about z, a camera's optical axis
 TILT, MOST_TILT = 0.06, 0.18  # [rad], as published
@@ -14,7 +14,7 @@ CROP_REACH = 1.1, 3.0  # of a crop, in distances from its centre to the object's
 
 
 def shown_points(
-    scene: PooledScene, count: int, least: int, config: TrainingConfig, rng: np.random.Generator
+    scene: LabelledCloud, count: int, least: int, config: TrainingConfig, rng: np.random.Generator
 ) -> np.ndarray:
     """(count,) rows of the scene in random order, of all of it or of a crop about an object.
 
@@ -31,16 +31,16 @@ def shown_points(
 
 
 def moved(
-    xyz: np.ndarray, up: np.ndarray, config: TrainingConfig, rng: np.random.Generator
+    xyz: np.ndarray, up: np.ndarray | None, config: TrainingConfig, rng: np.random.Generator
 ) -> np.ndarray:
     """Points [m] in a pose, handedness and scale of their own, in the unit sphere.
 
     Args:
         xyz: (n, 3).
-        up: (3,) direction against gravity; zeros: not known.
+        up: (3,) direction against gravity; None: not known.
     """
     xyz = xyz.astype(np.float64)
-    if rng.random() < config.upright and up.any():
+    if rng.random() < config.upright and up is not None:
         xyz = xyz @ _stand(up.astype(np.float64)).T @ _about("z", rng.uniform(0, 2 * np.pi)).T
         if rng.random() < config.y_up:
             xyz = xyz[:, [1, 2, 0]]
@@ -57,17 +57,17 @@ def moved(
 
 
 def coloured(
-    scene: PooledScene, rows: np.ndarray, config: TrainingConfig, rng: np.random.Generator
+    scene: LabelledCloud, rows: np.ndarray, config: TrainingConfig, rng: np.random.Generator
 ) -> np.ndarray:
     """(n, 3) float32 features in [-1, 1] under another light; 0 without colour."""
-    if rng.random() < config.no_colour or not scene.colored:
+    if rng.random() < config.no_colour or scene.rgb is None:
         return np.zeros((len(rows), 3), np.float32)
     colours = scene.rgb[rows].astype(np.float32) / 127.5 - 1
     colours = colours * rng.uniform(0.7, 1.3) + rng.normal(0, 0.1, 3)
     return np.clip(colours, -1, 1).astype(np.float32)
 
 
-def _crop(scene: PooledScene, rng: np.random.Generator) -> np.ndarray:
+def _crop(scene: LabelledCloud, rng: np.random.Generator) -> np.ndarray:
     """Rows in a ball or a box about a point of a random object; none where there is no object."""
     ids = np.unique(scene.instance[scene.instance > 0])
     if len(ids) == 0:

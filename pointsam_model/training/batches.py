@@ -9,10 +9,10 @@ from typing import Protocol, TypeVar
 
 import numpy as np
 
+from pointsam_model.data.clouds import LabelledCloud
 from pointsam_model.errors import ConfigError
 from pointsam_model.training.augmentation import coloured, moved, shown_points
 from pointsam_model.training.config import Stage, TrainingConfig
-from pointsam_model.training.pool import PooledScene
 
 PART_SHARE = 0.12  # masks that are a part of an object; most are whole objects
 SUPPORT_SHARE = 0.03  # masks that are what the objects stand on
@@ -26,7 +26,7 @@ class Scenes(Protocol):
     def __len__(self) -> int:
         """How many scenes there are."""
 
-    def __getitem__(self, row: int) -> PooledScene:
+    def __getitem__(self, row: int) -> LabelledCloud:
         """One of them."""
 
     def refresh(self) -> None:
@@ -66,7 +66,7 @@ def draw_batch(
     for _ in range(MOST_TRIES * stage.clouds):
         scene = scenes[int(rng.integers(len(scenes)))]
         rows = shown_points(scene, stage.points, stage.patches, config, rng)
-        instance, part = scene.instance[rows], scene.part[rows]
+        instance, part = scene.instance[rows], scene.finest[rows]
         of_steps = [
             drawn_objects(instance, part, stage.masks, rng) for _ in range(stage.decoder_steps)
         ]

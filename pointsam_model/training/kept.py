@@ -109,7 +109,7 @@ class KeptClouds:
         for _ in range(MOST_TRIES):
             scene = self.scenes[int(rng.integers(len(self.scenes)))]
             rows = shown_points(scene, self.stage.points, self.stage.patches, self.config, rng)
-            instance, part = scene.instance[rows], scene.part[rows]
+            instance, part = scene.instance[rows], scene.finest[rows]
             objects = drawn_objects(instance, part, 1, rng)
             if objects is None:
                 continue

@@ -9,9 +9,9 @@ import numpy as np
 
 from pointsam_model.cloud.cloud import Cloud
 from pointsam_model.config.settings import ReductionConfig
-from pointsam_model.data.labelled import LabelledCloud, find_labelled, read_labelled
+from pointsam_model.data.clouds import LabelledCloud
+from pointsam_model.data.labelled import find_labelled, read_labelled
 from pointsam_model.errors import ConfigError
-from pointsam_model.training.pool import PooledScene
 
 KEPT = 2
 FEWEST_POINTS = 20  # that an object must keep for a cloud to teach anything
@@ -20,7 +20,7 @@ FEWEST_POINTS = 20  # that an object must keep for a cloud to teach anything
 class LabelledClouds:
     """The clouds of a folder (.npz: xyz [m], label, perhaps rgb), each with an object or more.
 
-    Their objects have no parts, and an `up` of zeros is one that is not known.
+    Their objects have no parts: each is its own.
 
     Args:
         folder: where they are; folders in it are searched too.
@@ -34,7 +34,7 @@ class LabelledClouds:
     """
 
     def __init__(self, folder: str | Path, shown: int, up: Sequence[float] = ()) -> None:
-        self.up = np.array(up or (0, 0, 0), np.float32)
+        self.up = np.array(up, np.float32) if len(up) else None
         most_points = KEPT * shown
         clouds = (self._reduced(read_labelled(path), most_points) for path in find_labelled(folder))
         self.scenes = [scene for scene in clouds if _teaches(scene)]
@@ -47,20 +47,26 @@ class LabelledClouds:
     def __len__(self) -> int:
         return len(self.scenes)
 
-    def __getitem__(self, row: int) -> PooledScene:
+    def __getitem__(self, row: int) -> LabelledCloud:
         return self.scenes[row]
 
     def refresh(self) -> None:
         """A folder of labelled clouds is read once."""
 
-    def _reduced(self, cloud: LabelledCloud, most_points: int) -> PooledScene:
+    def _reduced(self, cloud: LabelledCloud, most_points: int) -> LabelledCloud:
         kept = Cloud(cloud.xyz, cloud.rgb).reduce(ReductionConfig(), most_points)
-        label = np.maximum(cloud.label[kept.rows], -1)
-        colored = kept.colors is not None
-        rgb = kept.colors if kept.colors is not None else np.zeros((len(label), 3), np.uint8)
-        return PooledScene(kept.points, rgb, label, label, self.up, colored)
+        instance = np.maximum(cloud.instance[kept.rows], -1)
+        return LabelledCloud(
+            kept.points,
+            kept.colors,
+            1,
+            len(instance),
+            cloud.name,
+            instance=instance,
+            up=self.up,
+        )
 
 
-def _teaches(scene: PooledScene) -> bool:
+def _teaches(scene: LabelledCloud) -> bool:
     counts = np.bincount(np.maximum(scene.instance, 0))
     return bool((counts[1:] >= FEWEST_POINTS).any())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
 
@@ -14,11 +13,13 @@ from safetensors.numpy import load_file, save_file
 
 from pointsam_model import ops
 from pointsam_model.cloud.valid import valid_points
+from pointsam_model.data.clouds import LabelledCloud
 from pointsam_model.errors import ConfigError
 from pointsam_model.scenes import MixtureConfig, Scene, SceneConfig, generate
 from pointsam_model.training.cutting import cut
 
 POINTS = 4_096  # kept of each cloud at most, more than most training steps see
+MID_GREY = 127  # of clouds without colour; "colored" says that it means nothing
 SCENES_AT_ONCE = 8
 FIRST_SPARE_SEED = 2**40
 FINE = SceneConfig(width=320, height=240)  # of the tabletops that looks are cut from
@@ -108,25 +109,13 @@ def _kept(scene: Scene, valid: np.ndarray) -> dict[str, np.ndarray]:
     filled = np.resize(rows, POINTS)
     return {
         "xyz": scene.xyz[filled].astype(np.float32),
-        "rgb": scene.rgb[filled],
+        "rgb": np.full((POINTS, 3), MID_GREY, np.uint8) if scene.rgb is None else scene.rgb[filled],
         "instance": scene.instance[filled].astype(np.int16),
-        "part": scene.part[filled].astype(np.int16),
+        "part": scene.finest[filled].astype(np.int16),
         "up": np.asarray(scene.up, np.float32),
-        "colored": np.asarray(scene.colored, bool),
+        "colored": np.asarray(scene.rgb is not None, bool),
         "count": np.asarray(len(rows), np.int32),
     }
-
-
-@dataclass(frozen=True)
-class PooledScene:
-    """One cloud of the pool, at most POINTS points of a scene: see `scenes.Scene`."""
-
-    xyz: np.ndarray
-    rgb: np.ndarray
-    instance: np.ndarray
-    part: np.ndarray
-    up: np.ndarray
-    colored: bool = True  # whether rgb means anything; shards from before all have colour
 
 
 class Pool:
@@ -159,7 +148,7 @@ class Pool:
     def __len__(self) -> int:
         return int(self._ends[-1]) if len(self._ends) else 0
 
-    def __getitem__(self, row: int) -> PooledScene:
+    def __getitem__(self, row: int) -> LabelledCloud:
         shard = int(np.searchsorted(self._ends, row, side="right"))
         arrays = self.shards[self._paths[shard]]
         inside = row - (int(self._ends[shard - 1]) if shard else 0)
@@ -167,4 +156,14 @@ class Pool:
         count = scene.pop("count", None)  # shards from before have clouds of one size
         if count is not None:
             scene |= {name: scene[name][:count] for name in ("xyz", "rgb", "instance", "part")}
-        return PooledScene(**scene)
+        rgb = scene["rgb"] if scene.get("colored", True) else None  # old shards all have colour
+        return LabelledCloud(
+            scene["xyz"],
+            rgb,
+            1,
+            len(scene["xyz"]),
+            f"cloud {row}",
+            instance=scene["instance"],
+            part=scene["part"],
+            up=scene["up"],
+        )

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 from rclpy.action import ActionClient
 from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.node import Node
-from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.task import Future
 from sensor_msgs.msg import PointCloud2
 from std_msgs.msg import Header
 
@@ -21,13 +21,13 @@ from pointsam_interfaces.action import ProposeInstances
 from pointsam_interfaces.msg import InstanceArray, ObjectBox
 from pointsam_interfaces.srv import ReleaseObjects, SegmentPrompts
 from pointsam_ros.codes import Code
+from pointsam_ros.transport import SERVICE_QOS
 from pointsam_ros.waiting import from_outside, until
 
-# Each client of a service hears the answers to all its clients. With ROS's default of the last ten,
-# its own would be lost among those of busy neighbours.
-ANSWERS = QoSProfile(history=HistoryPolicy.KEEP_ALL, reliability=ReliabilityPolicy.RELIABLE)
 PASSING = (Code.NO_CLOUD, Code.NOT_READY, Code.OVERLOADED)  # it may be otherwise a moment later
 POLL_S = 0.05  # between two looks for the node
+CHECK_S = 0.2  # between two calls of `check`
+FIRST_ANSWER_S = 3.0  # a node under load may not yet know its client: that answer is lost
 SLACK_S = 5.0  # beside the time of all attempts, before a caller from outside gives up
 
 
@@ -71,6 +71,11 @@ class PointSamClient:
         goal_timeout_s: longest wait for proposals [s].
         attempts: how often at most the same is asked.
         pause_s: between two attempts [s].
+        check: called while waiting; what it raises ends the waiting, as where the node has ended.
+
+    Attributes:
+        prompts, goals: ROS's own clients of the service and the action, for programs that keep
+            several requests in flight and count every refusal.
     """
 
     def __init__(
@@ -82,32 +87,53 @@ class PointSamClient:
         goal_timeout_s: float = 60.0,
         attempts: int = 4,
         pause_s: float = 1.0,
+        check: Callable[[], None] = lambda: None,
     ) -> None:
         self._node, self._name = node, name
         self._timeout_s, self._goal_timeout_s = timeout_s, goal_timeout_s
         self._attempts, self._pause_s = attempts, pause_s
+        self._check = check
         group = ReentrantCallbackGroup()  # answers come while a callback of the node waits for them
-        self._segment = node.create_client(
-            SegmentPrompts, f"{name}/segment_prompts", qos_profile=ANSWERS, callback_group=group
+        self.prompts = node.create_client(
+            SegmentPrompts, f"{name}/segment_prompts", qos_profile=SERVICE_QOS, callback_group=group
         )
         self._release = node.create_client(
-            ReleaseObjects, f"{name}/release_objects", qos_profile=ANSWERS, callback_group=group
+            ReleaseObjects, f"{name}/release_objects", qos_profile=SERVICE_QOS, callback_group=group
         )
-        self._propose = ActionClient(
+        self.goals = ActionClient(
             node,
             ProposeInstances,
             f"{name}/propose_instances",
             callback_group=group,
-            goal_service_qos_profile=ANSWERS,
-            result_service_qos_profile=ANSWERS,
-            cancel_service_qos_profile=ANSWERS,
+            goal_service_qos_profile=SERVICE_QOS,
+            result_service_qos_profile=SERVICE_QOS,
+            cancel_service_qos_profile=SERVICE_QOS,
         )
 
     def destroy(self) -> None:
         """Takes its clients away."""
-        self._propose.destroy()
-        for client in (self._segment, self._release):
+        self.goals.destroy()
+        for client in (self.prompts, self._release):
             self._node.destroy_client(client)
+
+    async def wait_until_ready_async(self, seconds: float = 60.0) -> None:
+        """Until the node has loaded its model, and its answers come here.
+
+        Raises:
+            NoAnswerError: it takes longer.
+        """
+        deadline = time.monotonic() + seconds
+        while True:
+            try:
+                answer = await self._called(self.prompts, SegmentPrompts.Request(), FIRST_ANSWER_S)
+                if answer.code == Code.BAD_REQUEST:  # no clicks: all that is wrong
+                    return
+                why = answer.message
+            except NoAnswerError as error:
+                why = str(error)
+            if time.monotonic() >= deadline:
+                raise NoAnswerError(f"the node is not ready within {seconds:g} s: {why}")
+            await self._until(None, POLL_S)
 
     async def segment_async(
         self,
@@ -158,7 +184,7 @@ class PointSamClient:
             request.cloud = cloud
 
         async def attempt() -> SegmentPrompts.Response:
-            return await self._called(self._segment, request)
+            return await self._called(self.prompts, request, self._timeout_s)
 
         return await self._answer(attempt, once=bool(session))
 
@@ -215,10 +241,15 @@ class PointSamClient:
         request = ReleaseObjects.Request(ids=[int(each) for each in ids])
 
         async def attempt() -> ReleaseObjects.Response:
-            return await self._called(self._release, request)
+            return await self._called(self._release, request, self._timeout_s)
 
         response = await self._answer(attempt)
         return [int(each) for each in response.released]
+
+    def wait_until_ready(self, seconds: float = 60.0) -> None:
+        """As `wait_until_ready_async`, from outside of the node's executor."""
+        waiting = self.wait_until_ready_async(seconds)
+        from_outside(self._node, waiting, seconds + self._timeout_s + FIRST_ANSWER_S + SLACK_S)
 
     def segment(self, *args: Any, **kwargs: Any) -> SegmentPrompts.Response:
         """As `segment_async`, from outside of the node's executor."""
@@ -236,6 +267,15 @@ class PointSamClient:
     def _waited_for(self, asking: Any, attempt_s: float) -> Any:
         most_s = self._attempts * (self._timeout_s + attempt_s + self._pause_s) + SLACK_S
         return from_outside(self._node, asking, most_s)
+
+    async def _until(self, done: Future | None, seconds: float) -> bool:
+        """As `until`, with a check now and then."""
+        deadline = time.monotonic() + seconds
+        while (left := deadline - time.monotonic()) > 0.0:
+            self._check()
+            if await until(self._node, done, min(left, CHECK_S)):
+                return True
+        return False
 
     async def _answer(self, attempt: Callable[[], Awaitable[Any]], once: bool = False) -> Any:
         """The first answer that does not pass.
@@ -259,26 +299,26 @@ class PointSamClient:
                 if last or code not in PASSING:
                     raise RefusedError(code, why)
             self._node.get_logger().info(f"asks again: {why}")
-            await until(self._node, None, self._pause_s)
+            await self._until(None, self._pause_s)
         raise AssertionError("the last attempt answers or raises")
 
-    async def _called(self, client: Any, request: Any) -> Any:
+    async def _called(self, client: Any, request: Any, timeout_s: float) -> Any:
         await self._there(client.service_is_ready, f"service {client.srv_name}")
         answer = client.call_async(request)
-        if not await until(self._node, answer, self._timeout_s):
+        if not await self._until(answer, timeout_s):
             client.remove_pending_request(answer)  # it would be kept for ever
-            raise NoAnswerError(f"no answer of {client.srv_name} within {self._timeout_s:g} s")
+            raise NoAnswerError(f"no answer of {client.srv_name} within {timeout_s:g} s")
         return answer.result()
 
     async def _carried_out(self, goal: Any, told: Callable[[Any], None]) -> Any:
-        client = self._propose
+        client = self.goals
         await self._there(client.server_is_ready, f"action {self._name}/propose_instances")
         sent = client.send_goal_async(goal, told)
-        if not await until(self._node, sent, self._timeout_s):
+        if not await self._until(sent, self._timeout_s):
             raise NoAnswerError(f"no reply to the goal within {self._timeout_s:g} s")
         handle = sent.result()
         ended = handle.get_result_async()
-        if not await until(self._node, ended, self._goal_timeout_s):
+        if not await self._until(ended, self._goal_timeout_s):
             handle.cancel_goal_async()  # else the node would work on what nobody waits for
             raise NoAnswerError(f"the goal has no result within {self._goal_timeout_s:g} s")
         return ended.result().result
@@ -291,4 +331,4 @@ class PointSamClient:
                 raise NoAnswerError(
                     f"no {what} within {self._timeout_s:g} s: is the node running?", heard=False
                 )
-            await until(self._node, None, POLL_S)
+            await self._until(None, POLL_S)

@@ -1,4 +1,4 @@
-"""The newest clouds by stamp, each with its embedding once it has one."""
+"""The newest clouds, each with its embedding once it has one."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ from pointsam_ros.config import CloudSettings, LimitSettings
 from pointsam_ros.refusal import Refusal
 
 REFUSED = 100  # clouds, whose stamps and reasons are remembered
+AHEAD_S, BEHIND_S = 1.0, 10.0  # a stamp farther from the arrival is of another clock
+OTHER_CLOCK_S = 3600.0  # a request's stamp so far from all clouds' is of another clock than theirs
 JUMP_BACK_S = 2.0  # two clouds in a row so much before the newest: time started again
 
 
@@ -69,9 +71,26 @@ class StoredCloud:
         """
         return Cloud.from_buffer(cloud_msgs.data_of(self.msg), self.layout, device)
 
+    @property
+    def offset_s(self) -> float:
+        """Seconds from its stamp to its arrival: latency, where sensor and node share a clock."""
+        return (self.arrived_ns - self.stamp_ns) / 1e9 if self.stamp_ns else 0.0
+
+    @property
+    def shares_clock(self) -> bool:
+        """Whether its stamp can be of the node's clock. A sensor that counts from power-on, a
+        recording played without simulated time, or a clock that is not set does not share it."""
+        return -AHEAD_S <= self.offset_s <= BEHIND_S
+
+    @property
+    def time_ns(self) -> int:
+        """When it was measured by the node's clock [ns]: its stamp, or its arrival where the stamp
+        is missing or of another clock."""
+        return self.stamp_ns if self.stamp_ns and self.shares_clock else self.arrived_ns
+
     def age_s(self, now_ns: int) -> float:
-        """Seconds since it was measured; since it came where it has no stamp."""
-        return (now_ns - (self.stamp_ns or self.arrived_ns)) / 1e9
+        """Seconds since it was measured, by the node's clock."""
+        return (now_ns - self.time_ns) / 1e9
 
 
 class CloudStore:
@@ -144,9 +163,9 @@ class CloudStore:
             self._refused.clear()
 
     def newest(self) -> StoredCloud | None:
-        """The cloud with the greatest stamp."""
+        """The cloud that was measured last."""
         with self._lock:
-            return max(self._clouds, key=lambda cloud: cloud.stamp_ns, default=None)
+            return _latest(self._clouds)
 
     def at(self, stamp_ns: int, tolerance_s: float) -> StoredCloud:
         """The retained cloud of a stamp.
@@ -166,7 +185,12 @@ class CloudStore:
         if nearest is None:
             raise self._nothing_came()
         stamps = [cloud.stamp_ns for cloud in clouds]
-        if stamp_ns > max(stamps):
+        if abs(nearest.stamp_ns - stamp_ns) > OTHER_CLOCK_S * 1e9:
+            hint = (
+                "it is of another clock than the clouds': send the stamp of a cloud's own header, "
+                "or a zero stamp for the newest"
+            )
+        elif stamp_ns > max(stamps):
             hint = "it has not come yet: ask later, or with a zero stamp for the newest"
         elif stamp_ns < min(stamps):
             hint = "it is older than all that are: raise clouds.retain, or ask sooner"
@@ -189,7 +213,7 @@ class CloudStore:
         newest = self.fresh(now_ns, settings.stale_s)
         with self._lock:
             embedded = [cloud for cloud in self._clouds if cloud.embedding is not None]
-        latest = max(embedded, key=lambda cloud: cloud.stamp_ns, default=None)
+        latest = _latest(embedded)
         ahead_s = max(0.0, -newest.age_s(now_ns))  # at least, of the sensor's clock
         if latest is not None and latest.age_s(now_ns) + ahead_s <= settings.max_age_s:
             return latest
@@ -208,9 +232,9 @@ class CloudStore:
         if 0 < stale_s < age:
             raise Refusal(
                 Code.NO_CLOUD,
-                f"the newest cloud is too old: {age:.1f} s by the clock of this node, more than "
-                f"clouds.stale_s = {stale_s:g} s. Is {self.topic} still published? For "
-                f"recorded clouds set use_sim_time, or ask with the stamp "
+                f"the newest cloud is too old: {age:.1f} s, more than clouds.stale_s = "
+                f"{stale_s:g} s. Is {self.topic} still published? For a cloud that is captured "
+                "once and asked about for long, set clouds.stale_s to 0, or ask with the stamp "
                 f"{seconds(newest.stamp_ns)}",
             )
         return newest
@@ -221,6 +245,11 @@ class CloudStore:
             f"no cloud has arrived yet on {self.topic}: see that it is published, or attach the "
             "cloud to the request",
         )
+
+
+def _latest(clouds: list[StoredCloud]) -> StoredCloud | None:
+    """The one that was measured last; of several at the same time the last that came."""
+    return max(reversed(clouds), key=lambda cloud: cloud.time_ns, default=None)
 
 
 def stamp_ns(stamp: object) -> int:

@@ -15,7 +15,9 @@ from pathlib import Path
 from typing import Annotated, NoReturn
 
 import numpy as np
+import rclpy
 import typer
+from rclpy.signals import SignalHandlerOptions
 from rich.console import Console
 from rich.markup import escape
 
@@ -23,22 +25,19 @@ from pointsam_model.data.clicks import next_click
 from pointsam_model.data.readers import READ, SensorCloud
 from pointsam_model.data.readers.numpy_files import NPY_FORM, NPZ_FORM
 from pointsam_model.errors import PointSamError
-from pointsam_ros.demo.node_process import NodeProcess, private_environment
+from pointsam_ros.client import RefusedError
+from pointsam_ros.client.node_process import NodeProcess, private_environment
+from pointsam_ros.demo.client import Click, Client, DemoError, message_of
+from pointsam_ros.demo.report import Line, lines_of, mean_iou, picture_of, table_of
 from pointsam_ros.demo.targets import Target, counted, generated, load, targets_of
 
 LEAST_MEAN_IOU = 0.5  # of the generated scene
 SESSION = "demo"
+EXPECTED = (PointSamError, DemoError, RefusedError, OSError)  # NoAnswerError among the last
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 console = Console()
 _told_to_leave: list[int] = []  # the signals that came
-private_environment()  # before rclpy looks
-
-import rclpy  # noqa: E402
-from rclpy.signals import SignalHandlerOptions  # noqa: E402
-
-from pointsam_ros.demo.client import Click, Client, DemoError, message_of  # noqa: E402
-from pointsam_ros.demo.report import Line, lines_of, mean_iou, picture_of, table_of  # noqa: E402
 
 
 def main(
@@ -71,6 +70,7 @@ def main(
     timeout: Annotated[float, typer.Option(min=1, help="total time limit [s]")] = 300.0,
 ) -> None:
     """Segments objects of a cloud through the node, and shows what came back."""
+    private_environment()
     for number in SIGNALS:
         signal.signal(number, _leave)
     try:
@@ -90,7 +90,7 @@ def main(
     except Exception as error:
         if _told_to_leave:  # what the signal's exit became on its way through foreign code
             raise typer.Exit(128 + _told_to_leave[0]) from error
-        if not isinstance(error, (PointSamError, DemoError, OSError)):
+        if not isinstance(error, EXPECTED):
             raise
         console.print(f"[bold red]demo:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
         raise typer.Exit(1) from error
@@ -105,12 +105,17 @@ def demonstrate(
     """The lines of each round of clicks, from the running node.
 
     Raises:
-        DemoError: the node ends, does not answer in time, or refuses.
+        DemoError: the node ends, or all takes too long.
+        RefusedError: the node refuses.
+        NoAnswerError: it does not answer.
     """
+    deadline = time.monotonic() + timeout_s
 
     def check() -> None:
         if node.exit_status is not None:
             raise DemoError(f"the node ended with {node.exit_status}:\n{node.last_lines()}")
+        if time.monotonic() > deadline:
+            raise DemoError(f"not done within {timeout_s:.0f} s (--timeout)")
 
     rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
     client = Client(check, timeout_s)
@@ -126,7 +131,8 @@ def demonstrate(
         with console.status("cloud sent; the node loads its model and embeds the cloud"):
             started = time.monotonic()
             client.publish(msg)
-            client.segment(msg, clicks[:1], "")  # waits for the model and the cloud's embedding
+            client.wait_until_ready()
+            client.segment(msg, clicks[:1], "")  # waits for the cloud's embedding
         console.print(f"first mask {time.monotonic() - started:.1f} s after the cloud was sent")
         first = client.segment(msg, clicks, SESSION)
         rounds = [lines_of(cloud, targets, clicks, first)]
@@ -136,7 +142,7 @@ def demonstrate(
             rounds.append(lines_of(cloud, targets, [*clicks, *corrections], second))
         return rounds
     finally:
-        client.destroy_node()
+        client.destroy()
         rclpy.try_shutdown()
 
 

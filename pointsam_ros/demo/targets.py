@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +11,7 @@ from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
 from pointsam_model.data.clicks import first_click
-from pointsam_model.data.labelled import LabelledCloud
+from pointsam_model.data.clouds import LabelledCloud
 from pointsam_model.data.readers import SensorCloud, read_cloud
 from pointsam_model.scenes import SceneConfig, generate_scene
 
@@ -35,18 +35,11 @@ class Target:
     truth: np.ndarray | None
 
 
-def generated(seed: int) -> SensorCloud:
+def generated(seed: int) -> LabelledCloud:
     """A tabletop scene as a 640 x 480 depth camera sees it, labelled."""
     scene = generate_scene(seed, SceneConfig(width=640, height=480))
-    return SensorCloud(
-        scene.xyz,
-        scene.rgb,
-        scene.height,
-        scene.width,
-        f"generated scene {seed}",
-        frame_id="camera_depth_optical_frame",
-        labels=scene.instance,
-    )
+    name = f"generated scene {seed}"
+    return replace(scene, name=name, frame_id="camera_depth_optical_frame")
 
 
 def load(
@@ -62,28 +55,27 @@ def load(
 
 def targets_of(cloud: SensorCloud, count: int) -> list[Target]:
     """The largest labelled objects; without labels, what stands out of the largest plane."""
-    if cloud.labels is not None:
-        labelled = LabelledCloud(
-            cloud.xyz, cloud.rgb, cloud.labels, cloud.name, cloud.height, cloud.width
-        )
-        objects = labelled.objects()
+    if isinstance(cloud, LabelledCloud):
+        objects = cloud.objects()
         if objects:
-            return _labelled_targets(labelled, objects, count)
+            return _labelled_targets(cloud, objects, count)
     rows = _standing_out(cloud, count)
     return [Target(number + 1, int(row), None) for number, row in enumerate(rows)]
 
 
 def counted(cloud: SensorCloud) -> np.ndarray:
     """(n,) points whose truth is known."""
-    return cloud.valid if cloud.labels is None else cloud.valid & (cloud.labels >= 0)
+    return cloud.counted if isinstance(cloud, LabelledCloud) else cloud.valid
 
 
 def _labelled_targets(cloud: LabelledCloud, objects: list[int], count: int) -> list[Target]:
     known = cloud.counted
-    objects = sorted(objects, key=lambda label: -np.count_nonzero(known & (cloud.label == label)))
+    objects = sorted(
+        objects, key=lambda label: -np.count_nonzero(known & (cloud.instance == label))
+    )
     targets: list[Target] = []
     for label in sorted(objects[:count]):
-        truth = (cloud.label == label) & known
+        truth = (cloud.instance == label) & known
         row = first_click(cloud.xyz, truth, known)
         if row is not None:
             targets.append(Target(len(targets) + 1, row, truth))

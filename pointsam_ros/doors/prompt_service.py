@@ -6,18 +6,14 @@ import time
 
 from builtin_interfaces.msg import Duration
 from rclpy.callback_groups import ReentrantCallbackGroup
-from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
 
 from pointsam_interfaces.srv import SegmentPrompts
 from pointsam_ros.doors.host import Host
 from pointsam_ros.outputs.answers import Answer
 from pointsam_ros.outputs.outputs import response_of
+from pointsam_ros.transport import SERVICE_QOS
 from pointsam_ros.work.follow_log import telling_followed
 from pointsam_ros.work.segmenter import PromptJob
-
-# With ROS's default of 10, requests that come in one burst would be lost without a word; all must
-# reach the worker's queue, which refuses what is too much.
-REQUESTS = QoSProfile(history=HistoryPolicy.KEEP_ALL, reliability=ReliabilityPolicy.RELIABLE)
 
 
 class PromptService:
@@ -29,7 +25,7 @@ class PromptService:
             SegmentPrompts,
             "~/segment_prompts",
             self._on_request,
-            qos_profile=REQUESTS,
+            qos_profile=SERVICE_QOS,
             callback_group=ReentrantCallbackGroup(),  # a request may wait while others come
         )
 

@@ -12,9 +12,9 @@ from rclpy.callback_groups import ReentrantCallbackGroup
 from pointsam_interfaces.action import ProposeInstances
 from pointsam_ros.codes import Code
 from pointsam_ros.doors.host import Host
-from pointsam_ros.doors.prompt_service import REQUESTS
 from pointsam_ros.outputs.answers import Answer
 from pointsam_ros.refusal import Refusal
+from pointsam_ros.transport import SERVICE_QOS
 from pointsam_ros.work.worker import Rank
 
 # Clients ask for the result when their goal is accepted. rclpy's 15 minutes would keep the clouds
@@ -40,9 +40,9 @@ class ProposeAction:
             self._execute,
             callback_group=ReentrantCallbackGroup(),  # goals come and go while one is carried out
             cancel_callback=self._on_cancel,
-            goal_service_qos_profile=REQUESTS,
-            result_service_qos_profile=REQUESTS,
-            cancel_service_qos_profile=REQUESTS,
+            goal_service_qos_profile=SERVICE_QOS,
+            result_service_qos_profile=SERVICE_QOS,
+            cancel_service_qos_profile=SERVICE_QOS,
             result_timeout=RESULT_KEPT_S,
         )
 

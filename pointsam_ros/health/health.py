@@ -11,7 +11,6 @@ from pointsam_ros.config import NodeConfig
 from pointsam_ros.health.gaps import Recent
 from pointsam_ros.health.tally import Tally
 
-FUTURE_S = 1.0  # clocks of two machines may differ so much before somebody should look
 FAILURE_TOLD_S = 60.0
 OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
 
@@ -30,13 +29,16 @@ class Clouds:
 
     Attributes:
         topic: where they come from.
-        age_s: of the newest [s], negative where it is stamped in the future; None: none came.
+        age_s: of the newest [s]; None: none came.
+        offset_s: from the newest one's stamp to its arrival [s], where the stamp is of another
+            clock than the node's; else 0.
         recent: what came and what is missing.
         losses_told: whether the middleware tells of clouds that are lost on their way.
     """
 
     topic: str
     age_s: float | None
+    offset_s: float
     recent: Recent
     losses_told: bool
 
@@ -87,9 +89,14 @@ def _of_age(clouds: Clouds, config: NodeConfig) -> Iterator[State]:
     if 0 < most < age:
         text = f"the newest cloud on {clouds.topic} is {age:.1f} s old"
         yield State(text, _level(age / most, config))
-    if age < -FUTURE_S:
-        text = f"clouds are stamped {-age:.1f} s ahead of this node's clock: set the clocks"
-        yield State(text, WARN)
+    if clouds.offset_s:
+        side = "behind" if clouds.offset_s > 0 else "ahead of"
+        yield State(
+            f"clouds are stamped {abs(clouds.offset_s):.1f} s {side} this node's clock, so they "
+            "count as measured when they arrive, and clicks in other frames may find no transform "
+            "at their time: set the sensor's clock, or use_sim_time for recorded clouds",
+            WARN,
+        )
 
 
 def _of_missing(clouds: Clouds, config: NodeConfig) -> Iterator[State]:

@@ -8,7 +8,7 @@ from typing import Any
 from launch.actions import DeclareLaunchArgument
 from launch_ros.parameter_descriptions import ParameterValue
 
-from pointsam_ros.process.transport import PROFILE, profile_is_chosen
+from pointsam_ros.transport import PROFILE, profile_is_chosen
 
 # Arguments of a launch file that stand for a parameter of the nodes.
 TEXT_PARAMETERS = {

@@ -346,7 +346,7 @@ class Segmenter:
                 "another session name",
             )
         newest = self._store.newest()
-        if not session.cloud.attached and newest and session.cloud.stamp_ns > newest.stamp_ns:
+        if not session.cloud.attached and newest and session.cloud.time_ns > newest.time_ns:
             self._sessions.forget(name)
             raise Refusal(
                 Code.SESSION_LOST,

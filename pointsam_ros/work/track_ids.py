@@ -156,7 +156,7 @@ class TrackIds:
         frame = self._config().tracking.frame.lstrip("/")
         source = cloud.frame_id.lstrip("/")
         self._begin_anew_if(frame, source, self._is_sensors(cloud))
-        stamp_s = (cloud.stamp_ns or cloud.arrived_ns) / 1e9
+        stamp_s = cloud.time_ns / 1e9
         if not frame and source != (self._frame or source):
             raise Refusal(
                 Code.NO_TRANSFORM,

@@ -15,7 +15,7 @@ import pytest
 from domains import free_domain
 from places import ROOT, TINY
 
-from pointsam_model.data.readers import SensorCloud
+from pointsam_model.data.readers import LabelledCloud, SensorCloud
 from pointsam_model.errors import CloudError
 from pointsam_model.nn.estimator import Estimator
 from pointsam_model.quality import shipped_quality
@@ -99,10 +99,10 @@ def test_a_flat_cloud_is_clicked_too() -> None:
 
 def test_the_largest_labelled_objects_are_clicked_inside() -> None:
     cloud = generated(3)
-    assert cloud.labels is not None
+    assert isinstance(cloud, LabelledCloud)
     targets = targets_of(cloud, 2)
     assert len(targets) == 2
-    sizes = np.bincount(cloud.labels[(cloud.labels > 0) & cloud.valid])
+    sizes = np.bincount(cloud.instance[(cloud.instance > 0) & cloud.valid])
     assert sorted(np.count_nonzero(target.truth) for target in targets) == sorted(sizes)[-2:]
     assert all(target.truth is not None and target.truth[target.row] for target in targets)
 

@@ -20,13 +20,14 @@ MODEL_FLOORS = (
     ("segment",),
     ("tracking",),
     ("",),  # the public names
-    ("data", "scenes"),
+    ("data",),
+    ("scenes",),
     ("pictures", "fitting", "training", "readers"),
     ("evaluation",),
     ("cli",),
 )
 ROS_FLOORS = (
-    ("codes", "waiting"),
+    ("codes", "transport", "waiting"),
     ("refusal", "config", "client"),
     ("parameters", "parameter_reference", "clouds"),
     ("health",),
@@ -103,7 +104,7 @@ def test_the_node_uses_the_public_names_of_the_model_only() -> None:
 
 def test_the_client_needs_neither_the_node_nor_the_model() -> None:
     needed = reached(GRAPH, "pointsam_ros.client")
-    assert {room(each) for each in needed} == {"client", "codes", "waiting"}
+    assert {room(each) for each in needed} == {"client", "codes", "transport", "waiting"}
     assert not any(each.startswith("pointsam_model") for each in needed)
 
 

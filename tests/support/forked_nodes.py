@@ -10,7 +10,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from node_process import RANDOM_MODEL, WAIT_S, status_of
+from node_process import RANDOM_MODEL, WAIT_S, environment_of, status_of
+
+from pointsam_ros.client.node_process import parameter_arguments
 
 _forks = multiprocessing.get_context("forkserver")
 _forks.set_forkserver_preload(["pointsam_ros.segment_node"])
@@ -29,11 +31,8 @@ class ForkedNode:
         self, domain: int, log: Path, prepare: Callable[[], None] | None = None, **parameters: Any
     ) -> None:
         named = {name.replace("__", "."): value for name, value in parameters.items()}
-        arguments = ["--ros-args"]
-        for name, value in {**RANDOM_MODEL, **named}.items():
-            text = str(value).lower() if isinstance(value, bool) else str(value)
-            arguments += ["-p", f"{name}:={text}"]
-        environment = {**os.environ, "ROS_DOMAIN_ID": str(domain), "OMP_NUM_THREADS": "1"}
+        arguments = ["--ros-args", *parameter_arguments({**RANDOM_MODEL, **named})]
+        environment = {**os.environ, **environment_of(domain)}
         self._log = log
         self._older = set(Path("/dev/shm").iterdir())
         self._process = _forks.Process(target=_run, args=(log, arguments, environment, prepare))

@@ -1,14 +1,10 @@
-"""The node as a process of its own, and a client that talks to it over real middleware."""
+"""What tests give a node that runs in a process of its own, and a client that talks to it."""
 
 from __future__ import annotations
 
-import os
 import re
-import signal
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +16,7 @@ from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import Point, PointStamped
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
-from places import ROOT
 from rcl_interfaces.srv import SetParameters
-from rclpy.action import ActionClient
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.parameter import Parameter
@@ -33,10 +27,10 @@ from std_msgs.msg import Header
 from pointsam_interfaces.action import ProposeInstances
 from pointsam_interfaces.srv import SegmentPrompts
 from pointsam_model.config.building import settings
+from pointsam_ros.client import PointSamClient
 from pointsam_ros.clouds import cloud_msgs
 from pointsam_ros.codes import Code
 from pointsam_ros.config import NodeConfig, is_live
-from pointsam_ros.doors.prompt_service import REQUESTS
 
 TINY = places.TINY  # random weights: quick, and masks of some kind
 RANDOM_MODEL = {
@@ -57,50 +51,9 @@ def status_of(pid: int, name: str) -> int:
     return int(found[1])
 
 
-class NodeProcess:
-    """`segment_node` in its own process, its log in a file."""
-
-    def __init__(
-        self,
-        domain: int,
-        log: Path,
-        parameters: dict[str, Any],
-        program: Sequence[str] = ("pointsam_ros.segment_node",),
-    ) -> None:
-        self._log = log
-        arguments = ["--ros-args"]
-        for name, value in parameters.items():
-            text = str(value).lower() if isinstance(value, bool) else str(value)
-            arguments += ["-p", f"{name}:={text}"]
-        environment = {**os.environ, "ROS_DOMAIN_ID": str(domain), "OMP_NUM_THREADS": "1"}
-        with log.open("wb") as file:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", *program, *arguments],
-                cwd=ROOT,
-                env=environment,
-                stdout=file,
-                stderr=subprocess.STDOUT,
-            )
-
-    @property
-    def log(self) -> str:
-        return self._log.read_text(errors="replace")
-
-    def end(self, with_signal: int = signal.SIGINT, timeout_s: float = WAIT_S) -> int:
-        """Sends a signal and gives the exit status."""
-        if self.process.poll() is None:
-            self.process.send_signal(with_signal)
-        return self.wait(timeout_s)
-
-    def wait(self, timeout_s: float = WAIT_S) -> int:
-        try:
-            return self.process.wait(timeout_s)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
-            raise AssertionError(
-                f"the node did not end within {timeout_s} s:\n{self.log}"
-            ) from None
+def environment_of(domain: int) -> dict[str, str]:
+    """What a test's node finds that differs from the tests' own."""
+    return {"ROS_DOMAIN_ID": str(domain), "OMP_NUM_THREADS": "1"}
 
 
 class Client:
@@ -117,10 +70,7 @@ class Client:
         self._executor.add_node(self.node)
         reliable = QoSProfile(depth=10, reliability=QoSReliabilityPolicy.RELIABLE)
         self._points = self.node.create_publisher(PointCloud2, points or f"{name}/points", reliable)
-        self._segment = self.node.create_client(
-            SegmentPrompts, f"{name}/segment_prompts", qos_profile=REQUESTS
-        )
-        self._propose = ActionClient(self.node, ProposeInstances, f"{name}/propose_instances")
+        self.pointsam = PointSamClient(self.node, name)
         self._clicks = {
             topic: self.node.create_publisher(PointStamped, topic, 10)
             for topic in ("/clicked_point", f"{name}/clicked_negative")
@@ -130,7 +80,7 @@ class Client:
 
     def close(self) -> None:
         self._executor.shutdown()
-        self._propose.destroy()  # it would hold the node, and with it 35 MB of shared memory
+        self.pointsam.destroy()  # it would hold the node, and with it 35 MB of shared memory
         self.node.destroy_node()
         rclpy.shutdown(context=self._context)
 
@@ -151,10 +101,10 @@ class Client:
 
     def begin(self, points: Any = (), **request: Any) -> Any:
         """Sends a request; gives its future."""
-        assert self._segment.wait_for_service(WAIT_S)
+        assert self.pointsam.prompts.wait_for_service(WAIT_S)
         message = SegmentPrompts.Request(**request)
         message.points = [Point(**_xyz(point)) for point in points]
-        return self._segment.call_async(message)
+        return self.pointsam.prompts.call_async(message)
 
     def ask(self, points: Any = (), timeout_s: float = WAIT_S, **request: Any) -> Any:
         """Sends a request and gives the response."""
@@ -172,8 +122,8 @@ class Client:
 
     def propose(self, on_feedback: Callable[[Any], None] | None = None, **goal: Any) -> Any:
         """Sends a goal; gives its handle once it is accepted."""
-        assert self._propose.wait_for_server(WAIT_S)
-        sent = self._propose.send_goal_async(ProposeInstances.Goal(**goal), on_feedback)
+        assert self.pointsam.goals.wait_for_server(WAIT_S)
+        sent = self.pointsam.goals.send_goal_async(ProposeInstances.Goal(**goal), on_feedback)
         self.wait_for(sent.done, "word on the goal")
         assert sent.result().accepted
         return sent.result()
@@ -197,28 +147,18 @@ class Client:
         while time.monotonic() < deadline:
             self._executor.spin_once(0.02)
 
-    def first_answer(self) -> Any:
-        """The response to an empty request, asked again until one comes.
-
-        A node under load may not yet know the client that it answers: that answer is lost.
-        """
-
-        def answered() -> Any:
-            future = self.begin()
-            deadline = time.monotonic() + 2.0
-            while not future.done() and time.monotonic() < deadline:
-                self._executor.spin_once(0.02)
-            return future.result() if future.done() else None
-
-        return self.wait_for(answered, "answer at all", 2 * WAIT_S)
-
     def wait_until_ready(self) -> None:
-        """Until the model is loaded: an empty request is then merely a bad one."""
-        self.wait_for(lambda: self.first_answer().code == Code.BAD_REQUEST, "model", 2 * WAIT_S)
+        """Until the model is loaded, and answers come here."""
+        ready = self._executor.create_task(self.pointsam.wait_until_ready_async(4 * WAIT_S))
+        self.wait_for(ready.done, "model", 2 * WAIT_S)
 
     def publish(self, msg: PointCloud2) -> None:
         self.wait_for(self._points.get_subscription_count, "subscription to clouds")
         self._points.publish(msg)
+
+    def stop_publishing(self) -> None:
+        """Takes its own publisher of clouds away."""
+        self.node.destroy_publisher(self._points)
 
     def send(self, msg: PointCloud2) -> PointCloud2:
         """Publishes a cloud until the node has it."""

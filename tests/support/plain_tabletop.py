@@ -17,4 +17,4 @@ def plain_tabletop() -> LabelledCloud:
     xyz = np.stack([x, y, np.where(label > 0, 0.72, 0.8)], axis=1).astype(np.float32)
     xyz[5] = np.nan
     shades = np.array([[120, 110, 100], [200, 60, 40], [40, 90, 200]], dtype=np.uint8)
-    return LabelledCloud(xyz, shades[label], label, "tabletop", len(axis), len(axis))
+    return LabelledCloud(xyz, shades[label], len(axis), len(axis), "tabletop", instance=label)

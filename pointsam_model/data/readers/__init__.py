@@ -6,14 +6,14 @@ from collections.abc import Callable, Generator
 from contextlib import closing
 from pathlib import Path
 
+from pointsam_model.data.clouds import LabelledCloud, SensorCloud
 from pointsam_model.data.readers.numpy_files import read_npy, read_npz
 from pointsam_model.data.readers.pcd import read_pcd
 from pointsam_model.data.readers.ply import read_ply
 from pointsam_model.data.readers.raw_floats import read_bin
-from pointsam_model.data.readers.sensor_cloud import SensorCloud
 from pointsam_model.errors import CloudError
 
-__all__ = ["READ", "SensorCloud", "read_cloud", "read_clouds"]
+__all__ = ["READ", "LabelledCloud", "SensorCloud", "read_cloud", "read_clouds"]
 
 _READERS: dict[str, Callable[[Path], SensorCloud]] = {
     ".pcd": read_pcd,

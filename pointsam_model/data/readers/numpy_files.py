@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pointsam_model.data.readers.sensor_cloud import SensorCloud
+from pointsam_model.data.clouds import LabelledCloud, SensorCloud
 from pointsam_model.errors import CloudError
 
 NPZ_FORM = (
@@ -25,7 +25,7 @@ NPY_FORM = (
 
 
 def read_npz(path: Path) -> SensorCloud:
-    """Reads a cloud from named arrays.
+    """Reads a cloud from named arrays; one with labels is a LabelledCloud.
 
     Raises:
         CloudError: no readable npz, or not the form `NPZ_FORM`.
@@ -47,15 +47,17 @@ def read_npz(path: Path) -> SensorCloud:
         raise CloudError(f"{path} has the arrays {', '.join(names) or 'none'}; {NPZ_FORM}")
     xyz = _points(arrays["xyz"], path)
     height, width = _rows_and_columns(arrays.get("hw"), len(xyz), path)
-    return SensorCloud(
+    cloud = SensorCloud(
         xyz,
         _colors(arrays.get("rgb"), path),
         height,
         width,
         path.stem,
-        labels=_labels(arrays.get("label"), path),
         intensity=_intensity(arrays.get("intensity"), path),
     )
+    if "label" not in arrays:
+        return cloud
+    return LabelledCloud(**vars(cloud), instance=_labels(arrays["label"], path))
 
 
 def read_npy(path: Path) -> SensorCloud:
@@ -117,9 +119,7 @@ def _colors(rgb: NDArray[np.generic] | None, path: Path) -> NDArray[np.uint8] | 
     return np.ascontiguousarray(rgb, dtype=np.uint8)
 
 
-def _labels(label: NDArray[np.generic] | None, path: Path) -> NDArray[np.int32] | None:
-    if label is None:
-        return None
+def _labels(label: NDArray[np.generic], path: Path) -> NDArray[np.int32]:
     if label.dtype.kind not in "iu":
         raise CloudError(f"{path}: label is {label.dtype}; it must be whole numbers")
     return np.ascontiguousarray(label, dtype=np.int32)

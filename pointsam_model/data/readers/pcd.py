@@ -12,13 +12,13 @@ import lzf  # type: ignore[import-not-found, import-untyped, unused-ignore]
 import numpy as np
 from numpy.typing import NDArray
 
+from pointsam_model.data.clouds import SensorCloud
 from pointsam_model.data.readers.columns import (
     packed_colors,
     plain_numbers,
     separate_colors,
     stack_xyz,
 )
-from pointsam_model.data.readers.sensor_cloud import SensorCloud
 from pointsam_model.errors import CloudError
 
 NUMPY_TYPES = {

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from plyfile import PlyData, PlyParseError  # type: ignore[import-untyped, unused-ignore]
 
+from pointsam_model.data.clouds import SensorCloud
 from pointsam_model.data.readers.columns import plain_numbers, separate_colors, stack_xyz
-from pointsam_model.data.readers.sensor_cloud import SensorCloud
 from pointsam_model.errors import CloudError
 
 HEADER_BYTES = 65_536  # that a header may have

@@ -13,7 +13,7 @@ from random import Random
 
 import torch
 
-from pointsam_model.scenes.config import SceneConfig, check
+from pointsam_model.scenes.config import SceneConfig, TabletopConfig, check
 from pointsam_model.scenes.places.pallets import generate_pallet
 from pointsam_model.scenes.places.tabletop import render
 from pointsam_model.scenes.scene import Scene, split
@@ -107,17 +107,17 @@ def _piles(
     return [replace(scene, xyz=scene.xyz / SMALLER) for scene in scenes]
 
 
-def draw_bin(rng: Random, config: SceneConfig) -> Layout:
+def draw_bin(rng: Random, config: TabletopConfig) -> Layout:
     """A crate, seldom only a heap on the table, with things of a few centimetres or more."""
     return _pile(rng, config, lambda: draw_part(rng) if rng.random() < 0.4 else draw_object(rng, 1))
 
 
-def _draw_tray(rng: Random, config: SceneConfig) -> Layout:
+def _draw_tray(rng: Random, config: TabletopConfig) -> Layout:
     """A tray of small parts, SMALLER times as large."""
     return _pile(rng, config, lambda: draw_part(rng))
 
 
-def _pile(rng: Random, config: SceneConfig, draw: Callable[[], list[Piece]]) -> Layout:
+def _pile(rng: Random, config: TabletopConfig, draw: Callable[[], list[Piece]]) -> Layout:
     """Things of what `draw` gives, in sizes that fit a crate in tens."""
     count = rng.randint(*config.objects)
     holder = _crate(rng)

@@ -10,7 +10,7 @@ from random import Random
 import torch
 from torch import Tensor
 
-from pointsam_model.scenes.config import Range, SceneConfig, check
+from pointsam_model.scenes.config import AppearanceConfig, Range, SceneConfig, check
 from pointsam_model.scenes.places.room_plan import Plan, draw_plan
 from pointsam_model.scenes.places.room_views import Pose, close_pose, good_pose, pose
 from pointsam_model.scenes.scene import Scene, split, swept_scene
@@ -85,7 +85,7 @@ def _room(seed: int, config: RoomConfig, device: torch.device) -> Scene:
     return split(replace(view, xyz=xyz), [seed], config.camera)[0]
 
 
-def _world(plan: Plan, seed: int, appearance: SceneConfig) -> World:
+def _world(plan: Plan, seed: int, appearance: AppearanceConfig) -> World:
     rng = stream("room looks", seed)
     return build_world(
         plan.things, dress(rng, plan.things, appearance), draw_light(rng, appearance)

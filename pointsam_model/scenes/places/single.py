@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from random import Random
 
 import numpy as np
@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from pointsam_model.errors import ConfigError
-from pointsam_model.scenes.config import Range, SceneConfig, check
+from pointsam_model.scenes.config import AppearanceConfig, Range, check
 from pointsam_model.scenes.inhabitants import furniture, seating, storage, vehicles
 from pointsam_model.scenes.scene import Scene, renumbered
 from pointsam_model.scenes.shapes.catalogue import draw_object
@@ -64,7 +64,7 @@ class SingleConfig:
     vehicle_share: float = 0.08
     normalised_share: float = 0.5  # scaled to a radius of 1; the others are in metres
     noise: Range = (0.0, 0.003)  # of the points, of the object's radius
-    look: SceneConfig = field(default_factory=SceneConfig)  # its colours
+    look: AppearanceConfig = field(default_factory=AppearanceConfig)
 
     def __post_init__(self) -> None:
         if self.points < 1:
@@ -100,12 +100,13 @@ def generate_single(
     return Scene(
         points.cpu().numpy().astype(np.float32),
         colour.cpu().numpy(),
-        renumbered(coarse[number] + 1),
-        renumbered(number + 1),
         1,
         len(number),
-        np.array([0.0, 1.0, 0.0], np.float32),
-        int(seed),
+        f"scene {seed}",
+        instance=renumbered(coarse[number] + 1),
+        part=renumbered(number + 1),
+        up=np.array([0.0, 1.0, 0.0], np.float32),
+        seed=int(seed),
     )
 
 

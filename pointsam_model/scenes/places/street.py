@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from pointsam_model.scenes.config import Range, SceneConfig, check
+from pointsam_model.scenes.config import AppearanceConfig, Range, check
 from pointsam_model.scenes.places.street_plan import draw_street
 from pointsam_model.scenes.scene import Scene, swept_scene
 from pointsam_model.scenes.sensors.lidar import draw_lidar, sweep
@@ -80,7 +80,7 @@ def sweep_things(
 
     purpose: names the streams that decide on looks, sensor and noise.
     """
-    appearance = SceneConfig(noise=config.noise)
+    appearance = AppearanceConfig(noise=config.noise)
     rng = stream(f"{purpose} looks", seed)
     world = build_world(things, dress(rng, things, appearance), draw_light(rng, appearance))
     rng = stream(f"{purpose} lidar", seed)

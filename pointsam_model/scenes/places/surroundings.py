@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pointsam_model.scenes.config import SceneConfig
+from pointsam_model.scenes.config import AppearanceConfig, TabletopConfig
 from pointsam_model.scenes.sensors.camera import Camera
 from pointsam_model.scenes.shapes.objects import IDENTITY
 from pointsam_model.scenes.solids.primitives import BOX, FRUSTUM, Primitives
@@ -24,7 +24,7 @@ def with_room(
     layouts: list[Layout],
     streams: list[Random],
     cameras: list[Camera],
-    config: SceneConfig,
+    config: TabletopConfig,
 ) -> tuple[Primitives, Tensor, Tensor, Tensor]:
     """All primitives of the batch, each scene's table, floor and wall before its objects."""
     kind, size, turn, centre, rooms = [], [], [], [], []
@@ -72,7 +72,7 @@ def with_room(
 
 
 def look_tables(
-    streams: list[Random], scene: Tensor, instance: Tensor, part: Tensor, config: SceneConfig
+    streams: list[Random], scene: Tensor, instance: Tensor, part: Tensor, config: AppearanceConfig
 ) -> tuple[Tensor, Tensor]:
     """Rows of `Look` (n,15) for each primitive and of `Light` (b,14) for each scene."""
     look_rows: list[list[float]] = []

@@ -9,7 +9,7 @@ from random import Random
 import torch
 from torch import Tensor
 
-from pointsam_model.scenes.config import SceneConfig
+from pointsam_model.scenes.config import SceneConfig, TabletopConfig
 from pointsam_model.scenes.places.surroundings import look_tables, with_room
 from pointsam_model.scenes.sensors.camera import Camera, draw_camera, poses
 from pointsam_model.scenes.sensors.cropping import crop
@@ -30,7 +30,7 @@ class Tabletops:
     radius: Tensor  # (b,) [m] how far they reach from it
 
 
-Draw = Callable[[Random, SceneConfig], Layout]
+Draw = Callable[[Random, TabletopConfig], Layout]
 
 
 def render(

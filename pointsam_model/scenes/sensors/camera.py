@@ -9,7 +9,7 @@ from random import Random
 import torch
 from torch import Tensor
 
-from pointsam_model.scenes.config import SceneConfig
+from pointsam_model.scenes.config import CameraConfig
 from pointsam_model.scenes.sensors.depth_sensors import (
     STEREO,
     STRUCTURED_LIGHT,
@@ -63,7 +63,7 @@ class Camera:
     colour_shift_px: tuple[float, float]
 
 
-def draw_camera(rng: Random, config: SceneConfig) -> Camera:
+def draw_camera(rng: Random, config: CameraConfig) -> Camera:
     """Pose and noise of one scene."""
     kinds = STEREO, TIME_OF_FLIGHT, STRUCTURED_LIGHT
     shares = config.stereo_share, config.time_of_flight_share
@@ -150,7 +150,7 @@ def _bands(rng: Random) -> tuple[Band, ...]:
 
 
 def poses(
-    cameras: list[Camera], target: Tensor, radius: Tensor, config: SceneConfig
+    cameras: list[Camera], target: Tensor, radius: Tensor, config: CameraConfig
 ) -> tuple[Tensor, Tensor]:
     """World to camera: rotation (b,3,3) and camera positions (b,3) [m] in the world.
 
@@ -191,14 +191,14 @@ def poses(
     return torch.stack(rotations), torch.stack(positions)
 
 
-def focal_lengths(cameras: list[Camera], config: SceneConfig, device: torch.device) -> Tensor:
+def focal_lengths(cameras: list[Camera], config: CameraConfig, device: torch.device) -> Tensor:
     """Focal lengths (b,) in pixels of the configured width."""
     return torch.tensor(
         [0.5 * config.width / math.tan(camera.fov / 2) for camera in cameras], device=device
     )
 
 
-def pixel_rays(focal: Tensor, config: SceneConfig, jitter: Tensor | None = None) -> Tensor:
+def pixel_rays(focal: Tensor, config: CameraConfig, jitter: Tensor | None = None) -> Tensor:
     """Rays (b,3,h,w) with z = 1 through pixel centres, moved by jitter (b,2,h,w) [px]."""
     u = torch.arange(config.width, device=focal.device) - (config.width - 1) / 2
     v = torch.arange(config.height, device=focal.device) - (config.height - 1) / 2
@@ -218,7 +218,7 @@ def degrade(
     focal: Tensor,
     draws: Tensor,
     coarse: Tensor,
-    config: SceneConfig,
+    config: CameraConfig,
 ) -> tuple[Tensor, Tensor]:
     """Measured depth (b,h,w) [m], NaN where lost, and which pixels fly between two surfaces.
 

@@ -7,7 +7,7 @@ from random import Random
 import torch
 from torch import Tensor
 
-from pointsam_model.scenes.config import SceneConfig
+from pointsam_model.scenes.config import TabletopConfig
 from pointsam_model.scenes.solids.primitives import rotate
 from pointsam_model.scenes.worlds.arrangement import Layout
 
@@ -20,7 +20,7 @@ def crop(
     radius: Tensor,
     rotation: Tensor,
     position: Tensor,
-    config: SceneConfig,
+    config: TabletopConfig,
 ) -> Tensor:
     """Drops what a user would have cropped: all but the table, or all but a circle of objects."""
     rows = []

@@ -8,7 +8,7 @@ from random import Random
 import torch
 from torch import Tensor
 
-from pointsam_model.scenes.config import SceneConfig
+from pointsam_model.scenes.config import CameraConfig
 from pointsam_model.scenes.sensors.camera import Camera, degrade, focal_lengths, pixel_rays
 from pointsam_model.scenes.sensors.returns import first_returns
 from pointsam_model.scenes.solids.primitives import (
@@ -46,7 +46,7 @@ def see(
     rotation: Tensor,
     position: Tensor,
     streams: list[Random],
-    config: SceneConfig,
+    config: CameraConfig,
     device: torch.device,
 ) -> View:
     """What the cameras measure, one camera a scene of the world.
@@ -133,7 +133,7 @@ def _surfaces(
     return colour.view(3, *shape), cosine.view(shape), shiny.view(shape)
 
 
-def _rectangles(primitives: Primitives, focal: Tensor, config: SceneConfig) -> Tensor:
+def _rectangles(primitives: Primitives, focal: Tensor, config: CameraConfig) -> Tensor:
     """Pixels (n,4) u0, v0, u1, v1 in which each primitive can be seen."""
     corners = primitives.corners()
     z = corners[..., 2]
@@ -157,7 +157,7 @@ def _rectangles(primitives: Primitives, focal: Tensor, config: SceneConfig) -> T
 
 
 def _pixel_noise(
-    streams: list[Random], config: SceneConfig, device: torch.device
+    streams: list[Random], config: CameraConfig, device: torch.device
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Normal (b,6,h,w), uniform (b,3,h,w) and coarse normal (b,2,12,16) fields, scene by scene."""
     h, w = config.height, config.width
@@ -170,7 +170,7 @@ def _pixel_noise(
     return torch.stack(normal), torch.stack(uniform), torch.stack(coarse)
 
 
-def _leaf_draws(world: World, streams: list[Random], config: SceneConfig) -> Tensor | None:
+def _leaf_draws(world: World, streams: list[Random], config: CameraConfig) -> Tensor | None:
     """Uniform (b,2,h,w) for rays among leaves; None where nothing has any."""
     device = world.leaves.device
     if not bool((world.leaves > 0).any()):

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pointsam_model.scenes.config import SceneConfig
+from pointsam_model.scenes.config import CameraConfig
 from pointsam_model.scenes.scene import Scene, labels, renumbered
 from pointsam_model.scenes.sensors.camera import Camera
 from pointsam_model.scenes.sensors.depth_images import View, see
@@ -28,7 +28,7 @@ def fuse(
     rotation: Tensor,
     position: Tensor,
     rng: Random,
-    config: SceneConfig,
+    config: CameraConfig,
     device: torch.device,
     seed: int,
     kept: Callable[[Tensor, Tensor], Tensor],
@@ -54,12 +54,13 @@ def fuse(
     return Scene(
         xyz[rows],
         rgb[rows],
-        renumbered(instances[rows]),
-        renumbered(parts[rows]),
         1,
         len(rows),
-        np.array([0, 0, 1], np.float32),
-        seed,
+        f"scene {seed}",
+        instance=renumbered(instances[rows]),
+        part=renumbered(parts[rows]),
+        up=np.array([0, 0, 1], np.float32),
+        seed=seed,
     )
 
 

@@ -10,7 +10,7 @@ from random import Random
 import torch
 from torch import Tensor
 
-from pointsam_model.scenes.config import SceneConfig
+from pointsam_model.scenes.config import AppearanceConfig
 from pointsam_model.scenes.sensors.depth_sensors import BLANK
 
 Colour = tuple[float, float, float]
@@ -52,7 +52,7 @@ class Light:
 
 
 def draw_looks(
-    rng: Random, parts_of_objects: list[int], config: SceneConfig
+    rng: Random, parts_of_objects: list[int], config: AppearanceConfig
 ) -> tuple[list[Look], list[Look]]:
     """Looks of the parts, object by object, and of table, floor and wall.
 
@@ -92,7 +92,7 @@ def draw_looks(
     return looks, room
 
 
-def draw_light(rng: Random, config: SceneConfig) -> Light:
+def draw_light(rng: Random, config: AppearanceConfig) -> Light:
     """Two lamps from above, ambient light, white balance."""
     directions, strengths = [], []
     for _ in range(2):
@@ -190,7 +190,7 @@ def _hash(cell: Tensor) -> Tensor:
     return ((mixed ^ (mixed >> 16)) & 0xFFFF).float() / 65536
 
 
-def _look(rng: Random, base: Colour, config: SceneConfig) -> Look:
+def _look(rng: Random, base: Colour, config: AppearanceConfig) -> Look:
     texture = rng.choices(range(6), _TEXTURE_WEIGHTS)[0]
     second = _object_colour(rng) if rng.random() < 0.6 else _varied(rng, base)
     third = (1.0, 1.0, 1.0) if rng.random() < 0.4 else _object_colour(rng)
@@ -201,7 +201,7 @@ def _look(rng: Random, base: Colour, config: SceneConfig) -> Look:
     return Look((base, second, third), texture, period, rng.uniform(0, 100), hard)  # type: ignore[arg-type]
 
 
-def _hard(rng: Random, texture: int, base: Colour, config: SceneConfig) -> float:
+def _hard(rng: Random, texture: int, base: Colour, config: AppearanceConfig) -> float:
     """How hard a surface is to measure: shiny, dark, or without texture."""
     shiny = rng.random() < config.shiny_share
     dark = sum(base) < 0.6 and rng.random() < config.dark_share

@@ -10,7 +10,7 @@ from random import Random
 import torch
 from torch import Tensor
 
-from pointsam_model.scenes.config import SceneConfig
+from pointsam_model.scenes.config import TabletopConfig
 from pointsam_model.scenes.shapes.catalogue import draw_object
 from pointsam_model.scenes.shapes.holders import Holder, crate, shelf
 from pointsam_model.scenes.shapes.objects import Piece, moved
@@ -63,7 +63,7 @@ class Placed:
     part: Tensor  # (n,) int64, from 1 in each scene
 
 
-def draw_layout(rng: Random, config: SceneConfig) -> Layout:
+def draw_layout(rng: Random, config: TabletopConfig) -> Layout:
     """Table, holder, style and objects of one scene."""
     low, high = config.objects
     crowded = rng.random() < config.crowded_share and high >= config.crowded_objects
@@ -103,7 +103,7 @@ def _on_board(
     count: int,
     scale: float,
     style: str,
-    config: SceneConfig,
+    config: TabletopConfig,
 ) -> Support:
     """A board of a shelf or the floor of a crate, with its share of the objects."""
     shelf = len(holder.boards) > 1
@@ -132,7 +132,7 @@ def _on_board(
 
 
 def _draw_objects(
-    rng: Random, count: int, scale: float, style: str, config: SceneConfig
+    rng: Random, count: int, scale: float, style: str, config: TabletopConfig
 ) -> tuple[list[list[Piece]], list[bool]]:
     objects = [draw_object(rng, scale, config.vessel_share) for _ in range(count)]
     if rng.random() < 0.12:  # the same thing many times

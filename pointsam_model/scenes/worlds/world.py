@@ -9,7 +9,7 @@ from random import Random
 import torch
 from torch import Tensor
 
-from pointsam_model.scenes.config import SceneConfig
+from pointsam_model.scenes.config import AppearanceConfig
 from pointsam_model.scenes.shapes.objects import Piece, Vector
 from pointsam_model.scenes.solids.primitives import Primitives, rotate
 from pointsam_model.scenes.worlds.appearance import Light, Look, draw_looks
@@ -119,7 +119,7 @@ class World:
 
 
 def dress(
-    rng: Random, things: Sequence[Thing], config: SceneConfig, table: bool = False
+    rng: Random, things: Sequence[Thing], config: AppearanceConfig, table: bool = False
 ) -> list[list[Look]]:
     """Looks of each thing's parts; the first background is the floor, the others are walls.
 

@@ -5,7 +5,7 @@ import pytest
 
 from pointsam_model import Cloud
 from pointsam_model.cloud.valid import valid_points
-from pointsam_model.data.labelled import LabelledCloud
+from pointsam_model.data.clouds import LabelledCloud
 from pointsam_model.data.readers import SensorCloud
 
 FLT_MAX = np.finfo(np.float32).max
@@ -26,11 +26,11 @@ def test_what_is_no_return_is_none_to_everybody(row, dtype):
     assert valid_points(xyz).tolist() == expected
     assert Cloud(xyz).valid.tolist() == expected
     assert SensorCloud(xyz, None, 1, 3, "cloud").valid.tolist() == expected
-    labelled = LabelledCloud(xyz, None, np.ones(3, np.int32), "cloud", 1, 3)
+    labelled = LabelledCloud(xyz, None, 1, 3, "cloud", instance=np.ones(3, np.int32))
     assert labelled.counted.tolist() == expected
 
 
 def test_a_labelled_cloud_in_which_nothing_was_seen_has_no_objects():
     xyz = np.full((60, 3), FLT_MAX, np.float32)
-    cloud = LabelledCloud(xyz, None, np.ones(60, np.int32), "cloud", 1, 60)
+    cloud = LabelledCloud(xyz, None, 1, 60, "cloud", instance=np.ones(60, np.int32))
     assert not cloud.counted.any() and cloud.objects() == [] and not cloud.is_bare

@@ -274,7 +274,7 @@ def test_an_npz_of_open3d_is_read_by_its_own_names(tmp_path: Path) -> None:
         )
         assert_is_the_cloud(tmp_path / "a.npz", height=1, width=4)
     cloud = read_cloud(tmp_path / "a.npz")
-    np.testing.assert_array_equal(cloud.labels, labels[:, 0])
+    np.testing.assert_array_equal(cloud.instance, labels[:, 0])
     np.testing.assert_array_equal(cloud.intensity, intensity[:, 0])
 
 
@@ -284,7 +284,7 @@ def test_npz_keeps_rows_labels_and_intensity(tmp_path: Path) -> None:
     np.savez(path, xyz=XYZ, rgb=RGB, label=label, intensity=intensity, hw=np.array([2, 2]))
     assert_is_the_cloud(path)
     cloud = read_cloud(path)
-    np.testing.assert_array_equal(cloud.labels, label)
+    np.testing.assert_array_equal(cloud.instance, label)
     np.testing.assert_array_equal(cloud.intensity, intensity)
 
 

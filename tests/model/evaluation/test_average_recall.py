@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -58,7 +58,7 @@ def two_objects() -> LabelledCloud:
     xyz[:, 0] = np.arange(1, 401)
     xyz[395:] = np.nan
     rgb = np.full((400, 3), 9, dtype=np.uint8)
-    return LabelledCloud(xyz, rgb, label, "line", 1, 400)
+    return LabelledCloud(xyz, rgb, 1, 400, "line", instance=label)
 
 
 def recall_of(*best_iou: float) -> Any:
@@ -153,7 +153,7 @@ def test_the_share_of_right_proposals_is_over_all_clouds() -> None:
 
 def bare_cloud() -> LabelledCloud:
     cloud = two_objects()
-    return LabelledCloud(cloud.xyz, None, np.minimum(cloud.label, 0), "bare", 1, 400)
+    return replace(cloud, rgb=None, instance=np.minimum(cloud.instance, 0))
 
 
 def test_proposals_on_a_bare_cloud_are_counted_and_no_object_is_missed() -> None:
@@ -180,9 +180,7 @@ def test_a_bare_cloud_changes_no_figure_of_the_others() -> None:
 
 def test_a_cloud_with_nothing_but_small_objects_is_not_bare() -> None:
     cloud = two_objects()
-    small = LabelledCloud(
-        cloud.xyz, None, np.where(cloud.label == 3, 3, 0).astype(np.int32), "small", 1, 400
-    )
+    small = replace(cloud, rgb=None, instance=np.where(cloud.instance == 3, 3, 0))
     generator = FakeGenerator(np.arange(10))
     method = Method("fake", ClickedByNobody(), generator)
     method.measure(small)
@@ -205,7 +203,7 @@ def test_overlaps_are_those_of_the_masks(seed: int, size: int, objects: int) -> 
     label = rng.integers(-1, objects + 1, size).astype(np.int32)
     xyz = rng.normal(size=(size, 3)).astype(np.float32)
     xyz[rng.random(size) < 0.1] = np.nan
-    cloud = LabelledCloud(xyz, None, label, "random", 1, size)
+    cloud = LabelledCloud(xyz, None, 1, size, "random", instance=label)
     masks = rng.random((4, size)) < rng.random((4, 1))
     proposals = [FakeProposal(np.flatnonzero(mask).astype(np.uint32)) for mask in masks]
     labels = cloud.objects(1)
@@ -281,7 +279,7 @@ def test_a_click_on_the_plane_gives_an_empty_mask(pipeline: ClassicalPipeline) -
 def test_a_cloud_of_a_plane_alone_gives_no_proposal(pipeline: ClassicalPipeline) -> None:
     cloud = plain_tabletop()
     flat = np.where(np.isnan(cloud.xyz), np.nan, cloud.xyz * [1, 1, 0] + [0, 0, 0.8])
-    empty = LabelledCloud(flat, None, cloud.label, "flat", 1, len(flat))
+    empty = LabelledCloud(flat, None, 1, len(flat), "flat", instance=cloud.instance)
     assert pipeline.generate(empty.as_seen()) == []
 
 

@@ -31,7 +31,7 @@ def mixed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     cloud = plain_tabletop()
     for source in ("camera", "lidar"):
         (folder / source).mkdir()
-    seen = {"xyz": cloud.xyz, "label": cloud.label}
+    seen = {"xyz": cloud.xyz, "label": cloud.instance}
     size = np.array([cloud.height, cloud.width])
     np.savez(folder / "camera" / "a.npz", **seen, rgb=cloud.rgb, hw=size)
     light = np.ones(len(cloud.xyz), dtype=np.float32)
@@ -233,7 +233,7 @@ def test_generated_depth_images_have_the_resolution_of_a_camera(kind: str) -> No
     cloud = source.read(source.names[0])
     again = source.read(source.names[0])
     assert np.array_equal(cloud.xyz, again.xyz, equal_nan=True)
-    assert np.array_equal(cloud.label, again.label)
+    assert np.array_equal(cloud.instance, again.instance)
     sizes = {
         (each.width, each.height) for each in map(source.read, source.names) if each.height > 200
     }

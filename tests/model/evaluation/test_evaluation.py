@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -175,7 +175,7 @@ def test_rows_where_the_sensor_saw_nothing_are_never_clicked(nothing: float) -> 
     xyz, label = line_cloud(400), np.zeros(400, dtype=np.int32)
     label[100:300] = 1
     xyz[150:210] = nothing
-    cloud = LabelledCloud(xyz, None, label, "gaps", 1, 400)
+    cloud = LabelledCloud(xyz, None, 1, 400, "gaps", instance=label)
     assert np.array_equal(cloud.counted, cloud.as_seen().valid)
     assert not cloud.counted[150:210].any() and cloud.counted.sum() == 340
     results = evaluate_cloud(FakePredictor(cloud, lambda truth, _: [~truth]), cloud, clicks=4)
@@ -185,7 +185,8 @@ def test_rows_where_the_sensor_saw_nothing_are_never_clicked(nothing: float) -> 
 
 def test_a_cloud_of_which_nothing_was_seen_has_no_objects() -> None:
     label = np.ones(60, dtype=np.int32)
-    assert LabelledCloud(np.full((60, 3), np.nan), None, label, "dark", 1, 60).objects() == []
+    dark = np.full((60, 3), np.nan)
+    assert LabelledCloud(dark, None, 1, 60, "dark", instance=label).objects() == []
 
 
 # --- the protocol, with predictors whose answers are known
@@ -219,8 +220,8 @@ class FakePredictor:
 
     def answer(self, prompt: Any) -> FakePrediction:
         distance = np.linalg.norm(self.cloud.xyz - prompt.points[0], axis=1)
-        label = self.cloud.label[np.nanargmin(distance)]
-        truth = self.cloud.label == label
+        label = self.cloud.instance[np.nanargmin(distance)]
+        truth = self.cloud.instance == label
         masks = self.wrong(truth, len(prompt.points))
         if not prompt.multimask:
             masks = masks[:1]
@@ -234,7 +235,7 @@ def two_objects() -> LabelledCloud:
     label[50:150], label[200:260], label[300:310], label[390:] = 1, 2, 3, -1
     xyz = line_cloud(400)
     xyz[395:] = np.nan
-    return LabelledCloud(xyz, None, label, "line", 1, 400)
+    return LabelledCloud(xyz, None, 1, 400, "line", instance=label)
 
 
 def test_a_perfect_predictor_scores_one_at_every_click() -> None:
@@ -288,7 +289,7 @@ def test_the_mask_of_highest_predicted_iou_counts_and_the_best_one_is_reported_b
 def test_ignored_points_in_a_mask_cost_nothing() -> None:
     cloud = two_objects()
     results = evaluate_cloud(
-        FakePredictor(cloud, lambda truth, _: [truth | (cloud.label == -1)]), cloud, clicks=1
+        FakePredictor(cloud, lambda truth, _: [truth | (cloud.instance == -1)]), cloud, clicks=1
     )
     assert all(result.ious == (1.0,) for result in results)
 
@@ -310,9 +311,7 @@ def test_a_predictor_that_obeys_clicks_gets_better_with_each() -> None:
 
 def test_colours_can_be_hidden_from_the_predictor() -> None:
     cloud = two_objects()
-    colored = LabelledCloud(
-        cloud.xyz, np.full((400, 3), 9, dtype=np.uint8), cloud.label, "line", 1, 400
-    )
+    colored = replace(cloud, rgb=np.full((400, 3), 9, dtype=np.uint8))
     predictor = FakePredictor(colored, lambda truth, _: [truth])
     evaluate_cloud(predictor, colored, clicks=1)
     evaluate_cloud(predictor, colored, clicks=1, color=False)
@@ -321,7 +320,7 @@ def test_colours_can_be_hidden_from_the_predictor() -> None:
 
 def test_a_cloud_without_objects_gives_no_result() -> None:
     cloud = two_objects()
-    empty = LabelledCloud(cloud.xyz, None, np.zeros(400, dtype=np.int32), "empty", 1, 400)
+    empty = replace(cloud, instance=np.zeros(400, dtype=np.int32))
     assert evaluate_cloud(FakePredictor(empty, None), empty) == []
     with pytest.raises(CloudError, match="nothing to measure"):
         summarise([])
@@ -406,11 +405,11 @@ def test_masks_are_shown_after_every_click_also_once_they_are_right() -> None:
 def test_labelled_clouds_are_read_from_the_npz_form(tmp_path: Any) -> None:
     cloud = two_objects()
     path = tmp_path / "line.npz"
-    np.savez(path, xyz=cloud.xyz, label=cloud.label, hw=np.array([20, 20]))
+    np.savez(path, xyz=cloud.xyz, label=cloud.instance, hw=np.array([20, 20]))
     read = read_labelled(path)
     assert read_labelled(path, "folder/line").name == "folder/line"
     assert (read.name, read.height, read.width) == ("line", 20, 20)
-    assert np.array_equal(read.label, cloud.label)
+    assert np.array_equal(read.instance, cloud.instance)
     assert read.objects() == [1, 2]
     assert find_labelled(tmp_path) == [path] == find_labelled(path)
 

@@ -47,7 +47,7 @@ def box_on_a_table() -> tuple[NDArray[np.float32], NDArray[np.int32]]:
 
 def labelled() -> LabelledCloud:
     xyz, surface = box_on_a_table()
-    return LabelledCloud(xyz, None, (surface > TABLE).astype(np.int32), "box", 1, len(xyz))
+    return LabelledCloud(xyz, None, 1, len(xyz), "box", instance=(surface > TABLE).astype(np.int32))
 
 
 def clicked(method: Any, cloud: Cloud, *points: tuple[float, float, float]) -> NDArray[np.bool_]:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from pointsam_model.data.readers import SensorCloud
+from pointsam_model.data.readers import LabelledCloud, SensorCloud
 from pointsam_model.pictures import DrawnMask, color_of, draw_masks, draw_sheet
 from pointsam_model.pictures.image import image_colors, image_with_masks, is_image
 from pointsam_model.pictures.splat import BACKGROUND, View, splat
@@ -133,7 +133,7 @@ def test_colours_of_many_objects_differ() -> None:
 def test_a_sheet_shows_all_its_clouds(tmp_path: Path) -> None:
     cloud = camera_cloud()
     labels = np.where(np.tile(np.arange(96) < 40, 64), 1, 0).astype(np.int32)
-    labelled = SensorCloud(cloud.xyz, cloud.rgb, 64, 96, "scene", labels=labels)
+    labelled = LabelledCloud(cloud.xyz, cloud.rgb, 64, 96, "scene", instance=labels)
     one = near(drawn(draw_sheet(tmp_path / "one.png", [labelled])), color_of(0))
     four = near(drawn(draw_sheet(tmp_path / "four.png", [labelled] * 4)), color_of(0))
     assert one > 1000 and four == pytest.approx(4 * one, rel=0.05)

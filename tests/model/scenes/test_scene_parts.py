@@ -74,7 +74,7 @@ def test_small_parts_are_seen_by_many_points_at_their_size() -> None:
     config = MixtureConfig(parts=PartsConfig(pixel=(0.0003, 0.0003)))
     counts = []
     for scene in generate("parts", range(12), config):
-        assert scene.colored and scene.kind == "parts"
+        assert scene.rgb is not None and scene.kind == "parts"
         for number in range(1, scene.instance.max() + 1):
             points = scene.xyz[scene.instance == number]
             longest = np.ptp(points, axis=0).max()
@@ -145,7 +145,7 @@ def test_empty_scenes_have_no_object_whatever_the_sensor() -> None:
         assert scene.kind == "empty"
         assert scene.instance.max() == 0 and scene.part.max() == 0
         assert (scene.instance == 0).sum() > 500
-        forms.add((scene.colored, scene.height > 1, scene.viewpoint is None))
+        forms.add((scene.rgb is not None, scene.height > 1, scene.viewpoint is None))
     # Depth images, sweeps and fused clouds.
     assert {(True, True, False), (False, True, False), (True, False, True)} <= forms
 

@@ -99,7 +99,7 @@ def test_a_cloud_is_reduced_to_valid_points_and_keeps_its_labels(clouds: Path) -
     rows = [np.flatnonzero((written["xyz"] == point).all(1))[0] for point in scene.xyz]
     np.testing.assert_array_equal(scene.instance, written["label"][rows])
     np.testing.assert_array_equal(scene.rgb, written["rgb"][rows])
-    assert set(np.unique(scene.instance)) == {-1, 0, 1, 2, 3, 4, 5, 6} and scene.colored
+    assert set(np.unique(scene.instance)) == {-1, 0, 1, 2, 3, 4, 5, 6} and scene.rgb is not None
     np.testing.assert_array_equal(scene.up, (0, 0, 1))
 
 
@@ -117,7 +117,7 @@ def test_clouds_with_intensity_alone_are_learned_without_colour(clouds: Path) ->
     cloud = towers(0)
     del cloud["rgb"]
     np.savez(clouds / "0.npz", **cloud, intensity=np.ones(len(cloud["xyz"]), np.float32))
-    assert not LabelledClouds(clouds, 350)[0].colored
+    assert LabelledClouds(clouds, 350)[0].rgb is None
 
 
 def test_clouds_without_objects_are_refused(tmp_path: Path) -> None:

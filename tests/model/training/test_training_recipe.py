@@ -14,6 +14,7 @@ import torch
 from training_runs import first_batch, new_network, run_from_nothing, small_pool
 
 from pointsam_model import ConfigError
+from pointsam_model.data.clouds import LabelledCloud
 from pointsam_model.nn import PointSAM
 from pointsam_model.training import TrainingConfig, train
 from pointsam_model.training.augmentation import coloured, moved, shown_points
@@ -22,7 +23,7 @@ from pointsam_model.training.clicks import Clicks, DeviceClicks
 from pointsam_model.training.config import Stage
 from pointsam_model.training.losses import dice_loss, focal_loss, iteration_loss
 from pointsam_model.training.masks import Masks
-from pointsam_model.training.pool import Pool, PooledScene
+from pointsam_model.training.pool import Pool
 from pointsam_model.training.rollout import chosen_mask, rollout
 from pointsam_model.training.state import TrainingState
 from pointsam_model.training.step import encode, learn
@@ -205,13 +206,14 @@ def test_gradients_are_clipped_and_matrices_alone_decay(
         torch.testing.assert_close(value.detach(), learned, msg=name)
 
 
-def scene(colored: bool = True, up: tuple[float, float, float] = (0.6, 0, 0.8)) -> PooledScene:
+def scene(colored: bool = True, up: tuple[float, float, float] = (0.6, 0, 0.8)) -> LabelledCloud:
     """An object about (1, 0, 0) before a wide background; the colours are all one."""
     rng = np.random.default_rng(0)
     xyz = np.concatenate([rng.normal((1, 0, 0), 0.05, (60, 3)), rng.uniform(-3, 3, (900, 3))])
     labels = np.repeat([1, 0], [60, 900])
-    rgb = np.full((960, 3), 200, np.uint8)
-    return PooledScene(xyz.astype(np.float32), rgb, labels, labels, np.array(up), colored)
+    rgb = np.full((960, 3), 200, np.uint8) if colored else None
+    points = xyz.astype(np.float32)
+    return LabelledCloud(points, rgb, 1, 960, "made", instance=labels, up=np.array(up))
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -285,7 +287,7 @@ def test_clouds_whose_up_is_not_known_stay_about_as_the_sensor_saw_them(
     choices = with_choices(config, upright=1.0, mirror=0.0)
     for seed in range(10):
         cloud = np.concatenate([scene().xyz, [[0, 0, 1], [0, 0, -1]]]).astype(np.float32)
-        turned = moved(cloud, np.zeros(3), choices, np.random.default_rng(seed))
+        turned = moved(cloud, None, choices, np.random.default_rng(seed))
         forward = turned[-2] - turned[-1]
         assert forward[2] > 0.9 * np.linalg.norm(forward)
 

@@ -99,6 +99,8 @@ def test_a_node_that_another_thread_spins_gets_masks(
     thread = threading.Thread(target=executor.spin)
     thread.start()
     try:
+        with pytest.raises(RefusedError):  # which is no reason for the thread to end
+            asking.segment([FAR], stamp=sent.header.stamp)
         assert asking.segment([ON], stamp=sent.header.stamp).success
     finally:
         executor.shutdown()
@@ -157,6 +159,24 @@ def test_without_a_node_nobody_waits_for_ever(alone: Node) -> None:
     for ask in (lambda: asking.segment([ON]), asking.propose, asking.release):
         with pytest.raises(NoAnswerError, match="is the node running"):
             ask()
+    asking.destroy()
+
+
+def test_where_the_node_has_ended_nobody_waits_on(alone: Node) -> None:
+    def check() -> None:
+        raise RuntimeError("the node has ended")
+
+    asking = PointSamClient(alone, timeout_s=60.0, check=check)
+    for ask in (asking.wait_until_ready, lambda: asking.segment([ON]), asking.propose):
+        with pytest.raises(RuntimeError, match="has ended"):
+            ask()
+    asking.destroy()
+
+
+def test_a_node_that_never_comes_is_not_waited_for_for_ever(alone: Node) -> None:
+    asking = PointSamClient(alone, timeout_s=0.2)
+    with pytest.raises(NoAnswerError, match=r"not ready within 0\.5 s"):
+        asking.wait_until_ready(0.5)
     asking.destroy()
 
 

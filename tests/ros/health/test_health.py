@@ -20,7 +20,7 @@ from pointsam_ros.health.tally import Tally
 
 OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
 READY = State("ready")
-FINE = Clouds("/points", 0.1, Recent(96, 0, 0), losses_told=True)
+FINE = Clouds("/points", 0.1, 0.0, Recent(96, 0, 0), losses_told=True)
 
 
 def state_of(
@@ -158,9 +158,11 @@ def test_an_unusable_cloud_is_told_until_a_good_one_comes_as_far_as_its_fault_ca
     assert state_of(FINE, tally) == READY
 
 
-def test_clouds_of_the_future_are_told() -> None:
-    assert "set the clocks" in state_of(aged(-60.0)).text
-    assert state_of(aged(-0.5)) == READY
+def test_a_sensor_of_another_clock_is_told() -> None:
+    for offset_s, side in ((-60.0, "60.0 s ahead of"), (1e6, "1000000.0 s behind")):
+        state = state_of(replace(FINE, offset_s=offset_s))
+        assert state.level == WARN and f"{side} this node's clock" in state.text
+        assert "use_sim_time" in state.text
 
 
 def test_rates_are_those_of_the_last_seconds(monkeypatch: pytest.MonkeyPatch) -> None:

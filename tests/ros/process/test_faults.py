@@ -16,8 +16,10 @@ import numpy as np
 import pytest
 from diagnostic_msgs.msg import DiagnosticStatus
 from forked_nodes import ForkedNode
-from node_process import RANDOM_MODEL, ROOT, TINY, Client, NodeProcess
+from node_process import RANDOM_MODEL, TINY, Client, environment_of
+from places import ROOT
 
+from pointsam_ros.client.node_process import NodeProcess
 from pointsam_ros.codes import Code
 
 pytestmark = pytest.mark.dds
@@ -107,10 +109,11 @@ def test_requests_that_the_node_has_not_looked_at_when_the_signal_comes_are_answ
 def test_a_signal_while_python_imports_ends_the_process_at_once(
     own_domain: int, tmp_path: Path
 ) -> None:
-    node = NodeProcess(own_domain, tmp_path / "log", RANDOM_MODEL)
-    time.sleep(0.5)
-    began = time.monotonic()
-    status = node.end(signal.SIGTERM)
+    environment = environment_of(own_domain)
+    with NodeProcess(RANDOM_MODEL, tmp_path / "log", environment=environment) as node:
+        time.sleep(0.5)
+        began = time.monotonic()
+        status = node.end(signal.SIGTERM)
     assert status in (-signal.SIGTERM, 0)  # 0: the machine is so fast that it runs already
     assert time.monotonic() - began < 5.0
 
@@ -167,8 +170,8 @@ def test_the_examples_get_their_answers_from_the_node_that_comes_after_a_killed_
     client.wait_until_ready()
     busy = [client.begin([MANY[0]], cloud=client.cloud(MANY)) for _ in range(12)]
     asked = [
-        example(own_domain, "grasp_client", "--timeout", 8, "--opening", 100, "--", *XYZ[100]),
-        example(own_domain, "navigation_client", "--timeout", 8),
+        example(own_domain, "02_grasp", "--timeout", 8, "--opening", 100, "--", *XYZ[100]),
+        example(own_domain, "03_navigation", "--timeout", 8),
     ]
 
     client.wait_for(

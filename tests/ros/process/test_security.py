@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 from forked_nodes import ForkedNode
 from geometry_msgs.msg import PointStamped
-from node_process import ROOT, TINY, Client
+from node_process import TINY, Client
+from places import ROOT
 from sensor_msgs.msg import PointField
 from std_msgs.msg import Header
 
@@ -160,11 +161,11 @@ def test_a_file_that_a_message_names_is_never_touched(
     cloud, click = client.cloud(XYZ), PointStamped()
     assert plant(request, str(target)) >= 6
     assert plant(goal, str(target)) >= 4 and plant(cloud, str(target)) and plant(click, str(target))
-    assert client.call(client._segment, request).code == Code.BAD_CLOUD
+    assert client.call(client.pointsam.prompts, request).code == Code.BAD_CLOUD
     one_name = SegmentPrompts.Request(cloud=client.cloud(XYZ), session=str(target))
     one_name.header.frame_id = one_name.cloud.header.frame_id = str(target)
     one_name.points = request.points
-    assert client.call(client._segment, one_name).code == Code.TOO_FAR
+    assert client.call(client.pointsam.prompts, one_name).code == Code.TOO_FAR
     assert not client.outcome(client.propose(cloud=goal.cloud, header=goal.header))[1].success
     client.publish(cloud)
     client.click(XYZ[0], frame=str(target))

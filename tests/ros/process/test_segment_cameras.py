@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 from domains import free_domain
 from lifecycle_msgs.msg import Transition
-from node_process import RANDOM_MODEL, Client, NodeProcess
+from node_process import RANDOM_MODEL, Client, environment_of
 
+from pointsam_ros.client.node_process import NodeProcess
 from pointsam_ros.codes import Code
 from pointsam_ros.config import ModelSettings
 from pointsam_ros.segment_cameras import CamerasError, cameras_of, split_namespace
@@ -28,10 +29,9 @@ TINY = ModelSettings(
 def process(tmp_path: Path) -> Iterator[tuple[NodeProcess, int]]:
     domain = free_domain()
     program = ("pointsam_ros.segment_cameras", *CAMERAS)
-    node = NodeProcess(domain, tmp_path / "log", RANDOM_MODEL, program)
-    yield node, domain
-    node.process.kill()
-    node.process.wait()
+    environment = environment_of(domain)
+    with NodeProcess(RANDOM_MODEL, tmp_path / "log", program, environment=environment) as node:
+        yield node, domain
 
 
 def test_each_camera_is_answered_from_its_own_clouds_and_lives_its_own_life(
@@ -106,19 +106,15 @@ def test_a_namespace_comes_before_the_cameras_names() -> None:
 def test_cameras_of_a_robot_are_in_its_namespace(tmp_path: Path) -> None:
     domain = free_domain()
     given = (*CAMERAS, "--ros-args", "-r", "__ns:=/robot")
-    node = NodeProcess(
-        domain, tmp_path / "log", RANDOM_MODEL, ("pointsam_ros.segment_cameras", *given)
-    )
     client = Client(domain, "/robot/front", "/front/points")
-    try:
+    program = ("pointsam_ros.segment_cameras", *given)
+    environment = environment_of(domain)
+    with NodeProcess(RANDOM_MODEL, tmp_path / "log", program, environment=environment) as node:
         client.wait_until_ready()
         names = {f"{ns}/{name}" for name, ns in client.node.get_node_names_and_namespaces()}
         assert {"/robot/front/pointsam", "/robot/left/pointsam"} <= names
         assert node.end() == 0, node.log
-    finally:
-        client.close()
-        node.process.kill()
-        node.process.wait()
+    client.close()
 
 
 def test_cameras_may_be_named_with_slashes() -> None:

@@ -12,7 +12,7 @@ from forked_nodes import ForkedNode
 from geometry_msgs.msg import TransformStamped
 from lifecycle_msgs.msg import Transition
 from moving_tabletop import HERE, tabletop
-from node_process import TINY, WAIT_S, Client, NodeProcess
+from node_process import TINY, WAIT_S, Client
 from numpy.typing import NDArray
 from sensor_msgs.msg import PointCloud2
 from std_msgs.msg import Header
@@ -21,6 +21,7 @@ from visualization_msgs.msg import MarkerArray
 
 from pointsam_interfaces.msg import InstanceArray
 from pointsam_interfaces.srv import ReleaseObjects
+from pointsam_ros.client.node_process import NodeProcess
 from pointsam_ros.clouds.cloud_store import JUMP_BACK_S, stamp_ns
 from pointsam_ros.codes import Code
 from pointsam_ros.requests.transforms import Transform

@@ -31,7 +31,7 @@ from pointsam_ros.requests.transforms import Transform
 from pointsam_ros.work.tracks import Tracks
 
 READY = State("ready")
-FINE = Clouds("/points", 0.1, Recent(96, 0, 0), losses_told=True)
+FINE = Clouds("/points", 0.1, 0.0, Recent(96, 0, 0), losses_told=True)
 BASE_S = 1_000  # of the first cloud's stamp
 
 

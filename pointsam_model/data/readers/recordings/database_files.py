@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from pointsam_model.data.clouds import SensorCloud
 from pointsam_model.data.readers.recordings.point_cloud2 import POINT_CLOUD2, cloud_from_cdr
 from pointsam_model.data.readers.recordings.topics import CloudTopic, Progress
-from pointsam_model.data.readers.sensor_cloud import SensorCloud
 from pointsam_model.errors import CloudError
 
 _MAGIC = b"SQLite format 3\0"

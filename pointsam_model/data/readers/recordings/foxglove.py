@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pointsam_model.cloud.cloud import Cloud, CloudLayout, PointField
-from pointsam_model.data.readers.sensor_cloud import SensorCloud
+from pointsam_model.data.clouds import SensorCloud
 from pointsam_model.errors import CloudError
 
 POINT_CLOUD = "foxglove.PointCloud"

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from mcap.records import Channel, Schema
 
+from pointsam_model.data.clouds import SensorCloud
 from pointsam_model.data.readers.recordings import foxglove
 from pointsam_model.data.readers.recordings.chunks import BoundedFile, Place
 from pointsam_model.data.readers.recordings.mcap_index import MAGIC, McapIndex
@@ -19,7 +20,6 @@ from pointsam_model.data.readers.recordings.point_cloud2 import (
     cloud_from_ros1,
 )
 from pointsam_model.data.readers.recordings.topics import CloudTopic, Progress
-from pointsam_model.data.readers.sensor_cloud import SensorCloud
 from pointsam_model.errors import CloudError
 
 PROTOBUF = ("protobuf", foxglove.POINT_CLOUD)

@@ -11,8 +11,8 @@ from typing import Any
 from rosbags.typesys import Stores, get_typestore
 
 from pointsam_model.cloud.cloud import Cloud, CloudLayout
+from pointsam_model.data.clouds import SensorCloud
 from pointsam_model.data.readers.recordings.compression import ZSTD_MAGIC, decompress
-from pointsam_model.data.readers.sensor_cloud import SensorCloud
 from pointsam_model.errors import CloudError
 
 POINT_CLOUD2 = "sensor_msgs/msg/PointCloud2"

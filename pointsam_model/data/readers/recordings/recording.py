@@ -13,12 +13,12 @@ from pathlib import Path, PurePath
 import numpy as np
 import yaml
 
+from pointsam_model.data.clouds import SensorCloud
 from pointsam_model.data.readers.recordings.compression import unpack_file
 from pointsam_model.data.readers.recordings.database_files import DatabaseFile
 from pointsam_model.data.readers.recordings.mcap_files import McapFile
 from pointsam_model.data.readers.recordings.ros1_bags import Ros1Bag
 from pointsam_model.data.readers.recordings.topics import CloudTopic, Progress, RecordedFile
-from pointsam_model.data.readers.sensor_cloud import SensorCloud
 from pointsam_model.errors import CloudError, CloudWarning
 
 _FILES: dict[str, Callable[[Path, Progress], RecordedFile]] = {

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from pointsam_model.data.clouds import SensorCloud
 from pointsam_model.data.readers.recordings.chunks import (
     LOOSE,
     BoundedFile,
@@ -22,7 +23,6 @@ from pointsam_model.data.readers.recordings.chunks import (
 from pointsam_model.data.readers.recordings.compression import decompress
 from pointsam_model.data.readers.recordings.point_cloud2 import POINT_CLOUD2_ROS1, cloud_from_ros1
 from pointsam_model.data.readers.recordings.topics import CloudTopic, Progress
-from pointsam_model.data.readers.sensor_cloud import SensorCloud
 from pointsam_model.errors import CloudError
 
 _MAGIC = b"#ROSBAG V2.0\n"

@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from pointsam_model.data.readers.sensor_cloud import SensorCloud
+from pointsam_model.data.clouds import SensorCloud
 
 # Told how much of how much has been looked through, in whatever unit.
 Progress = Callable[[int, int], None]

@@ -1,6 +1,6 @@
 """A navigation stack's client: everything in the newest cloud -> obstacles to keep away from.
 
-    python examples/navigation_client.py --within 5.0
+    python examples/03_navigation.py --within 5.0
 
 Obstacles are in the cloud's coordinate frame, nearest first.
 

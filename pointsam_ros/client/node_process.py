@@ -7,15 +7,15 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import FrameType, TracebackType
-from typing import NoReturn
+from types import FrameType
+from typing import Any, NoReturn
 
-from pointsam_ros.process.transport import PROFILE, profile_is_chosen
+from pointsam_ros.transport import PROFILE, profile_is_chosen
 
 ROOT = Path(__file__).parents[2]
-SECONDS_TO_END = (10.0, 5.0, 5.0)  # after SIGINT, SIGTERM, SIGKILL
+SECONDS_TO_END = 20.0  # after the signal, before it is killed
 
 
 class NodeProcess:
@@ -26,41 +26,42 @@ class NodeProcess:
         log: file that takes what the node prints.
         program: another module that runs nodes, and its arguments.
         remappings: of ROS names, as FROM:=TO.
+        environment: variables that differ from this process's.
     """
 
     def __init__(
         self,
-        parameters: dict[str, str],
+        parameters: Mapping[str, Any],
         log: Path,
         program: Sequence[str] = ("pointsam_ros.segment_node",),
         remappings: Sequence[str] = (),
+        environment: Mapping[str, str] | None = None,
     ) -> None:
-        self.log = log
+        self._log = log
         self._command = [sys.executable, "-m", *program, "--ros-args"]
         self._command += ["--params-file", str(config_file("segment.yaml"))]
         for remapping in remappings:
             self._command += ["-r", remapping]
-        for name, value in parameters.items():
-            self._command += ["-p", f"{name}:={value}"]
+        self._command += parameter_arguments(parameters)
+        self._environment = {**os.environ, **(environment or {})}
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> NodeProcess:
-        with self.log.open("wb") as log:
+        with self._log.open("wb") as log:
             # a session of its own: Ctrl-C reaches it once, from us
             self._process = subprocess.Popen(
-                self._command, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+                self._command,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env=self._environment,
+                start_new_session=True,
             )
         atexit.register(self.end)  # should a signal interrupt even the way out
         if signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:  # that would leave the node behind
             signal.signal(signal.SIGTERM, _exit_as_asked)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.end()
 
     @property
@@ -71,26 +72,39 @@ class NodeProcess:
 
     @property
     def exit_status(self) -> int | None:
-        """None while it runs."""
+        """None while it runs; minus a signal's number where that ended it."""
         return None if self._process is None else self._process.poll()
 
-    def last_lines(self, count: int = 15) -> str:
-        """The end of what it printed."""
-        return "\n".join(self.log.read_text(errors="replace").splitlines()[-count:])
+    @property
+    def log(self) -> str:
+        """What it has printed."""
+        return self._log.read_text(errors="replace")
 
-    def end(self) -> None:
-        """Asks it to end, then insists."""
+    def last_lines(self, count: int = 15) -> str:
+        """The end of what it has printed."""
+        return "\n".join(self.log.splitlines()[-count:])
+
+    def end(self, with_signal: int = signal.SIGTERM) -> int | None:
+        """Asks it to end, then insists; its exit status."""
         if self._process is None:
-            return
-        signals = (signal.SIGINT, signal.SIGTERM, signal.SIGKILL)
-        for number, seconds in zip(signals, SECONDS_TO_END, strict=True):
-            if self._process.poll() is not None:
-                return
-            self._process.send_signal(number)
+            return None
+        for number in (with_signal, signal.SIGKILL):
+            if self._process.poll() is None:
+                self._process.send_signal(number)
             try:
-                self._process.wait(seconds)
+                return self._process.wait(SECONDS_TO_END)
             except subprocess.TimeoutExpired:
                 continue
+        return None
+
+
+def parameter_arguments(parameters: Mapping[str, Any]) -> list[str]:
+    """ROS parameters by name, as a node's command line takes them."""
+    arguments = []
+    for name, value in parameters.items():
+        text = str(value).lower() if isinstance(value, bool) else str(value)
+        arguments += ["-p", f"{name}:={text}"]
+    return arguments
 
 
 def config_file(name: str) -> Path:

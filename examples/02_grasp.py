@@ -1,6 +1,6 @@
 """A grasp planner's client: a click on an object -> its points -> its box and how to approach it.
 
-    python examples/grasp_client.py 0.1 0.05 0.8 --opening 0.085
+    python examples/02_grasp.py 0.1 0.05 0.8 --opening 0.085
 
 The click is in the cloud's coordinate frame [m], whose origin is the sensor.
 
