@@ -74,7 +74,8 @@ def read_source(
 
     if not console.is_terminal:
         return read_cloud(cloud, topic, columns, index, time)
-    with Progress(TextColumn("{task.description}"), BarColumn(), transient=True) as bar:
+    columns_shown = TextColumn("{task.description}"), BarColumn()
+    with Progress(*columns_shown, console=console, transient=True) as bar:
         task = bar.add_task("reading the recording", total=None, visible=False)
         due = monotonic() + SHOWN_AFTER_S
 
