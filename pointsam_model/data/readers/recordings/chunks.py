@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -78,6 +77,23 @@ class MessageIndex:
         return rows[np.lexsort((rows[:, 2], rows[:, 1], rows[:, 0]))]
 
 
-def keeping_some(unpack: Callable[[int], bytes]) -> Callable[[int], bytes]:
-    """The same, keeping the chunks that were unpacked last."""
-    return lru_cache(_CHUNKS_KEPT)(unpack)
+class ChunkCache:
+    """The chunks that were unpacked last, by the byte where they begin."""
+
+    def __init__(self, unpack: Callable[[int], bytes]) -> None:
+        self._unpack = unpack
+        self._kept: dict[int, bytes] = {}
+
+    def __call__(self, start: int) -> bytes:
+        """A chunk, unpacked where it is not kept."""
+        chunk = self._kept.pop(start, None)
+        if chunk is None:
+            chunk = self._unpack(start)
+        self._kept[start] = chunk
+        if len(self._kept) > _CHUNKS_KEPT:
+            del self._kept[next(iter(self._kept))]
+        return chunk
+
+    def clear(self) -> None:
+        """Keeps nothing."""
+        self._kept.clear()

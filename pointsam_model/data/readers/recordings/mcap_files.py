@@ -58,6 +58,7 @@ class McapFile:
 
     def close(self) -> None:
         self._file.close()
+        self._index.chunk.clear()
 
     def _sorted_out(self) -> tuple[list[CloudTopic], list[str]]:
         clouds: dict[str, list[int]] = {}  # several publishers of a topic have a channel each

@@ -16,13 +16,14 @@ import numpy as np
 from mcap.data_stream import ReadDataStream
 from mcap.opcode import Opcode
 from mcap.records import Channel, ChunkIndex, Footer, Schema, Statistics
+from numpy.typing import NDArray
 
 from pointsam_model.data.readers.recordings.chunks import (
     LOOSE,
     BoundedFile,
+    ChunkCache,
     MessageIndex,
     Place,
-    keeping_some,
 )
 from pointsam_model.data.readers.recordings.compression import decompress
 from pointsam_model.data.readers.recordings.topics import Progress
@@ -46,6 +47,7 @@ class McapIndex:
 
     Attributes:
         schemas, channels: records by their id.
+        chunk: the records of the chunk that begins at a byte, unpacked; raises CloudError.
         start_ns: first log time of any message [ns]; None: there is no message.
         damage: where the file is cut off or broken; empty: it is whole.
     """
@@ -57,7 +59,7 @@ class McapIndex:
         progress: Progress,
     ) -> None:
         self._file, self._wanted = file, wanted
-        self._chunk = keeping_some(self._unpacked)
+        self.chunk = ChunkCache(self._unpacked)
         self._cut_off = LOOSE  # the chunk whose end is missing
         self.damage = ""
         self._reset()
@@ -75,7 +77,7 @@ class McapIndex:
         self._index = MessageIndex()
         self.start_ns: int | None = None
 
-    def places(self, channels: list[int]) -> np.ndarray:
+    def places(self, channels: list[int]) -> NDArray[np.int64]:
         """(m,4) int64 where the messages of some wanted channels are, as `MessageIndex.of`."""
         return self._index.of(channels)
 
@@ -89,7 +91,7 @@ class McapIndex:
             _, length = _RECORD.unpack(self._file.read(place.offset, _RECORD.size))
             record = memoryview(self._file.read(place.offset, _RECORD.size + length))
         else:
-            record = memoryview(self._chunk(place.chunk))[max(place.offset, 0) :]
+            record = memoryview(self.chunk(place.chunk))[max(place.offset, 0) :]
         for opcode, body, _ in _records(record):
             if opcode == Opcode.MESSAGE and len(body) >= _MESSAGE.size:
                 channel, _, time, _ = _MESSAGE.unpack_from(body)
@@ -198,7 +200,7 @@ class McapIndex:
         self._index.forget(chunk)
         found: dict[int, list[tuple[int, int]]] = {}
         try:
-            for opcode, body, offset in _records(memoryview(self._chunk(chunk))):
+            for opcode, body, offset in _records(memoryview(self.chunk(chunk))):
                 if opcode == Opcode.MESSAGE and len(body) >= _MESSAGE.size:
                     channel, _, time, _ = _MESSAGE.unpack_from(body)
                     found.setdefault(channel, []).append((time, offset))

@@ -26,6 +26,7 @@ _FILES: dict[str, Callable[[Path, Progress], RecordedFile]] = {
     ".db3": DatabaseFile,
     ".bag": Ros1Bag,
 }
+LAST_NS = 2**63 - 1
 _PACKED = ".zstd"
 _NAMES = ".mcap, .db3, .bag, .mcap.zstd or .db3.zstd"
 _UNFINISHED = ".active"  # what a recorder of ROS 1 calls its bag until it ends well
@@ -118,26 +119,31 @@ class _Recording:
         Raises:
             CloudError: there is none; says what there is.
         """
-        names: dict[str, None] = {}
+        counts: dict[str, int] = {}
         others: dict[str, None] = {}
         problem = ""
         for file in self._files():
             for each in file.topics:
+                counts[each.name] = counts.get(each.name, 0) + len(each.times)
                 if topic in ("", each.name) and len(each.times):
                     if not each.problem:
                         return each.name
                     problem = problem or f"{self._path}: {each.name}: {each.problem}"
-                names[each.name] = None
             others.update(dict.fromkeys(file.others))
         if problem:
             raise CloudError(problem)
-        if topic and topic not in names:
-            listed = f"; it has {', '.join(names) or 'none'}"
-            raise CloudError(f"{self._path} has no PointCloud2 topic {topic}{listed}")
-        if not names:
+        if not counts:
             listed = ", ".join(others) or "no topic"
             raise CloudError(f"{self._path} has no PointCloud2 topic; it has {listed}")
-        raise CloudError(f"{self._path} has no message on {topic or ', '.join(names)}")
+        if topic and topic not in counts:
+            raise CloudError(
+                f"{self._path} has no PointCloud2 topic {topic}; it has {', '.join(counts)}"
+            )
+        filled = ", ".join(name for name, count in counts.items() if count)
+        raise CloudError(
+            f"{self._path} has no message on {topic or ', '.join(counts)}"
+            + (f"; there are some on {filled}" if filled else "")
+        )
 
     def messages(
         self, name: str, index: int | None, time: float | None
@@ -160,7 +166,8 @@ class _Recording:
                 continue
             begin = min(max(first - before, 0), len(topic.times))
             if time is not None:
-                begin = int(np.searchsorted(topic.times, (start_ns or 0) + round(time * 1e9)))
+                not_before = min((start_ns or 0) + round(time * 1e9), LAST_NS)
+                begin = int(np.searchsorted(topic.times, not_before))
             for number in range(begin, len(topic.times) if first >= 0 else 0):
                 begun = True
                 yield before + number, partial(topic.read, number)

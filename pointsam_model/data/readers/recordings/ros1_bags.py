@@ -16,9 +16,9 @@ from pointsam_model.data.clouds import SensorCloud
 from pointsam_model.data.readers.recordings.chunks import (
     LOOSE,
     BoundedFile,
+    ChunkCache,
     MessageIndex,
     Place,
-    keeping_some,
 )
 from pointsam_model.data.readers.recordings.compression import decompress
 from pointsam_model.data.readers.recordings.point_cloud2 import POINT_CLOUD2_ROS1, cloud_from_ros1
@@ -44,7 +44,7 @@ class Ros1Bag:
         self._file = BoundedFile(path)
         self._index = MessageIndex()
         self._connections: dict[int, tuple[str, str]] = {}  # topic and type
-        self._chunk = keeping_some(self._unpacked)
+        self._chunk = ChunkCache(self._unpacked)
         self._cut_off = LOOSE
         self.start_ns: int | None = None
         self.damage = ""
@@ -62,6 +62,7 @@ class Ros1Bag:
 
     def close(self) -> None:
         self._file.close()
+        self._chunk.clear()
 
     def _sorted_out(self) -> tuple[list[CloudTopic], list[str]]:
         clouds: dict[str, list[int]] = {}

@@ -92,7 +92,7 @@ def test_the_first_topic_that_has_messages_is_taken(tmp_path: Path, storage: Sto
     assert numbers(path) == [2]
     with pytest.raises(CloudError, match="no PointCloud2 topic /d; it has /a, /b, /c"):
         read_cloud(path, "/d")
-    with pytest.raises(CloudError, match="no message on /a"):
+    with pytest.raises(CloudError, match="no message on /a; there are some on /b"):
         read_cloud(path, "/a")
 
 
@@ -130,8 +130,11 @@ def test_a_time_chooses_the_first_cloud_that_is_not_before(
     assert numbers(path, time=0) == [0, 1, 2]
     assert numbers(path, time=3) == [1, 2]
     assert numbers(path, time=3.001) == [2]
-    with pytest.raises(CloudError, match=r"time is 5 s; the last message on /points is 4\.000 s"):
-        read_cloud(path, time=5)
+    for time in (4.001, 1e300):
+        with pytest.raises(
+            CloudError, match=r"time is .*; the last message on /points is 4\.000 s"
+        ):
+            read_cloud(path, time=time)
 
 
 @pytest.mark.parametrize("time", [-1.0, float("nan"), float("inf")])
