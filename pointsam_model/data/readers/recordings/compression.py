@@ -54,7 +54,9 @@ def decompress(data: Any, kind: str, *, cut_off: bool = False) -> bytes:
 
 def _pieces(data: Any, kind: str) -> Iterator[bytes]:
     if kind == "zstd":
-        yield from iter(zstandard.ZstdDecompressor().stream_reader(data).read1, b"")
+        reader = zstandard.ZstdDecompressor().stream_reader(data)
+        while piece := reader.read(_PIECE):  # its read1 never returns where a frame is cut off
+            yield piece
         return
     decoder: Any = lz4.frame.LZ4FrameDecompressor() if kind == "lz4" else bz2.BZ2Decompressor()
     piece = decoder.decompress(data, _PIECE)

@@ -146,6 +146,14 @@ def test_a_packed_file_that_was_cut_off_gives_what_is_there(tmp_path: Path) -> N
     assert "cut off" in told
 
 
+def test_a_message_whose_compressed_frame_is_cut_off_is_passed_over(tmp_path: Path) -> None:
+    frame = zstandard.compress(CLOUDS[0])
+    cut = [frame[:end] for end in range(4, len(frame) - 1, 5)]
+    clouds, told = read(mcap(tmp_path / "a.mcap", [*cut, frame]))
+    assert_first(clouds, 1)
+    assert f"{len(cut)} of {len(cut) + 1} messages" in told
+
+
 def test_a_length_that_is_declared_is_never_taken_for_true(tmp_path: Path) -> None:
     file = Mcap(tmp_path / "a.mcap", use_chunking=False)
     file.write(file.channel("/points"), 0, CLOUDS[0])
