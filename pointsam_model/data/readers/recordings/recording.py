@@ -166,7 +166,7 @@ class _Recording:
                 continue
             begin = min(max(first - before, 0), len(topic.times))
             if time is not None:
-                not_before = min((start_ns or 0) + round(time * 1e9), LAST_NS)
+                not_before = min((start_ns or 0) + round(min(time, 1e9) * 1e9), LAST_NS)
                 begin = int(np.searchsorted(topic.times, not_before))
             for number in range(begin, len(topic.times) if first >= 0 else 0):
                 begun = True
