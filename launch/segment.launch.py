@@ -14,6 +14,8 @@ from launch.actions import DeclareLaunchArgument, ExecuteProcess, OpaqueFunction
 from launch_ros.actions import Node
 
 from pointsam_ros.process.launch_settings import (
+    check_topic,
+    given_arguments,
     node_parameters,
     settings_arguments,
     switch,
@@ -32,45 +34,47 @@ RVIZ_TOPICS = ("segmented_points", "markers", "clicked_negative")
 
 def generate_launch_description() -> LaunchDescription:
     """The launch file's arguments, and the node started with them."""
-    return LaunchDescription(
-        [
-            DeclareLaunchArgument(
-                "cloud_topic",
-                description="Topic of the clouds to segment (sensor_msgs/PointCloud2), for"
-                " example /camera/depth/points.",
-            ),
-            *settings_arguments(PARAMETERS),
-            DeclareLaunchArgument(
-                "namespace",
-                default_value="",
-                description="Namespace of the node, for example /robot1. Empty: none.",
-            ),
-            DeclareLaunchArgument(
-                "rviz",
-                default_value="false",
-                description="true: also opens RViz with the clouds, the segmented objects, and"
-                " two Publish Point tools: one for clicks on an object, one for clicks off it.",
-            ),
-            DeclareLaunchArgument(
-                "fixed_frame",
-                default_value="",
-                description="Coordinate frame in which RViz shows everything and in which clicks"
-                " are published. Empty: map. Without tf2 it must be the frame of the clouds.",
-            ),
-            DeclareLaunchArgument(
-                "bag",
-                default_value="",
-                description="Path of a bag to play, with its clock; use_sim_time then defaults"
-                " to true. Empty: none.",
-            ),
-            OpaqueFunction(function=start),
-        ]
-    )
+    return LaunchDescription([*_arguments(), OpaqueFunction(function=start)])
+
+
+def _arguments() -> list[DeclareLaunchArgument]:
+    return [
+        DeclareLaunchArgument(
+            "cloud_topic",
+            description="Topic of the clouds to segment (sensor_msgs/PointCloud2), for"
+            " example /camera/depth/points.",
+        ),
+        *settings_arguments(PARAMETERS),
+        DeclareLaunchArgument(
+            "namespace",
+            default_value="",
+            description="Namespace of the node, for example /robot1. Empty: none.",
+        ),
+        DeclareLaunchArgument(
+            "rviz",
+            default_value="false",
+            description="true: also opens RViz with the clouds, the segmented objects, and"
+            " two Publish Point tools: one for clicks on an object, one for clicks off it.",
+        ),
+        DeclareLaunchArgument(
+            "fixed_frame",
+            default_value="",
+            description="Coordinate frame in which RViz shows everything and in which clicks"
+            " are published. Empty: map. Without tf2 it must be the frame of the clouds.",
+        ),
+        DeclareLaunchArgument(
+            "bag",
+            default_value="",
+            description="Path of a bag to play, with its clock; use_sim_time then defaults"
+            " to true. Empty: none.",
+        ),
+    ]
 
 
 def start(context: LaunchContext) -> list[Action]:
     """The node, and what else is asked for."""
-    arguments = {name: value.strip() for name, value in context.launch_configurations.items()}
+    arguments = given_arguments(context, _arguments())
+    check_topic("cloud_topic", arguments["cloud_topic"])
     if arguments["bag"] and not arguments["use_sim_time"]:
         arguments["use_sim_time"] = "true"  # else every cloud of the bag would be too old
     started = [_segment_node(arguments)]

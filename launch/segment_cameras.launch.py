@@ -14,6 +14,8 @@ from launch.actions import DeclareLaunchArgument, OpaqueFunction
 from launch_ros.actions import Node
 
 from pointsam_ros.process.launch_settings import (
+    check_topic,
+    given_arguments,
     node_parameters,
     settings_arguments,
     transport_settings,
@@ -27,27 +29,35 @@ LARGE_CLOUDS_PROFILE = CONFIG / "fastdds_large_clouds.xml"
 
 def generate_launch_description() -> LaunchDescription:
     """The launch file's arguments, and the process started with them."""
-    return LaunchDescription(
-        [
-            DeclareLaunchArgument(
-                "cameras",
-                description="NAME=TOPIC of each camera, separated by spaces, for example "
-                "'front=/front/points left=/left/points': the nodes /front/pointsam and "
-                "/left/pointsam.",
-            ),
-            *settings_arguments(PARAMETERS),
-            OpaqueFunction(function=start),
-        ]
-    )
+    return LaunchDescription([*_arguments(), OpaqueFunction(function=start)])
+
+
+def _arguments() -> list[DeclareLaunchArgument]:
+    return [
+        DeclareLaunchArgument(
+            "cameras",
+            description="NAME=TOPIC of each camera, separated by spaces, for example "
+            "'front=/front/points left=/left/points': the nodes /front/pointsam and "
+            "/left/pointsam.",
+        ),
+        *settings_arguments(PARAMETERS),
+        DeclareLaunchArgument(
+            "namespace",
+            default_value="",
+            description="Namespace before the cameras' names, for example /robot1, and before "
+            "topics without a leading slash. Empty: none.",
+        ),
+    ]
 
 
 def start(context: LaunchContext) -> list[Action]:
     """The process; its parameters are overridden, for all nodes, where an argument says so."""
-    arguments = {name: value.strip() for name, value in context.launch_configurations.items()}
+    arguments = given_arguments(context, _arguments())
     cameras = arguments["cameras"].split()
     for camera in cameras:
         if not all(camera.partition("=")):
             raise RuntimeError(f"cameras: '{camera}' is not a camera; give NAME=TOPIC")
+        check_topic("cameras", camera.partition("=")[2])
     if not cameras:
         raise RuntimeError("cameras: no camera is given; it takes NAME=TOPIC of each")
 
@@ -56,6 +66,7 @@ def start(context: LaunchContext) -> list[Action]:
         Node(
             package="pointsam_ros",
             executable="segment_cameras",
+            namespace=arguments["namespace"] or None,
             arguments=cameras,
             parameters=node_parameters(arguments),
             ros_arguments=["--log-level", arguments["log_level"]],

@@ -21,6 +21,7 @@ from pointsam_ros.config import NodeConfig, is_live, range_of
 
 LARGEST = 1e308  # for a range that is open above
 LARGEST_INT = 2**63 - 1
+UNSET = "null"  # what `ros2 param dump` writes of a list that is not set
 
 
 class Parameters:
@@ -50,7 +51,7 @@ class Parameters:
             # Without a type, so that the check and its words are the settings' own.
             loose = ParameterDescriptor(dynamic_typing=True)
             value = node.declare_parameter(name, _ros_value(default), loose).value
-            if value is not None:
+            if value is not None and not (isinstance(default, tuple) and value == UNSET):
                 given[name] = value
         self.config = configured(self.config, given)
         for name, value, metadata in settings(self.config):

@@ -20,7 +20,8 @@ Each camera has the node /NAME/pointsam with its services and topics, for exampl
 /front/pointsam/segment_prompts after  segment_cameras front=/front/points left=/left/points
 
 Parameters after -p go to all of them; a file may have some for /front/pointsam alone. A namespace
-(-r __ns:=/robot) comes before the names: /robot/front/pointsam.
+(-r __ns:=/robot) comes before the names, /robot/front/pointsam, and before topics without a leading
+slash.
 """
 
 
@@ -28,11 +29,12 @@ class CamerasError(Exception):
     """The command line names no cameras, or not rightly."""
 
 
-def cameras_of(arguments: Sequence[str]) -> dict[str, str]:
+def cameras_of(arguments: Sequence[str], namespace: str = "") -> dict[str, str]:
     """The topic of each camera, by the camera's name.
 
     Args:
         arguments: of the command line, without the program and what is ROS's: NAME=TOPIC.
+        namespace: before a topic that does not begin with a slash.
 
     Raises:
         CamerasError: none, no pair, a name or topic that ROS does not take, or one given twice.
@@ -42,7 +44,9 @@ def cameras_of(arguments: Sequence[str]) -> dict[str, str]:
         name, separator, topic = argument.partition("=")
         if not separator:
             raise CamerasError(f"{argument!r} is not a camera; give NAME=TOPIC")
-        name, topic = name.strip("/"), "/" + topic.lstrip("/")
+        name = name.strip("/")
+        if not topic.startswith("/"):
+            topic = f"/{namespace}/{topic}" if namespace else f"/{topic}"
         try:
             validate_namespace(f"/{name}")
             validate_full_topic_name(topic)
@@ -63,12 +67,14 @@ def split_namespace(arguments: Sequence[str]) -> tuple[str, list[str]]:
 
     ROS would give every node that very namespace: all cameras would be one.
     """
-    namespace, others = "", list(arguments)
-    for place in range(len(others) - 1, 0, -1):
-        name, separator, value = others[place].partition(":=")
-        if name == "__ns" and separator and others[place - 1] in ("-r", "--remap"):
-            namespace = namespace or value.strip("/")  # of several the last one counts
-            del others[place - 1 : place + 1]
+    namespace, others = "", list[str]()
+    for argument in arguments:
+        name, separator, value = argument.partition(":=")
+        if name == "__ns" and separator and others and others[-1] in ("-r", "--remap"):
+            namespace = value.strip("/")  # of several the last one counts
+            others.pop()
+        else:
+            others.append(argument)
     return namespace, others
 
 
@@ -93,12 +99,12 @@ def main(args: list[str] | None = None) -> int:
     if {"-h", "--help"} & set(given[1:]):
         print(USAGE)
         return 0
+    namespace, arguments = split_namespace(given)
     try:
-        cameras = cameras_of(own_arguments(given))
+        cameras = cameras_of(own_arguments(arguments), namespace)
     except CamerasError as error:
         print(f"segment_cameras: {error}\n\n{USAGE}", file=sys.stderr)
         return 2
-    namespace, arguments = split_namespace(given)
     run(lambda: camera_nodes(cameras, namespace), arguments)
 
 

@@ -25,6 +25,7 @@ from pointsam_ros.doors.prompt_service import PromptService
 from pointsam_ros.doors.propose_action import ProposeAction
 from pointsam_ros.doors.release_service import ReleaseService
 from pointsam_ros.doors.requests import Requests
+from pointsam_ros.doors.session_service import SessionService
 from pointsam_ros.health.diagnostics import Diagnostics, memory_values
 from pointsam_ros.health.health import State, health
 from pointsam_ros.health.namesakes import namesakes
@@ -103,6 +104,7 @@ class SegmentNode(WorkNode):
             ProposeAction(self),
             ClickTopics(self),
             ReleaseService(self),
+            SessionService(self),
         )
 
     @property
@@ -144,6 +146,11 @@ class SegmentNode(WorkNode):
     def start(self) -> None:
         """Configures and activates, unless `autostart` leaves that to a lifecycle manager."""
         if not self.config.autostart:
+            name = self.get_fully_qualified_name()
+            self.get_logger().info(
+                "autostart is false: waits for a lifecycle manager, or for `ros2 lifecycle set "
+                f"{name} configure` and `ros2 lifecycle set {name} activate`"
+            )
             return
         for transition in (self.trigger_configure, self.trigger_activate):
             if self.failure is None and transition() != SUCCESS:
@@ -310,7 +317,11 @@ class SegmentNode(WorkNode):
     def _not_ready(self) -> str:
         if self.state.level == DiagnosticStatus.ERROR:
             return self.state.text
-        hints = {UNCONFIGURED: "configure and activate it", INACTIVE: "activate it"}
+        hints = {
+            UNCONFIGURED: "configure and activate it",
+            INACTIVE: "activate it",
+            FINALIZED: "it was shut down for good; start it anew",
+        }
         hint = hints.get(self.state, "ask again later")
         return f"no request can be answered yet: {self.state.text}; {hint}"
 

@@ -19,7 +19,7 @@ from std_msgs.msg import Header
 
 from pointsam_interfaces.action import ProposeInstances
 from pointsam_interfaces.msg import InstanceArray, ObjectBox
-from pointsam_interfaces.srv import ReleaseObjects, SegmentPrompts
+from pointsam_interfaces.srv import EditSession, ReleaseObjects, SegmentPrompts
 from pointsam_ros.codes import Code
 from pointsam_ros.transport import SERVICE_QOS
 from pointsam_ros.waiting import from_outside, until
@@ -100,6 +100,9 @@ class PointSamClient:
         self._release = node.create_client(
             ReleaseObjects, f"{name}/release_objects", qos_profile=SERVICE_QOS, callback_group=group
         )
+        self._edit = node.create_client(
+            EditSession, f"{name}/edit_session", qos_profile=SERVICE_QOS, callback_group=group
+        )
         self.goals = ActionClient(
             node,
             ProposeInstances,
@@ -113,7 +116,7 @@ class PointSamClient:
     def destroy(self) -> None:
         """Takes its clients away."""
         self.goals.destroy()
-        for client in (self.prompts, self._release):
+        for client in (self.prompts, self._release, self._edit):
             self._node.destroy_client(client)
 
     async def wait_until_ready_async(self, seconds: float = 60.0) -> None:
@@ -161,7 +164,8 @@ class PointSamClient:
             boxes: one for an object at most.
             frame_id: coordinate frame of clicks and boxes; empty: the cloud's.
             stamp: of the cloud that is meant; None: the newest.
-            cloud, multimask, return_points, session, follow: as SegmentPrompts.srv has them.
+            session: its name; other programs may use the same one for theirs.
+            cloud, multimask, return_points, follow: as SegmentPrompts.srv has them.
 
         Raises:
             RefusedError: says why.
@@ -171,7 +175,7 @@ class PointSamClient:
             header=Header(frame_id=frame_id, stamp=stamp or Time()),
             multimask=multimask,
             return_points=return_points,
-            session=session,
+            session=self._own(session),
             follow=follow,
             boxes=list(boxes),
         )
@@ -246,6 +250,28 @@ class PointSamClient:
         response = await self._answer(attempt)
         return [int(each) for each in response.released]
 
+    async def undo_async(self, session: str) -> InstanceArray:
+        """Takes the last request of a session back.
+
+        Returns:
+            The answer to the request before, which counts now.
+
+        Raises:
+            RefusedError: there is no such session, or nothing to take back.
+            NoAnswerError: none has come; it may have been done.
+        """
+        response = await self._edited(session, EditSession.Request.UNDO)
+        return response.result
+
+    async def end_async(self, session: str) -> None:
+        """Ends a session: the node forgets it and its cloud.
+
+        Raises:
+            RefusedError: there is no such session.
+            NoAnswerError: none has come; it may have been done.
+        """
+        await self._edited(session, EditSession.Request.END)
+
     def wait_until_ready(self, seconds: float = 60.0) -> None:
         """As `wait_until_ready_async`, from outside of the node's executor."""
         waiting = self.wait_until_ready_async(seconds)
@@ -263,6 +289,26 @@ class PointSamClient:
     def release(self, ids: Sequence[int] = ()) -> list[int]:
         """As `release_async`, from outside of the node's executor."""
         return self._waited_for(self.release_async(ids), self._timeout_s)
+
+    def undo(self, session: str) -> InstanceArray:
+        """As `undo_async`, from outside of the node's executor."""
+        return self._waited_for(self.undo_async(session), self._timeout_s)
+
+    def end(self, session: str) -> None:
+        """As `end_async`, from outside of the node's executor."""
+        self._waited_for(self.end_async(session), self._timeout_s)
+
+    async def _edited(self, session: str, action: int) -> EditSession.Response:
+        request = EditSession.Request(session=self._own(session), action=action)
+
+        async def attempt() -> EditSession.Response:
+            return await self._called(self._edit, request, self._timeout_s)
+
+        return await self._answer(attempt, once=True)
+
+    def _own(self, session: str) -> str:
+        """A session's name that no other program has."""
+        return f"{self._node.get_fully_qualified_name()}:{session}" if session else ""
 
     def _waited_for(self, asking: Any, attempt_s: float) -> Any:
         most_s = self._attempts * (self._timeout_s + attempt_s + self._pause_s) + SLACK_S

@@ -28,15 +28,20 @@ class ClickTopics:
                 ("~/clicked_negative", self._on_negative),
             )
         ]
-        self._service = node.create_service(
-            Trigger, "~/reset_clicks", self._on_reset, callback_group=group
-        )
+        self._services = [
+            node.create_service(Trigger, name, callback, callback_group=group)
+            for name, callback in (
+                ("~/reset_clicks", self._on_reset),
+                ("~/undo_click", self._on_undo),
+            )
+        ]
 
     def destroy(self) -> None:
         """Takes the topics and the service away."""
         for subscription in self._subscriptions:
             self._host.node.destroy_subscription(subscription)
-        self._host.node.destroy_service(self._service)
+        for service in self._services:
+            self._host.node.destroy_service(service)
 
     async def _on_point(self, msg: PointStamped) -> None:
         await self._clicked(msg, label=1)
@@ -70,6 +75,17 @@ class ClickTopics:
             if left is not None:
                 host.node.get_logger().info("clicks start over with a new object")
                 host.publish(left)  # the display forgets it too
+        if opened.refusal is not None:
+            response.success, response.message = False, opened.refusal.message
+        return response
+
+    async def _on_undo(
+        self, request: Trigger.Request, response: Trigger.Response
+    ) -> Trigger.Response:
+        host = self._host
+        async with host.requests.opened("undo") as opened:
+            await host.requests.ask(host.requests.loaded().segmenter.undo_click, then=host.publish)
+            response.success, response.message = True, "the last click is taken back"
         if opened.refusal is not None:
             response.success, response.message = False, opened.refusal.message
         return response

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import yaml
 from launch.actions import DeclareLaunchArgument
 from launch_ros.parameter_descriptions import ParameterValue
 
 from pointsam_ros.transport import PROFILE, profile_is_chosen
+
+LOG_LEVELS = ("debug", "info", "warn", "error", "fatal")
+WORD = r"[A-Za-z_][A-Za-z0-9_]*"
+TOPIC = re.compile(rf"(~?/)?{WORD}(/{WORD})*")
+FORM = "it begins with a node's name, or /**, then ros__parameters, then the parameters"
 
 # Arguments of a launch file that stand for a parameter of the nodes.
 TEXT_PARAMETERS = {
@@ -68,15 +76,47 @@ def settings_arguments(params_file: Path) -> list[DeclareLaunchArgument]:
     ]
 
 
+def given_arguments(context: Any, declared: Sequence[DeclareLaunchArgument]) -> dict[str, str]:
+    """The values of a launch file's own arguments, without spaces around them.
+
+    The context has more, from launch files that include this one: launch_ros keeps lists there.
+
+    Raises:
+        RuntimeError: a topic or log level that ROS does not take.
+    """
+    known = context.launch_configurations
+    given = {each.name: str(known[each.name]).strip() for each in declared}
+    level = given["log_level"].lower()
+    if level not in LOG_LEVELS:
+        raise RuntimeError(f"log_level: '{level}' is none of {', '.join(LOG_LEVELS)}")
+    return given
+
+
+def check_topic(argument: str, topic: str) -> str:
+    """The topic, if it is one.
+
+    Raises:
+        RuntimeError: ROS does not take it; says what a topic is.
+    """
+    if not TOPIC.fullmatch(topic):
+        raise RuntimeError(
+            f"{argument}: '{topic}' is no topic; one has words of letters, digits and _ between "
+            "slashes, none beginning with a digit, as in /camera/depth/points"
+        )
+    return topic
+
+
 def node_parameters(arguments: dict[str, str]) -> list[str | dict[str, Any]]:
     """`parameters` of a node: the parameter file, then what other arguments override, if anything.
 
     Raises:
-        RuntimeError: there is no such file, or a switch is neither true nor false.
+        RuntimeError: there is no such file, it is no parameter file, or a switch is neither true
+            nor false.
     """
-    params_file = arguments["params_file"]
+    params_file = str(Path(arguments["params_file"]).expanduser())
     if not Path(params_file).is_file():
         raise RuntimeError(f"params_file: there is no file '{params_file}'")
+    _check_file(params_file)
     overrides: dict[str, Any] = {}
     for name, parameter in TEXT_PARAMETERS.items():
         if arguments[name]:
@@ -86,6 +126,30 @@ def node_parameters(arguments: dict[str, str]) -> list[str | dict[str, Any]]:
         if arguments[name]:
             overrides[parameter] = switch(name, arguments[name])
     return [params_file, *([overrides] if overrides else [])]
+
+
+def _check_file(params_file: str) -> None:
+    """Finds what ROS would refuse without naming it."""
+    try:
+        content = yaml.compose(Path(params_file).read_text())
+    except (OSError, UnicodeError, yaml.YAMLError) as error:
+        raise RuntimeError(f"params_file: cannot read '{params_file}': {error}") from error
+    if not isinstance(content, yaml.MappingNode):
+        raise RuntimeError(f"params_file: '{params_file}' does not name any node; {FORM}")
+    for key in _without_value(content):
+        raise RuntimeError(
+            f"params_file: '{key.value}' has no value, in line {key.start_mark.line + 1} of "
+            f"'{params_file}'; give it one or remove it"
+        )
+
+
+def _without_value(mapping: yaml.MappingNode) -> Iterator[yaml.ScalarNode]:
+    """The keys that nothing follows; `null` is something."""
+    for key, value in mapping.value:
+        if isinstance(value, yaml.MappingNode):
+            yield from _without_value(value)
+        elif value.tag.endswith(":null") and not value.value:
+            yield key
 
 
 def switch(name: str, text: str) -> bool:

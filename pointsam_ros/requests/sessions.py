@@ -14,6 +14,10 @@ import numpy as np
 
 from pointsam_model import Box, MaskPrompt
 from pointsam_ros.clouds.cloud_store import StoredCloud
+from pointsam_ros.outputs.answers import Answer
+from pointsam_ros.requests.transforms import Transform
+
+MOST_UNDONE = 20  # requests of a session that can be taken back
 
 
 @dataclass(frozen=True)
@@ -52,10 +56,33 @@ NO_CLICKS = ObjectClicks(np.empty((0, 3)), np.empty(0, np.int64))
 
 @dataclass(frozen=True)
 class Session:
-    """A cloud and what was said about its objects."""
+    """A cloud and what was said about its objects.
+
+    Attributes:
+        cloud: that it stays on.
+        objects: what was said, by object_id.
+        answer: to the last request; None: there was none yet.
+        earlier: the session before each of the last requests, the oldest first.
+        transforms: into the cloud's coordinate frame at its time, by the frame that clicks came in:
+            tf2 forgets them after 10 s, while a session goes on.
+    """
 
     cloud: StoredCloud
     objects: Mapping[int, ObjectClicks] = field(default_factory=dict)
+    answer: Answer | None = None
+    earlier: tuple[Session, ...] = ()
+    transforms: Mapping[str, Transform] = field(default_factory=dict)
+
+    def after(self, told: Mapping[int, ObjectClicks]) -> Session:
+        """The same after a request that said this of some objects."""
+        before = (*self.earlier, replace(self, earlier=()))[-MOST_UNDONE:]
+        return replace(self, objects={**self.objects, **told}, answer=None, earlier=before)
+
+    def undone(self) -> Session | None:
+        """The same before the last request; None: there was none, or it is too long ago."""
+        if not self.earlier:
+            return None
+        return replace(self.earlier[-1], earlier=self.earlier[:-1])
 
     def with_ids(self, ids: Mapping[int, int]) -> Session:
         """The same with the ids of instances, by object_id."""

@@ -233,13 +233,27 @@ class Tf2Lookup:
         try:
             known = self._buffer.lookup_transform(target, source, Time(nanoseconds=stamp_ns))
         except self._error as error:
-            raise NoTransformError(self._gaps.get(type(error), Gap.OTHER), str(error)) from error
+            gap = self._gaps.get(type(error), Gap.OTHER)
+            if gap is Gap.OTHER_TIME and stamp_ns and not self._joined(target, source):
+                gap = Gap.DISCONNECTED
+            raise NoTransformError(gap, str(error)) from error
         turn, shift = known.transform.rotation, known.transform.translation
         return Transform.from_quaternion(
             np.array([turn.x, turn.y, turn.z, turn.w]),
             np.array([shift.x, shift.y, shift.z]),
             nanoseconds(known.header.stamp),
         )
+
+    def _joined(self, target: str, source: str) -> bool:
+        """Whether a chain of transforms joins two frames at any time: of frames that none joins
+        tf2 says as well that they are not known at that time."""
+        from rclpy.time import Time
+
+        try:
+            self._buffer.lookup_transform(target, source, Time())
+        except self._error:
+            return False
+        return True
 
     def forget(self) -> None:
         self._buffer.clear()  # what is static stays

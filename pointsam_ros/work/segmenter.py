@@ -25,7 +25,7 @@ from pointsam_ros.outputs.answers import Answer
 from pointsam_ros.refusal import Refusal
 from pointsam_ros.requests import clicks as requests
 from pointsam_ros.requests.clicks import Clicks
-from pointsam_ros.requests.sessions import NO_CLICKS, ObjectClicks, Session, Sessions
+from pointsam_ros.requests.sessions import MOST_UNDONE, NO_CLICKS, ObjectClicks, Session, Sessions
 from pointsam_ros.requests.transforms import Lookup, into
 from pointsam_ros.work.tracks import Tracks
 from pointsam_ros.work.viewpoints import Viewpoints
@@ -166,6 +166,42 @@ class Segmenter:
         self._tracks.release_clicked()
         return Answer(cloud, self._tracks.with_followed(cloud, []), [])
 
+    def undo_click(self) -> Answer:
+        """Takes the last click back that came since `reset_clicks`.
+
+        Raises:
+            Refusal: BAD_REQUEST; there is none, or the object is followed: its mask has moved on.
+        """
+        if self._clicked is None:
+            raise Refusal(Code.BAD_REQUEST, "there is no click to take back")
+        followed = self._tracks.enabled and self._last_seen(self._clicked) is not self._clicked
+        self._clicked = _undone(self._clicked, followed)
+        return _answer_of(self._clicked)
+
+    def undo(self, name: str) -> Answer:
+        """Takes the last request of a session back; the answer that counts now.
+
+        Raises:
+            Refusal: SESSION_LOST; there is no such session. BAD_REQUEST; nothing can be undone.
+        """
+        session = self._sessions.get(name)
+        if session is None:
+            raise _no_session(name)
+        followed = any(self._tracks.is_followed(said.id) for said in session.objects.values())
+        session = _undone(session, followed)
+        self._sessions.put(name, session, self._config().sessions.max)
+        return _answer_of(session)
+
+    def end(self, name: str) -> None:
+        """Forgets a session.
+
+        Raises:
+            Refusal: SESSION_LOST; there is no such session.
+        """
+        if self._sessions.get(name) is None:
+            raise _no_session(name)
+        self._sessions.forget(name)
+
     def follow_newest(self, step_aside: Callable[[], bool]) -> Answer | None:
         """Looks for the followed objects in the newest cloud.
 
@@ -212,7 +248,7 @@ class Segmenter:
         Raises:
             Refusal, PointSamError: see `refusal_of`; the session is as before.
         """
-        clicks = self._in_frame_of(session.cloud, clicks)
+        session, clicks = self._in_frame_of(session, clicks)
         embedding = self.embedding_of(session.cloud)
         objects = self._objects(clicks, embedding.snap(clicks.points), session.objects)
         started = time.perf_counter()
@@ -230,12 +266,13 @@ class Segmenter:
             object_id: replace(said, mask=masks[object_id].prompt())
             for object_id, said in objects.items()
         }
-        session = Session(session.cloud, {**session.objects, **told})
+        session = session.after(told)
         found = self._tracks.prompted(session, masks, clicks.multimask, clicks.follow, clicked)
         ids = {each.object_id: each.id for each in reversed(found)}  # of each object's best mask
         empty = [object_id for object_id in masks if object_id not in ids]
         answer = Answer(session.cloud, found, empty)
-        return answer, session.with_ids(ids) if self._tracks.enabled else session
+        session = session.with_ids(ids) if self._tracks.enabled else session
+        return answer, replace(session, answer=answer)
 
     def embed_newest(self) -> None:
         """Embeds the newest cloud, so that a request finds it ready."""
@@ -346,7 +383,8 @@ class Segmenter:
                 "another session name",
             )
         newest = self._store.newest()
-        if not session.cloud.attached and newest and session.cloud.time_ns > newest.time_ns:
+        newest_ns = newest.stamp_ns if newest else 0
+        if not session.cloud.attached and session.cloud.stamp_ns > newest_ns > 0:
             self._sessions.forget(name)
             raise Refusal(
                 Code.SESSION_LOST,
@@ -367,17 +405,22 @@ class Segmenter:
     def _stored(self, clicks: Clicks) -> StoredCloud:
         return self._store.at(clicks.stamp_ns, self._config().clouds.stamp_tolerance_s)
 
-    def _in_frame_of(self, cloud: StoredCloud, clicks: Clicks) -> Clicks:
-        """Clicks and boxes in the cloud's coordinate frame, at the cloud's time.
+    def _in_frame_of(self, session: Session, clicks: Clicks) -> tuple[Session, Clicks]:
+        """Clicks and boxes in the cloud's coordinate frame, at the cloud's time; and the session,
+        which keeps the transform.
 
         With an attached cloud the request may give them a time of their own.
         """
+        cloud, frame = session.cloud, clicks.frame_id
         at_ns = clicks.stamp_ns if clicks.cloud is not None and clicks.stamp_ns else cloud.stamp_ns
-        way = into(clicks.frame_id, cloud.frame_id, at_ns, self._lookup)
+        way = session.transforms.get(frame) if at_ns == cloud.stamp_ns else None
+        way = way or into(frame, cloud.frame_id, at_ns, self._lookup)
         if way is None:
-            return clicks
+            return session, clicks
+        if at_ns == cloud.stamp_ns:
+            session = replace(session, transforms={**session.transforms, frame: way})
         boxes = {object_id: way.of_box(box) for object_id, box in clicks.boxes.items()}
-        return replace(clicks, points=way(clicks.points), boxes=boxes)
+        return session, replace(clicks, points=way(clicks.points), boxes=boxes)
 
     def _objects(
         self, clicks: Clicks, points: np.ndarray, known: Mapping[int, ObjectClicks]
@@ -404,6 +447,34 @@ class Segmenter:
                 )
             objects[object_id] = clicked
         return objects
+
+
+def _undone(session: Session, followed: bool) -> Session:
+    if followed:
+        raise Refusal(
+            Code.BAD_REQUEST,
+            "a followed object moves on from its last mask, so nothing can be taken back: click on "
+            "or off it, or release it (~/release_objects, ~/reset_clicks)",
+        )
+    before = session.undone()
+    if before is None:
+        raise Refusal(
+            Code.BAD_REQUEST,
+            f"nothing is left to be taken back (the last {MOST_UNDONE} requests can be)",
+        )
+    return before
+
+
+def _answer_of(session: Session) -> Answer:
+    return session.answer or Answer(session.cloud, [], [])
+
+
+def _no_session(name: str) -> Refusal:
+    return Refusal(
+        Code.SESSION_LOST,
+        f"there is no session {name!r}: it has never begun, was ended, or was forgotten as the "
+        "least recently used (parameter sessions.max)",
+    )
 
 
 def _without_earlier_clicks(session: str, known: Mapping[int, ObjectClicks]) -> str:

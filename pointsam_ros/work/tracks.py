@@ -195,6 +195,10 @@ class Tracks:
         """As `lose_all`; nothing is followed from here on. Any thread may do it."""
         return self._followed.close(why)
 
+    def is_followed(self, track_id: int) -> bool:
+        """Whether an object is followed now, whoever began it."""
+        return self._followed.get(track_id) is not None
+
     def session_of(self, track_id: int) -> Session | None:
         """The cloud in which a clicked object was last seen, and its mask.
 

@@ -425,6 +425,7 @@ def test_a_deactivated_node_answers_that_it_is_not_ready(client: Client) -> None
 def test_without_autostart_a_manager_configures_and_activates(start: Start) -> None:
     node, client = start(autostart=False)
     client.diagnostics(lambda status, _: status.message == "the node is unconfigured")
+    assert "ros2 lifecycle set /pointsam configure" in node.log
     assert client.transition(Transition.TRANSITION_CONFIGURE)
     client.check_refused(Code.NOT_READY, "inactive")
     assert client.transition(Transition.TRANSITION_ACTIVATE)

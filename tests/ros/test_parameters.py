@@ -191,3 +191,9 @@ def test_a_parameter_that_is_read_at_start_is_read_only(make: Make) -> None:
         (result,) = node.set_parameters([Parameter(name, value=value)])
         assert not result.successful and "read-only" in result.reason
     assert parameters.config == NodeConfig()
+
+
+@pytest.mark.parametrize("name", ["reduction.crop_min_m", "reduction.crop_max_m"])
+def test_a_list_that_is_dumped_unset_is_unset(make: Make, name: str) -> None:
+    _, parameters = make({name: "null"})
+    assert parameters.config == NodeConfig()

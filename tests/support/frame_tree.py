@@ -56,6 +56,8 @@ class Tree:
                 raise NoTransformError(Gap.UNKNOWN_FRAME, f'"{frame}" does not exist')
         up, down = self._to_root(source), self._to_root(target)
         if up[-1] != down[-1]:
+            if stamp_ns:  # as tf2: what is not known at that time is told first
+                _ = self._pose(up, stamp_ns), self._pose(down, stamp_ns)
             raise NoTransformError(Gap.DISCONNECTED, f"{source} and {target}: two trees")
         stamp_ns = stamp_ns or self._newest([*up[:-1], *down[:-1]])
         pose = _then(self._pose(up, stamp_ns), _inverse(self._pose(down, stamp_ns)))

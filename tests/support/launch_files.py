@@ -15,6 +15,12 @@ REAL_LAUNCH = importlib.util.find_spec("launch_ros") is not None
 TRANSPORT_VARIABLES = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
 SETTINGS = "pointsam_ros.process.launch_settings"
 Start = Callable[..., SimpleNamespace]
+# What launch_ros keeps in a context after SetParameter, SetRemap and the like, as it was seen to.
+OF_OTHERS: dict[str, Any] = {
+    "global_params": [("use_sim_time", True)],
+    "ros_remaps": [("/a", "/b")],
+    "ros_params_files": ["other.yaml"],
+}
 
 
 class KeepsArguments:

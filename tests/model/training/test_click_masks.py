@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from training_runs import TINY, first_batch, new_network, run_from_nothing, small_pool
+from training_runs import TINY, run_from_nothing
 
 from pointsam_model.config.model import ModelConfig
 from pointsam_model.nn import PointSAM
@@ -24,24 +24,9 @@ STAGE = Stage(2, 256, 32, 8, 2, 3, 2, 1e-3)
 ITERATIONS = 3
 
 
-@pytest.fixture(scope="module")
-def pool(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return small_pool(tmp_path_factory.mktemp("pool"))
-
-
 @pytest.fixture
 def config(pool: Path, tmp_path: Path) -> TrainingConfig:
     return run_from_nothing(pool, tmp_path / "run", STAGE, click_masks=0.5)
-
-
-@pytest.fixture
-def network() -> PointSAM:
-    return new_network()
-
-
-@pytest.fixture
-def batch(config: TrainingConfig) -> Batch:
-    return first_batch(config)
 
 
 def rolled(network: PointSAM, batch: Batch, config: TrainingConfig) -> list[Masks]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from training_runs import first_batch, new_network, run_from_nothing, small_pool
+from training_runs import run_from_nothing
 
 from pointsam_model import ConfigError
 from pointsam_model.nn import PointSAM
@@ -23,24 +23,9 @@ TWICE = Stage(4, 256, 32, 8, 2, 3, 2, 1e-3, decoder_steps=2)
 ONCE = dataclasses.replace(TWICE, decoder_steps=1)
 
 
-@pytest.fixture(scope="module")
-def pool(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return small_pool(tmp_path_factory.mktemp("pool"))
-
-
 @pytest.fixture
 def config(pool: Path, tmp_path: Path) -> TrainingConfig:
     return run_from_nothing(pool, tmp_path / "run", TWICE, warmup_steps=1)
-
-
-@pytest.fixture
-def network() -> PointSAM:
-    return new_network()
-
-
-@pytest.fixture
-def batch(config: TrainingConfig) -> Batch:
-    return first_batch(config)
 
 
 def test_each_step_of_the_decoder_has_objects_of_its_own(

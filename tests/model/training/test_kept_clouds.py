@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from training_runs import STAGE, run_from_shipped, small_pool
+from training_runs import STAGE, run_from_shipped
 
 from pointsam_model import ConfigError
 from pointsam_model.config.model import WEIGHTS, preset
@@ -19,11 +19,6 @@ from pointsam_model.training.pool import Pool
 from pointsam_model.training.step import encode, learn
 
 SHIPPED = WEIGHTS / "tiny.safetensors"
-
-
-@pytest.fixture(scope="module")
-def pool(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return small_pool(tmp_path_factory.mktemp("pool"))
 
 
 @pytest.fixture

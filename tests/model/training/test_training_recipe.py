@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from training_runs import first_batch, new_network, run_from_nothing, small_pool
+from training_runs import run_from_nothing
 
 from pointsam_model import ConfigError
 from pointsam_model.data.clouds import LabelledCloud
@@ -32,24 +32,9 @@ PUBLISHED = Path("config/training/large_published.yaml")
 STAGE = Stage(3, 256, 32, 8, 2, 2, 3, 1e-3)
 
 
-@pytest.fixture(scope="module")
-def pool(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return small_pool(tmp_path_factory.mktemp("pool"))
-
-
 @pytest.fixture
 def config(pool: Path, tmp_path: Path) -> TrainingConfig:
     return run_from_nothing(pool, tmp_path / "run", STAGE, warmup_steps=2)
-
-
-@pytest.fixture
-def network() -> PointSAM:
-    return new_network()
-
-
-@pytest.fixture
-def batch(config: TrainingConfig) -> Batch:
-    return first_batch(config)
 
 
 def test_published_steps_of_the_learning_rate() -> None:

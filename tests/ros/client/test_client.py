@@ -198,3 +198,51 @@ def test_a_callback_that_must_not_wait_is_told_which_method_may(alone: Node) -> 
     executor.shutdown()
     asking.destroy()
     assert "_async" in str(errors[0])
+
+
+def test_two_programs_may_call_their_sessions_alike(
+    client: Client, asking: PointSamClient, domain: int
+) -> None:
+    context = Context()
+    rclpy.init(context=context, domain_id=domain)
+    node = rclpy.create_node("other", context=context)
+    other = PointSamClient(node, pause_s=0.3)
+    try:
+        mine, others = client.cloud(XYZ), client.cloud(XYZ + 0.5)
+        asking.segment([ON], cloud=mine, session="cup")
+        other.segment([ON + 0.5], cloud=others, session="cup")
+        answer = asking.segment([XYZ[7]], [0], session="cup")
+        assert answer.result.header == mine.header
+    finally:
+        other.destroy()
+        node.destroy_node()
+        rclpy.shutdown(context=context)
+
+
+def test_requests_of_a_session_are_taken_back_one_by_one(
+    client: Client, asking: PointSamClient
+) -> None:
+    first = asking.segment([ON], cloud=client.cloud(XYZ), session="cup")
+    second = asking.segment([XYZ[7]], [0], session="cup")
+    third = asking.segment([XYZ[9]], [0], session="cup")
+    assert asking.undo("cup") == second.result
+    assert asking.undo("cup") == first.result
+    again = asking.segment([XYZ[7]], [0], session="cup")
+    assert [i.indices for i in again.result.instances] == [
+        i.indices for i in second.result.instances
+    ]
+    assert third.success
+    asking.undo("cup")
+    assert not asking.undo("cup").instances, "before the first request there is no mask"
+    with pytest.raises(RefusedError, match="nothing is left to be taken back") as caught:
+        asking.undo("cup")
+    assert caught.value.code == Code.BAD_REQUEST
+
+
+def test_an_ended_session_is_unknown(client: Client, asking: PointSamClient) -> None:
+    asking.segment([ON], cloud=client.cloud(XYZ), session="cup")
+    asking.end("cup")
+    for edit in (asking.undo, asking.end):
+        with pytest.raises(RefusedError, match=r"there is no session .*cup") as caught:
+            edit("cup")
+        assert caught.value.code == Code.SESSION_LOST

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from launch_files import (
+    OF_OTHERS,
     REAL_LAUNCH,
     TRANSPORT_VARIABLES,
     Start,
@@ -38,10 +39,10 @@ def start(launch_file: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
         defaults = {name: each.default for name, each in declared.items() if each.default}
         empty = dict.fromkeys(declared, "")
         arguments = {**empty, **defaults, "params_file": str(params_file), **given}
-        context: Any = SimpleNamespace(launch_configurations=arguments)
+        context: Any = SimpleNamespace(launch_configurations={**OF_OTHERS, **arguments})
         if REAL_LAUNCH:
             context = launch_file.LaunchContext()
-            context.launch_configurations.update(arguments)
+            context.launch_configurations.update({**OF_OTHERS, **arguments})
             assert launch_file.start(context)  # launch accepts what the classes are given
         with monkeypatch.context() as patched:
             patched.setattr(launch_file, "Node", SimpleNamespace)
@@ -69,7 +70,8 @@ def test_the_process_gets_the_cameras_and_no_name_that_all_its_nodes_would_have(
     process = start(cameras=f"  {CAMERAS} ")
     assert (process.package, process.executable) == ("pointsam_ros", "segment_cameras")
     assert cameras_of(process.arguments) == {"front": "/front/points", "left": "/left/points"}
-    assert not {"name", "namespace", "remappings"} & set(vars(process))
+    assert not {"name", "remappings"} & set(vars(process)) and process.namespace is None
+    assert start(cameras=CAMERAS, namespace="/robot").namespace == "/robot"
 
 
 @pytest.mark.parametrize(
@@ -78,6 +80,7 @@ def test_the_process_gets_the_cameras_and_no_name_that_all_its_nodes_would_have(
         ("", "no camera is given"),
         ("front", "'front' is not a camera"),
         ("front= /a", "'front=' is no"),
+        ("front=/bad-topic", "cameras: '/bad-topic' is no topic"),
     ],
 )
 def test_a_wrong_list_of_cameras_is_refused(start: Start, cameras: str, reason: str) -> None:

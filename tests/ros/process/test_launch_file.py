@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 import yaml
 from launch_files import (
+    OF_OTHERS,
     REAL_LAUNCH,
     SETTINGS,
     TRANSPORT_VARIABLES,
@@ -50,10 +51,10 @@ def start_all(launch_file: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path
         arguments = {**defaults, "cloud_topic": "/points", "params_file": str(params_file), **given}
         if REAL_LAUNCH:
             context = launch_file.LaunchContext()
-            context.launch_configurations.update(arguments)
+            context.launch_configurations.update({**OF_OTHERS, **arguments})
             assert launch_file.start(context)  # launch accepts what the classes are given
         else:
-            context = SimpleNamespace(launch_configurations=arguments)
+            context = SimpleNamespace(launch_configurations={**OF_OTHERS, **arguments})
         with monkeypatch.context() as patched:
             for name in ("Node", "ExecuteProcess"):
                 patched.setattr(launch_file, name, SimpleNamespace)
@@ -174,6 +175,54 @@ def test_switch_that_is_neither_true_nor_false_is_refused(start: Start, name: st
 def test_missing_parameter_file_is_refused_by_name(start: Start) -> None:
     with pytest.raises(RuntimeError, match=r"there is no file '/nowhere/params.yaml'"):
         start(params_file="/nowhere/params.yaml")
+
+
+def test_a_parameter_file_may_be_in_the_home_folder(
+    start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert start(params_file="~/params.yaml").parameters == [str(tmp_path / "params.yaml")]
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ("/**:\n  ros__parameters:\n    embed:\n      mode:\n", "'mode' has no value, in line 4"),
+        ("/**:\n  ros__parameters:\n", "'ros__parameters' has no value, in line 2"),
+        ("/**: [\n", r"cannot read .*mine\.yaml"),
+        ("", "does not name any node; it begins with"),
+        ("- a\n", "does not name any node"),
+    ],
+)
+def test_what_ros_would_refuse_of_a_parameter_file_is_told_with_its_place(
+    start: Start, tmp_path: Path, content: str, reason: str
+) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text(content)
+    with pytest.raises(RuntimeError, match=reason):
+        start(params_file=str(file))
+
+
+def test_a_list_without_a_value_as_ros_dumps_it_is_taken(start: Start, tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text("/pointsam:\n  ros__parameters:\n    reduction:\n      crop_min_m: null\n")
+    assert start(params_file=str(file)).parameters == [str(file)]
+
+
+@pytest.mark.parametrize("topic", ["/bad topic", "/2d/points", "points/", "", "//a", "/a-b"])
+def test_a_topic_that_ros_does_not_take_is_refused(start: Start, topic: str) -> None:
+    with pytest.raises(RuntimeError, match=f"cloud_topic: '{topic.strip()}' is no topic"):
+        start(cloud_topic=topic)
+
+
+@pytest.mark.parametrize("topic", ["/camera/depth/points", "points", "~/points", "a/b_2/C"])
+def test_a_topic_that_ros_takes_is_taken(start: Start, topic: str) -> None:
+    assert start(cloud_topic=topic).remappings == [("~/points", topic)]
+
+
+def test_a_log_level_that_is_none_is_refused(start: Start) -> None:
+    with pytest.raises(RuntimeError, match="log_level: 'bogus' is none of debug, info, warn"):
+        start(log_level="bogus")
 
 
 def test_log_level_reaches_the_node(start: Start) -> None:

@@ -79,6 +79,7 @@ def test_a_planner_may_only_ask() -> None:
     assert planner["topics", "subscribe"] <= node["topics", "publish"] | {"/clock"}
     assert planner["services", "request"] == {
         "/pointsam/segment_prompts",
+        "/pointsam/edit_session",
         "/pointsam/release_objects",
     }
 

@@ -100,6 +100,13 @@ def test_a_namespace_comes_before_the_cameras_names() -> None:
     assert namespace == "robot"
     assert others == ["segment_cameras", *CAMERAS, "--ros-args", "-r", "a:=b", "-p", "x:=1"]
     assert split_namespace(["segment_cameras"]) == ("", ["segment_cameras"])
+    last = ["segment_cameras", "a=/b", "--ros-args", "-r", "__ns:=/robot"]
+    assert split_namespace(last) == ("robot", ["segment_cameras", "a=/b", "--ros-args"])
+
+
+def test_a_topic_without_a_leading_slash_is_in_the_namespace() -> None:
+    assert cameras_of(["a=points/a", "b=/b"], "robot") == {"a": "/robot/points/a", "b": "/b"}
+    assert cameras_of(["a=points/a"]) == {"a": "/points/a"}
 
 
 @pytest.mark.dds
@@ -107,14 +114,19 @@ def test_cameras_of_a_robot_are_in_its_namespace(tmp_path: Path) -> None:
     domain = free_domain()
     given = (*CAMERAS, "--ros-args", "-r", "__ns:=/robot")
     client = Client(domain, "/robot/front", "/front/points")
+    left = Client(domain, "/robot/left", "/robot/left/points")
     program = ("pointsam_ros.segment_cameras", *given)
     environment = environment_of(domain)
     with NodeProcess(RANDOM_MODEL, tmp_path / "log", program, environment=environment) as node:
         client.wait_until_ready()
+        left.wait_until_ready()
+        xyz = np.random.default_rng(1).uniform(0.5, 1.5, (500, 3))
+        left.send(left.cloud(xyz.astype(np.float32)))
         names = {f"{ns}/{name}" for name, ns in client.node.get_node_names_and_namespaces()}
         assert {"/robot/front/pointsam", "/robot/left/pointsam"} <= names
         assert node.end() == 0, node.log
     client.close()
+    left.close()
 
 
 def test_cameras_may_be_named_with_slashes() -> None:

@@ -193,6 +193,28 @@ def test_a_point_published_in_rvizs_fixed_frame_is_transformed_at_the_clouds_tim
     assert [stamp for _, _, stamp in tree.asked] == [20 * SECOND]
 
 
+def test_a_session_goes_on_in_another_frame_when_its_transform_is_long_forgotten(
+    predictor: Predictor, tree: Tree
+) -> None:
+    segmenter = segmenter_of_one_cloud(predictor, tree)
+    clicks = [tree("map", "camera", 20 * SECOND)(XYZ[[row]])[0] for row in (100, 900, 1700)]
+    requested, clicked = [], []
+    tree.asked.clear()
+    for click in clicks:
+        request = request_of(click, Header(frame_id="map"))
+        parsed = requests.parse(request, LimitSettings())
+        clicked.append(segmenter.click(parsed, segmenter.newest()))
+        request.session = "cup"
+        requested.append(segmenter.answer(segmenter.prepare(request)))
+        tree.forget()
+        assert len(tree.asked) == 2, "once for each of the two"
+    for by_click, by_request in zip(clicked, requested, strict=True):
+        (one,), (other,) = by_click.found, by_request.found
+        np.testing.assert_array_equal(one.instance.indices, other.instance.indices)
+    with pytest.raises(MissingTransform):
+        segmenter.answer(segmenter.prepare(request_of(clicks[0], Header(frame_id="map"))))
+
+
 def test_a_request_that_waits_for_its_transform_stays_on_its_cloud(predictor: Predictor) -> None:
     late = Tree()
     segmenter = segmenter_of_one_cloud(predictor, late)
@@ -234,6 +256,7 @@ def test_each_of_tf2s_errors_is_told_apart(tf2: Any, hear: Any) -> None:
     for source, second, gap in (
         ("gripper", 7, Gap.UNKNOWN_FRAME),
         ("charger", 7, Gap.DISCONNECTED),
+        ("charger", 30, Gap.DISCONNECTED),  # tf2 says that it is not known at that time
         ("base", 8, Gap.OTHER_TIME),
         ("/base", 7, Gap.OTHER),
     ):

@@ -20,7 +20,7 @@ from std_srvs.srv import Trigger
 from visualization_msgs.msg import MarkerArray
 
 from pointsam_interfaces.msg import InstanceArray
-from pointsam_interfaces.srv import ReleaseObjects
+from pointsam_interfaces.srv import EditSession, ReleaseObjects
 from pointsam_ros.client.node_process import NodeProcess
 from pointsam_ros.clouds.cloud_store import JUMP_BACK_S, stamp_ns
 from pointsam_ros.codes import Code
@@ -353,3 +353,18 @@ def test_with_tf_a_moving_camera_follows_and_embeds_what_it_needs(start: Start, 
     cloud, truth = seen_from(1.3)
     check_followed(scene.published(cloud), known, 1, truth)
     client.diagnostics(lambda status, _: "objects lose" not in status.message)
+
+
+def test_what_is_followed_is_not_taken_back(client: Client) -> None:
+    assert not client.set(**TRACKED)
+    cloud = client.send(client.cloud(XYZ, RGB))
+    answer = client.ask(XYZ[[100]], header=cloud.header, follow=True, session="cup")
+    assert answer.code == Code.OK, answer.message
+    edit = client.node.create_client(EditSession, "/pointsam/edit_session")
+    response = client.call(edit, EditSession.Request(session="cup"))
+    assert response.code == Code.BAD_REQUEST and "followed" in response.message
+    response = client.call(edit, EditSession.Request(session="cup", action=7))
+    assert response.code == Code.BAD_REQUEST and "action is 7" in response.message
+    assert client.call(
+        edit, EditSession.Request(session="cup", action=EditSession.Request.END)
+    ).success
