@@ -18,14 +18,22 @@ RUNTIME = [
     "matplotlib>=3.7",  # pictures of the demonstration
     "rich>=13.0",  # tables and progress on the terminal
     "typer>=0.12",  # the command `pointsam`
-    "rosbags>=0.10",  # reads ROS 2 bags for the demonstration and for evaluation
+    "rosbags>=0.10",  # PointCloud2 messages of ROS 2 and ROS 1
+    "mcap>=1.2",  # the records of .mcap recordings
+    "zstandard>=0.22",  # decompresses recordings
+    "lz4>=4.0",  # decompresses recordings
 ]
 
 EVALUATION = [
     'open3d>=0.18; python_version < "3.13"',  # the classical pipeline beside ours
 ]
 
+FOXGLOVE = [
+    "mcap-protobuf-support>=0.5",  # foxglove.PointCloud as protobuf, in .mcap recordings
+]
+
 DEV = [
+    *FOXGLOVE,
     "pytest>=8",  # the tests
     "pytest-xdist>=3.6",  # in several processes
     "hypothesis>=6.100",  # property tests
@@ -69,6 +77,7 @@ setup(
     install_requires=RUNTIME,
     extras_require={
         "dev": DEV,
+        "foxglove": FOXGLOVE,
         "evaluation": EVALUATION,  # `pointsam evaluate` with its baseline
         "cuda12": ["cupy-cuda12x>=13.0"],  # CUDA kernels, for drivers of CUDA 12
         "cuda13": ["cupy-cuda13x>=13.6"],  # CUDA kernels, for drivers of CUDA 13

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from time import monotonic
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -22,9 +23,21 @@ if TYPE_CHECKING:
     from pointsam_model import Cloud, Predictor
 
 console = Console()
+SHOWN_AFTER_S = 0.5  # before it a bar would only flicker
+SHOWN_EVERY_S = 0.1
 
 CloudFile = Annotated[Path, typer.Argument(help=escape(f"one of {READ}. {NPZ_FORM}; {NPY_FORM}"))]
-Topic = Annotated[str, typer.Option(help="PointCloud2 topic of a bag; empty: the first")]
+Topic = Annotated[
+    str, typer.Option(help="topic of clouds in a recording; empty: the first that has messages")
+]
+Index = Annotated[
+    int | None,
+    typer.Option(help="number of the cloud on its topic in a recording, from 0; -1: the last"),
+]
+Time = Annotated[
+    float | None,
+    typer.Option(help="seconds after a recording's start: the first cloud that is not before"),
+]
 Columns = Annotated[
     int, typer.Option(help="numbers a point has in a .bin; 0: found out where that is safe")
 ]
@@ -53,11 +66,26 @@ LABELLED = escape(
 )
 
 
-def read_source(cloud: Path, topic: str, columns: int) -> SensorCloud:
-    """The cloud that the command line names."""
+def read_source(
+    cloud: Path, topic: str, columns: int, index: int | None, time: float | None
+) -> SensorCloud:
+    """The cloud that the command line names; a bar on a terminal while a recording is indexed."""
     from pointsam_model.data.readers import read_cloud
 
-    return read_cloud(cloud, topic, columns)
+    if not console.is_terminal:
+        return read_cloud(cloud, topic, columns, index, time)
+    columns_shown = TextColumn("{task.description}"), BarColumn()
+    with Progress(*columns_shown, console=console, transient=True) as bar:
+        task = bar.add_task("reading the recording", total=None, visible=False)
+        due = monotonic() + SHOWN_AFTER_S
+
+        def tell(done: int, total: int) -> None:
+            nonlocal due
+            if monotonic() >= due:  # a recording has millions of messages
+                due = monotonic() + SHOWN_EVERY_S
+                bar.update(task, completed=done, total=total or None, visible=True)
+
+        return read_cloud(cloud, topic, columns, index, time, tell)
 
 
 def seen_by(source: SensorCloud, color: bool) -> Cloud:

@@ -16,8 +16,10 @@ from pointsam_model.cli.options import (
     Columns,
     DeviceName,
     Dtype,
+    Index,
     Model,
     Output,
+    Time,
     Topic,
     console,
     load_predictor,
@@ -41,6 +43,8 @@ def propose(
         float, typer.Option(min=0, max=1, help="how likely an object is to be one, at least")
     ] = ProposalConfig.min_score,
     topic: Topic = "",
+    index: Index = None,
+    time: Time = None,
     columns: Columns = 0,
     color: Color = True,
     output: Output = None,
@@ -58,7 +62,7 @@ def propose(
     with refusals():
         if output is not None:
             writer_of(output)  # before anything takes time
-        source = read_source(cloud, topic, columns)
+        source = read_source(cloud, topic, columns, index, time)
         predictor = load_predictor(model, checkpoint, device, dtype)
         config = ProposalConfig(min_score=min_score, max_instances=most)
         generator = ProposalGenerator(predictor.model, config, predictor)

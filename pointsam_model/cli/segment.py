@@ -18,8 +18,10 @@ from pointsam_model.cli.options import (
     Columns,
     DeviceName,
     Dtype,
+    Index,
     Model,
     Output,
+    Time,
     Topic,
     console,
     load_predictor,
@@ -52,6 +54,8 @@ def segment(
         typer.Option(help=escape(f"the object in the image of an organised cloud: {MASK_FORM}")),
     ] = None,
     topic: Topic = "",
+    index: Index = None,
+    time: Time = None,
     columns: Columns = 0,
     color: Color = True,
     output: Output = None,
@@ -82,7 +86,7 @@ def segment(
         corners = None if box is None else np.reshape(_numbers(box, 6), (2, 3))
         if output is not None:
             writer_of(output)  # before anything takes time
-        source = read_source(cloud, topic, columns)
+        source = read_source(cloud, topic, columns, index, time)
         masked = None if mask is None else read_mask(mask, source)
         predictor = load_predictor(model, checkpoint, device, dtype)
         embedding = predictor.embed(seen_by(source, color))

@@ -22,7 +22,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from pointsam_model.data.clicks import next_click
-from pointsam_model.data.readers import SensorCloud
+from pointsam_model.data.readers import READ, SensorCloud
 from pointsam_model.data.readers.numpy_files import NPY_FORM, NPZ_FORM
 from pointsam_model.errors import PointSamError
 from pointsam_ros.client import RefusedError
@@ -44,11 +44,22 @@ def main(
     cloud: Annotated[
         Path | None,
         typer.Option(
-            help=".pcd, .ply, .npz, .npy, KITTI .bin or a ROS 2 bag; default: a generated scene."
-            + escape(f"{NPZ_FORM}; {NPY_FORM}")
+            help=escape(f"one of {READ}; default: a generated scene. {NPZ_FORM}; {NPY_FORM}")
         ),
     ] = None,
-    topic: Annotated[str, typer.Option(help="PointCloud2 topic of a bag; empty: the first")] = "",
+    topic: Annotated[
+        str, typer.Option(help="topic of clouds in a recording; empty: the first that has messages")
+    ] = "",
+    index: Annotated[
+        int | None,
+        typer.Option(help="number of the cloud on its topic in a recording, from 0; -1: the last"),
+    ] = None,
+    at: Annotated[
+        float | None,
+        typer.Option(
+            "--time", help="seconds after a recording's start: the first cloud that is not before"
+        ),
+    ] = None,
     output: Annotated[Path, typer.Option(help="folder of the pictures")] = Path("demo_output"),
     objects: Annotated[int, typer.Option(min=1, max=50, help="number of objects")] = 6,
     seed: Annotated[int, typer.Option(min=0, help="of the generated scene")] = 12,
@@ -64,7 +75,7 @@ def main(
         signal.signal(number, _leave)
     try:
         with console.status("reading the cloud" if cloud else "generating a tabletop scene"):
-            source = load(cloud, topic) if cloud else generated(seed)
+            source = load(cloud, topic, index, at) if cloud else generated(seed)
             targets = targets_of(source, objects)
         console.print(_described(source, targets), soft_wrap=True)
         output.mkdir(parents=True, exist_ok=True)

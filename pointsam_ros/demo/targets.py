@@ -42,13 +42,15 @@ def generated(seed: int) -> LabelledCloud:
     return replace(scene, name=name, frame_id="camera_depth_optical_frame")
 
 
-def load(path: Path, topic: str) -> SensorCloud:
+def load(
+    path: Path, topic: str, index: int | None = None, time: float | None = None
+) -> SensorCloud:
     """A cloud from a file.
 
     Raises:
         CloudError: it cannot be read.
     """
-    return read_cloud(path, topic)
+    return read_cloud(path, topic, index=index, time=time)
 
 
 def targets_of(cloud: SensorCloud, count: int) -> list[Target]:

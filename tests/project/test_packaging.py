@@ -29,6 +29,7 @@ DISTRIBUTIONS = {
     "cupy": "cupy-cuda12x",
     "cupyx": "cupy-cuda12x",
     "lzf": "python-neo-lzf",
+    "mcap_protobuf": "mcap-protobuf-support",
     "yaml": "pyyaml",
 }
 # ROS packages whose import name differs from the name in package.xml.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -485,6 +487,13 @@ def test_a_broken_bag_is_refused(tmp_path: Path, storage: StoragePlugin, keep: i
     file.write_bytes(file.read_bytes()[:keep])
     with pytest.raises(CloudError):
         read_cloud(bag)
+
+
+def test_only_recordings_need_the_libraries_of_recordings() -> None:
+    names = {"rosbags", "mcap", "zstandard", "lz4", "mcap_protobuf"}
+    code = f"import sys, pointsam_model.readers; print({names} & sys.modules.keys())"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"
 
 
 # --- which file is which
