@@ -42,6 +42,8 @@ RUN cd /opt/ws && . /opt/ros/jazzy/setup.sh \
 
 # Shared memory is only shared between processes of one user: give --user where yours is not 1000.
 USER ubuntu
+# What Python heeds from its first moment on; as process 1 it would ignore SIGTERM until it is up.
+STOPSIGNAL SIGINT
 WORKDIR /tmp
 ENTRYPOINT ["bash", "-c", ". /opt/ws/install/setup.bash && exec \"$0\" \"$@\""]
 CMD ["ros2", "launch", "pointsam_ros", "segment.launch.py", "cloud_topic:=/camera/depth/points"]

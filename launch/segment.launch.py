@@ -8,13 +8,23 @@ An argument left empty keeps what the parameter file says.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from launch import Action, LaunchContext, LaunchDescription
-from launch.actions import DeclareLaunchArgument, ExecuteProcess, OpaqueFunction
+from launch.actions import (
+    DeclareLaunchArgument,
+    ExecuteProcess,
+    OpaqueFunction,
+    RegisterEventHandler,
+    TimerAction,
+)
+from launch.event_handlers import OnProcessIO
 from launch_ros.actions import Node
 
 from pointsam_ros.process.launch_settings import (
+    check_installed,
     check_topic,
+    full_namespace,
     given_arguments,
     node_parameters,
     settings_arguments,
@@ -27,6 +37,10 @@ CONFIG = Path(__file__).parent.parent / "config"
 PARAMETERS = CONFIG / "segment.yaml"
 RVIZ = CONFIG / "segment.rviz"
 LARGE_CLOUDS_PROFILE = CONFIG / "fastdds_large_clouds.xml"
+
+READY = "ready: clouds from"  # in the node's log
+LINE = 4096  # characters of its log that are kept to be compared
+READY_AFTER_S = 10.0  # where the log does not say it
 
 # The node's topics that the RViz file names, beside the clouds.
 RVIZ_TOPICS = ("segmented_points", "markers", "clicked_negative")
@@ -77,11 +91,19 @@ def start(context: LaunchContext) -> list[Action]:
     check_topic("cloud_topic", arguments["cloud_topic"])
     if arguments["bag"] and not arguments["use_sim_time"]:
         arguments["use_sim_time"] = "true"  # else every cloud of the bag would be too old
-    started = [_segment_node(arguments)]
-    if switch("rviz", arguments["rviz"]):
-        started.append(_rviz(arguments))
+    # What cannot be started is told before anything is: a node that is left over goes on for ever.
+    with_rviz = switch("rviz", arguments["rviz"])
+    if with_rviz:
+        check_installed("rviz", "rviz2", "rviz2")
     if arguments["bag"]:
-        started.append(_bag(arguments["bag"]))
+        check_installed("bag", "ros2bag", "ros2bag ros-$ROS_DISTRO-rosbag2")
+    node = _segment_node(arguments)
+    started = [node]
+    if with_rviz:
+        pushed = str(context.launch_configurations.get("ros_namespace", ""))
+        started.append(_rviz(arguments, full_namespace(pushed, arguments["namespace"])))
+    if arguments["bag"]:
+        started.append(_once_ready(node, _bag(arguments["bag"]), arguments["log_level"]))
     return started
 
 
@@ -101,11 +123,14 @@ def _segment_node(arguments: dict[str, str]) -> Node:
     )
 
 
-def _rviz(arguments: dict[str, str]) -> Node:
-    """RViz, whose topics are made those of the node."""
-    namespace = arguments["namespace"].strip("/")
-    own = f"/{namespace}/pointsam" if namespace else "/pointsam"
-    remappings = [("/pointsam/points", arguments["cloud_topic"])]
+def _rviz(arguments: dict[str, str], namespace: str) -> Node:
+    """RViz, whose topics are made those of the node in its namespace ("" or "/robot1")."""
+    own, clouds = f"{namespace}/pointsam", arguments["cloud_topic"]
+    if clouds.startswith("~/"):
+        clouds = f"{own}/{clouds[2:]}"
+    elif not clouds.startswith("/"):
+        clouds = f"{namespace}/{clouds}"
+    remappings = [("/pointsam/points", clouds)]
     if namespace:
         remappings += [(f"/pointsam/{name}", f"{own}/{name}") for name in RVIZ_TOPICS]
     sim_time = bool(arguments["use_sim_time"]) and switch("use_sim_time", arguments["use_sim_time"])
@@ -118,6 +143,24 @@ def _rviz(arguments: dict[str, str]) -> Node:
         parameters=[{"use_sim_time": sim_time}],
         remappings=remappings,
         output="screen",
+    )
+
+
+def _once_ready(node: Node, action: Action, log_level: str) -> Action:
+    """Starts something when the node says that it is ready: a short bag would be over before."""
+    if log_level.lower() not in ("debug", "info"):  # the node does not say it then
+        return TimerAction(period=READY_AFTER_S, actions=[action])
+    heard, begun = [""], list[Action]()
+
+    def on_output(event: Any) -> list[Action] | None:
+        heard[0] = (heard[0] + event.text.decode(errors="replace"))[-LINE:]
+        if begun or READY not in heard[0]:
+            return None
+        begun.append(action)
+        return begun
+
+    return RegisterEventHandler(
+        OnProcessIO(target_action=node, on_stdout=on_output, on_stderr=on_output)
     )
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from ament_index_python.packages import PackageNotFoundError, get_package_prefix
 from launch.actions import DeclareLaunchArgument
 from launch_ros.parameter_descriptions import ParameterValue
 
@@ -104,6 +105,38 @@ def check_topic(argument: str, topic: str) -> str:
             "slashes, none beginning with a digit, as in /camera/depth/points"
         )
     return topic
+
+
+def check_installed(argument: str, package: str, debian: str) -> None:
+    """Sees that a ROS package is there.
+
+    Args:
+        argument: of the launch file, that needs it.
+        package: its name.
+        debian: of the Debian package, after ros-$ROS_DISTRO-.
+
+    Raises:
+        RuntimeError: it is not; says how to install it.
+    """
+    try:
+        get_package_prefix(package)
+    except PackageNotFoundError as error:
+        raise RuntimeError(
+            f"{argument}: the package {package} is not installed; "
+            f"sudo apt install ros-$ROS_DISTRO-{debian}"
+        ) from error
+
+
+def full_namespace(pushed: str, own: str) -> str:
+    """The namespace of a node: "" or one that begins with a slash.
+
+    Args:
+        pushed: by launch files that include this one.
+        own: the argument; an absolute one counts alone.
+    """
+    whole = own if own.startswith("/") else f"{pushed}/{own}"
+    words = [word for word in whole.split("/") if word]
+    return "".join(f"/{word}" for word in words)
 
 
 def node_parameters(arguments: dict[str, str]) -> list[str | dict[str, Any]]:

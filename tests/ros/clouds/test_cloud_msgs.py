@@ -347,6 +347,8 @@ def test_coordinates_are_those_that_sensor_msgs_py_reads(written: Written) -> No
     point_cloud2 = pytest.importorskip(
         "sensor_msgs_py.point_cloud2", reason="sensor_msgs_py comes with a ROS distribution only"
     )
+    if written.msg.row_step != written.msg.width * written.msg.point_step:
+        return  # sensor_msgs_py does not look at row_step
     theirs = point_cloud2.read_points(written.msg, field_names=["x", "y", "z"])
     ours = cloud_msgs.read(written.msg).xyz
     for axis, name in enumerate("xyz"):

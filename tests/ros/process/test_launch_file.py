@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 import yaml
+from ament_index_python.packages import PackageNotFoundError
 from launch_files import (
     OF_OTHERS,
     REAL_LAUNCH,
@@ -41,6 +42,7 @@ def start_all(launch_file: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path
     """Runs the launch file with the given arguments; gives what each process was started with."""
     params_file = tmp_path / "params.yaml"
     params_file.write_text("/**:\n  ros__parameters: {}\n")
+    monkeypatch.setattr(launch_file, "check_installed", lambda *_: None)
 
     def run(**given: str) -> list[SimpleNamespace]:
         defaults = {
@@ -56,8 +58,9 @@ def start_all(launch_file: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path
         else:
             context = SimpleNamespace(launch_configurations={**OF_OTHERS, **arguments})
         with monkeypatch.context() as patched:
-            for name in ("Node", "ExecuteProcess"):
+            for name in ("Node", "ExecuteProcess", "OnProcessIO", "TimerAction"):
                 patched.setattr(launch_file, name, SimpleNamespace)
+            patched.setattr(launch_file, "RegisterEventHandler", lambda handler: handler)
             return list(launch_file.start(context))
 
     return run
@@ -274,6 +277,27 @@ def test_rviz_of_a_node_in_a_namespace_uses_that_nodes_topics(start_all: StartAl
         assert remapped[topic] == f"/robot1{topic}"
 
 
+@pytest.mark.parametrize(
+    ("pushed", "own", "whole"),
+    [
+        ("", "", ""),
+        ("", "robot1", "/robot1"),
+        ("/fleet", "robot1", "/fleet/robot1"),
+        ("/fleet", "/robot1", "/robot1"),
+        ("/fleet", "", "/fleet"),
+    ],
+)
+def test_rviz_finds_relative_clouds_where_the_node_does(
+    start_all: StartAll, monkeypatch: pytest.MonkeyPatch, pushed: str, own: str, whole: str
+) -> None:
+    monkeypatch.setitem(OF_OTHERS, "ros_namespace", pushed)
+    _, rviz = start_all(rviz="true", namespace=own, cloud_topic="depth/points")
+    remapped = dict(rviz.remappings)
+    assert remapped["/pointsam/points"] == f"{whole}/depth/points"
+    if whole:
+        assert remapped["/pointsam/markers"] == f"{whole}/pointsam/markers"
+
+
 def test_the_rviz_file_shows_the_answers_and_has_a_tool_for_each_kind_of_click() -> None:
     manager = rviz_file()
     shown = {each["Topic"]["Value"]: each for each in manager["Displays"]}
@@ -295,13 +319,53 @@ def test_the_rviz_file_shows_the_answers_and_has_a_tool_for_each_kind_of_click()
 def test_a_bag_is_played_with_its_clock_and_the_node_follows_it(
     start_all: StartAll, tmp_path: Path
 ) -> None:
-    node, rviz, bag = start_all(bag=str(tmp_path), rviz="true")
+    node, rviz, ready = start_all(bag=str(tmp_path), rviz="true")
+    assert ready.target_action is node
+    (bag,) = ready.on_stderr(
+        SimpleNamespace(text=b"[INFO] [pointsam]: ready: clouds from /points\n")
+    )
     assert bag.cmd == ["ros2", "bag", "play", str(tmp_path), "--clock"]
     assert "FASTRTPS_DEFAULT_PROFILES_FILE" in bag.additional_env, "its large clouds would be lost"
     assert overrides(node)["use_sim_time"] is True
     assert rviz.parameters == [{"use_sim_time": True}]
     node, _ = start_all(bag=str(tmp_path), use_sim_time="false")
     assert overrides(node)["use_sim_time"] is False
+
+
+def test_a_bag_begins_once_when_the_node_is_ready(start_all: StartAll, tmp_path: Path) -> None:
+    _, ready = start_all(bag=str(tmp_path))
+    for text in (b"[INFO] loading\n", b"[INFO] [pointsam]: rea"):
+        assert ready.on_stdout(SimpleNamespace(text=text)) is None
+    assert ready.on_stdout(SimpleNamespace(text=b"dy: clouds from /points\n"))
+    assert ready.on_stdout(SimpleNamespace(text=b"ready: clouds from /points\n")) is None
+
+
+def test_a_bag_begins_after_a_while_where_the_log_does_not_say_that_the_node_is_ready(
+    start_all: StartAll, tmp_path: Path
+) -> None:
+    _, later = start_all(bag=str(tmp_path), log_level="warn")
+    assert later.period > 5 and later.actions[0].cmd[:3] == ["ros2", "bag", "play"]
+
+
+@pytest.mark.parametrize(
+    ("argument", "package"), [({"rviz": "true"}, "rviz2"), ({"bag": "."}, "ros2bag")]
+)
+def test_what_is_not_installed_is_told_before_anything_starts(
+    launch_file: ModuleType,
+    start_all: StartAll,
+    monkeypatch: pytest.MonkeyPatch,
+    argument: dict[str, str],
+    package: str,
+) -> None:
+    def missing(_: str) -> str:
+        raise PackageNotFoundError(package)
+
+    settings = sys.modules["pointsam_ros.process.launch_settings"]
+    monkeypatch.setattr(settings, "get_package_prefix", missing)
+    monkeypatch.setattr(launch_file, "check_installed", settings.check_installed)
+    wanted = rf"{next(iter(argument))}: the package {package} is not installed; sudo apt install"
+    with pytest.raises(RuntimeError, match=wanted):
+        start_all(**argument)
 
 
 def test_a_missing_bag_is_refused_by_name(start_all: StartAll) -> None:

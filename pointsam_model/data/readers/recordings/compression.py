@@ -55,7 +55,7 @@ def decompress(data: Any, kind: str, *, cut_off: bool = False) -> bytes:
 def _pieces(data: Any, kind: str) -> Iterator[bytes]:
     if kind == "zstd":
         reader = zstandard.ZstdDecompressor().stream_reader(data)
-        while piece := reader.read(_PIECE):  # its read1 never returns where a frame is cut off
+        while piece := reader.read(_PIECE):  # not read1, which may not come back
             yield piece
         return
     decoder: Any = lz4.frame.LZ4FrameDecompressor() if kind == "lz4" else bz2.BZ2Decompressor()
