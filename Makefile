@@ -6,7 +6,7 @@ SHELL := /bin/bash
 ENTER := . scripts/env.sh &&
 CLOUD ?=
 PYTEST_ARGS ?=
-TEST_PROCESSES ?= 2
+TEST_PROCESSES ?= 3
 BENCH_ARGS ?=
 
 # Tests and demonstration talk to themselves only, never to a robot on the same network.
@@ -36,7 +36,7 @@ types: setup ## Check types
 
 tests: setup ## Run the tests only
 	@$(ENTER) OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} \
-	python -m pytest -n $(TEST_PROCESSES) --dist loadfile $(PYTEST_ARGS)
+	python -m pytest -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 bench: setup ## Measure speed beside the published way
 	@$(ENTER) python -m benchmarks.speed.run $(BENCH_ARGS)

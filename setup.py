@@ -35,7 +35,7 @@ FOXGLOVE = [
 DEV = [
     *FOXGLOVE,
     "pytest>=8",  # the tests
-    "pytest-xdist>=3.6",  # in several processes
+    "pytest-xdist>=3.7",  # in several processes
     "hypothesis>=6.100",  # property tests
     "ruff>=0.15",  # lint and format
     "mypy>=1.18",  # types

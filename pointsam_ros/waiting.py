@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Coroutine
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from rclpy.callback_groups import ReentrantCallbackGroup
@@ -77,6 +78,8 @@ def from_outside(node: Node, coroutine: Coroutine[Any, Any, Result], seconds: fl
         ended.wait(seconds)
     if not task.done():
         task.cancel()
+        with suppress(ValueError):  # another thread is in the middle of it
+            coroutine.close()
         raise TimeoutError(
             f"not done within {seconds:g} s: does another thread spin the node? In a callback of "
             "the node's own executor use the method that ends with _async"
