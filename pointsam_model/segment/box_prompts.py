@@ -1,4 +1,4 @@
-"""A box as a prompt: about where the object is, told by whoever has seen it some other way."""
+"""Box prompts: roughly where an object is, as a detector or a map gives it."""
 
 from __future__ import annotations
 
@@ -63,10 +63,10 @@ class Box:
 
     @classmethod
     def of(cls, box: Any) -> Box:
-        """Whatever `Prompt.box` takes, as a box.
+        """A box from anything that `Prompt.box` accepts.
 
         Raises:
-            PromptError: it is none; says what is one.
+            PromptError: not a box; the message says what is.
         """
         if isinstance(box, Box):
             return box
