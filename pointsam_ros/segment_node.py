@@ -98,7 +98,7 @@ class SegmentNode(WorkNode):
         self.requests = Requests(
             self, self._model, self._lookup, lambda: self.config, self.tally, self._not_ready
         )
-        # Open for the node's whole life: every request is answered, in any lifecycle state.
+        # Open for good: whoever asks is told, and no answer is lost behind a closed door.
         self._doors = (
             PromptService(self),
             ProposeAction(self),
@@ -176,7 +176,7 @@ class SegmentNode(WorkNode):
 
     @logged
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Frees the model and the clouds; waiting requests are refused with the reason."""
+        """Frees the model and the clouds; whoever waits is told."""
         self._end_work("the node was deactivated; activate it and ask again")
         if self._model.worker is not None:
             self._free_memory(self._model.worker)
@@ -192,7 +192,7 @@ class SegmentNode(WorkNode):
 
     @logged
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Ends all work; waiting requests are refused with the reason."""
+        """Ends all work; whoever waits is told."""
         self._end_work("the node is shutting down")
         self.state = FINALIZED
         return SUCCESS

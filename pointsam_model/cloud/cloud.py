@@ -45,7 +45,7 @@ class Cloud:
         width: columns of an organised cloud, whose points come row by row; None: not organised.
 
     Raises:
-        CloudError: another shape or type, no points, no valid point, an invalid viewpoint, or
+        CloudError: another shape or type, no points, no valid point, a viewpoint that is none, or
             a width that does not divide the points.
     """
 
@@ -103,8 +103,8 @@ class Cloud:
             viewpoint: as of the class.
 
         Raises:
-            CloudError: no float x, y, z; data shorter than the layout; no valid point; an invalid
-                viewpoint.
+            CloudError: no float x, y, z; data shorter than the layout; no valid point; a viewpoint
+                that is none.
             OutOfMemory: the GPU has too little memory for it.
         """
         cloud = cls.__new__(cls)
@@ -188,13 +188,13 @@ class Cloud:
         return units.doubt(points, self._camera)
 
     def seen_from(self, place: ArrayLike) -> bool:
-        """Whether one sensor at this place (3,) [m] plainly saw the points.
+        """Whether the points were plainly seen by one sensor that stood there (3,) [m].
 
         False also where nothing can be told; see `seen_from_origin`. Of a coarsely thinned cloud
         it may be true of places beside the sensor's as well.
 
         Raises:
-            CloudError: not three finite coordinates.
+            CloudError: the place is none.
         """
         points, _ = self._points.some(MOST_POINTS)
         rays = points - _place(place)
@@ -204,7 +204,7 @@ class Cloud:
         """The same points, and where the sensor stood (3,) [m]; nothing is copied.
 
         Raises:
-            CloudError: not three finite coordinates.
+            CloudError: the viewpoint is none.
         """
         cloud = copy(self)
         cloud.__dict__.pop("sensor", None)

@@ -1,4 +1,4 @@
-"""Detects clouds in millimetres instead of metres: some drivers forget to divide.
+"""Whether a cloud is plainly in millimetres: some drivers forget to divide.
 
 No depth camera sees a scene that begins beyond a hundred metres, but every one sees scenes that
 begin beyond a hundred millimetres. So only clouds whose grid is plainly a camera's are judged, by

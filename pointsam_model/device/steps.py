@@ -17,7 +17,7 @@ OBJECTS_AT_ONCE = 128
 
 
 class Steps:
-    """The steps of one call, with a question to its caller between them.
+    """The steps of one call, and whoever is asked between them.
 
     Args:
         device: where the work is done.
@@ -34,7 +34,7 @@ class Steps:
     def go_on(self) -> None:
         """Ends a step: when the device has done it, asks.
 
-        A GPU is given work faster than it does it. Without the wait, work that is let in between
+        A GPU is given work faster than it does it. Without the wait, whoever is let in between
         would come after all batches that were given to it so far.
 
         Raises:

@@ -11,10 +11,9 @@ from pointsam_model.instances.instance import Instance
 
 
 def flattened(instances: Sequence[Instance], size: int) -> NDArray[np.int32]:
-    """The instance of each point: (size,) int32, 1 for the first instance, 0 for none.
+    """(size,) for each point of a cloud which instance it is of: 1 is the first, 0 none.
 
-    Where instances overlap, the point belongs to the one with the highest score, the earlier of
-    equals.
+    Where instances overlap the one with the highest score has the point, the earlier of equals.
 
     Args:
         instances: of one cloud, in any order.

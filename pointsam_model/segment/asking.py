@@ -16,7 +16,7 @@ from pointsam_model.segment.embedding import Embedding
 from pointsam_model.segment.voting import ask_around
 
 OBJECTS_AT_ONCE = 32  # objects in one decoder batch: bounds the memory
-PADDING = -1.0  # label that pads a row of clicks
+PADDING = -1.0  # label of a click that is none
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Box prompts: roughly where an object is, as a detector or a map gives it."""
+"""A box as a prompt: about where the object is, told by whoever has seen it some other way."""
 
 from __future__ import annotations
 
@@ -63,10 +63,10 @@ class Box:
 
     @classmethod
     def of(cls, box: Any) -> Box:
-        """A box from anything that `Prompt.box` accepts.
+        """Whatever `Prompt.box` takes, as a box.
 
         Raises:
-            PromptError: not a box; the message says what is.
+            PromptError: it is none; says what is one.
         """
         if isinstance(box, Box):
             return box

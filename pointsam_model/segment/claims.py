@@ -1,4 +1,4 @@
-"""Boxes and source masks in the terms of the network: as a mask prompt and a click."""
+"""What a box or a mask of the source says in the network's terms: a mask prompt, and a click."""
 
 from __future__ import annotations
 

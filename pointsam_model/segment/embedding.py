@@ -29,18 +29,18 @@ NEARLY_ALL = 0.95  # of the points: some returns lie far behind all others
 
 @dataclass(frozen=True, eq=False)
 class Embedding:
-    """All that is computed once per cloud, independent of clicks, on the model's device; immutable.
+    """Everything that belongs to a cloud and not to a click, on the model's device; immutable.
 
     Attributes:
         cloud: the source.
-        kept: the points that the network sees, and how all others map to them.
+        kept: its points that the network sees, and the way back to all of them.
         encoding: tokens, patches and interpolation table.
-        center: (3,) float64, subtracted from points before they are encoded [m].
-        scale: divisor after that [m]; kept points then lie in the unit sphere.
+        center: (3,) float64, what is subtracted from points [m].
+        scale: what they are divided by [m]; kept points then lie in the unit sphere.
         snap_radius_m, snap_range_fraction: how far from the nearest point a click may be.
-        region: the part of the cloud that was embedded; None: all of it.
+        region: the part of the cloud that it is of; None: all of it.
         make_look: embeds a part of the same cloud as this was; None: it is a part itself.
-        looks: embeddings of parts, made when clicks needed them.
+        looks: embeddings of parts that are there, made when clicks needed them.
     """
 
     cloud: Cloud
@@ -115,7 +115,7 @@ class Embedding:
 
     @cached_property
     def surroundings(self) -> Surroundings:
-        """What the quality of masks is judged by, on the host."""
+        """What the quality of all masks on it is judged by, on the host."""
         colors = self.kept.colors
         shades = None if colors is None else colors.astype(np.float32) / np.float32(255)
         sensor, origin = self.cloud.sensor, self.kept.origin

@@ -1,8 +1,8 @@
 """Proposals from the parts of a cloud: each part is clicked, and the best candidates stay.
 
 A click in the middle of each smallest part gives a pool of candidates, as a user's first click
-does: the parts that hold it, the network's masks, and walkers. Each is judged by its expected IoU
-with the object that it fits best; of candidates that overlap, the best stays. A
+does: the parts that hold it, the network's masks, and walkers. All of them are judged by the IoU
+that they probably have with the object they fit best; of those that overlap the best stays. A
 large cloud is covered with looks that overlap.
 """
 

@@ -1,4 +1,4 @@
-"""Answers: the masks of one object, and the same as instances."""
+"""What is answered: the masks of one object, and what they are as instances."""
 
 from __future__ import annotations
 
@@ -71,9 +71,9 @@ class Prediction:
 
     @cached_property
     def scores(self) -> NDArray[np.float32]:
-        """(c,) float32, predicted IoU. With geometry it is calibrated, 0 to 1, and never above the
-        score of the mask before it; from the network alone it is the output of its head, which may
-        be below 0 or above 1."""
+        """(c,) float32, predicted IoU: with geometry 0..1 and to be read as such, but that none is
+        above that of the mask before it; from the network alone as its head gives it (it may leave
+        0..1)."""
         return fetched(self.device_scores)[0]
 
     @property

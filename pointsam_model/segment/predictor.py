@@ -131,18 +131,18 @@ class Predictor:
 
     @torch.inference_mode()
     def segment(self, embedding: Embedding, prompts: Sequence[Prompt]) -> list[Prediction]:
-        """Masks for each prompt; prompts of one kind are decoded in one batch.
+        """Masks of one object a prompt; objects of a kind decode in one batch.
 
         Args:
             embedding: of `embed`.
-            prompts: one for each object; clicks must lie in the sphere around the cloud.
+            prompts: one an object; clicks must lie in the cloud's sphere.
 
         Returns:
-            One prediction for each prompt, in the same order.
+            One prediction a prompt, in their order.
 
         Raises:
-            PromptError: a prompt that is malformed or belongs to another cloud; the message gives
-                its name, or its number among several, from 1.
+            PromptError: a prompt that is malformed or belongs to another cloud; says which one, by
+                its name, or of several by its number from 1.
             OutOfMemory: the device has too little memory for a single object.
         """
         numbers = range(1, len(prompts) + 1) if len(prompts) > 1 else [None]
@@ -241,7 +241,7 @@ class Predictor:
             rgb: of the same shape, uint8 or float 0 to 1, or None.
 
         Raises:
-            CloudError: the arrays do not form a cloud.
+            CloudError: the arrays are no cloud.
         """
         self._told = []
         self._embedding = self.embed(

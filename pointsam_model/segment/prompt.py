@@ -1,4 +1,4 @@
-"""Prompts: what is asked about an embedded cloud."""
+"""What is asked of an embedded cloud."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from pointsam_model.segment.snapping import check_finite
 
 @dataclass(frozen=True)
 class Prompt:
-    """One object, indicated by clicks, a box, a mask, or a combination of them.
+    """One object, told by clicks, by a box, by a mask, or by several of them.
 
     Attributes:
         points: (q, 3), clicks in the cloud's coordinate frame [m]; none are needed beside a box or
@@ -124,7 +124,7 @@ def mask_of_source(mask: Any, size: int, width: int | None = None) -> NDArray[np
             "probabilities"
         )
     if array.dtype.kind == "f" and array.ndim == 1 and array.size != size:
-        return None  # logits over kept points, or none: checked where the kept points are known
+        return None  # logits over kept points, or none: who knows the kept ones sees to it
     if array.ndim not in (1, 2) or array.size != size:
         raise PromptError(
             f"the mask is {array.dtype} {array.shape}; a mask of this cloud is ({size},), or "

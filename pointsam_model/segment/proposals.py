@@ -1,4 +1,4 @@
-"""Proposals: all objects of a cloud, without any prompt (paper, section 4).
+"""Proposals: every object of a cloud, asked for by nobody (paper, section 4).
 
 Clicks all over the cloud are decoded at the patch centres alone, which costs a fraction of whole
 masks. Many clicks fall on one object and give it masks that agree: how many do says more of a mask

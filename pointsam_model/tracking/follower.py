@@ -1,12 +1,12 @@
 """Following a prompted object: its mask becomes the prompt for later clouds.
 
 An old mask is projected: each point that the network sees of the new cloud takes the logit of its
-nearest point of the old one, in the tracking frame. The prompted mask counts where it has points,
-the last one only elsewhere (sides that came into view): if each answer alone made the next prompt,
+nearest point of the old one, in the tracking frame. The mask that was prompted says what it knows,
+and the last one the rest (sides that came into view): if each answer were all of the next prompt,
 small errors would grow from cloud to cloud. What the network answers is compared with what was
-expected; an object that is not recognised is reported as lost; its place is never guessed. When an
-object is taken away, the rim of surroundings that its mask included remains, as wide as the object
-was; so a small part of the expected surface does not count as the object.
+expected; an object that is not seen again is lost, and never guessed. Where it was taken away, a
+rim is left, which its mask held of its surroundings, and which is as wide as the object was: a
+small part of the expected surface is not taken for it.
 
 An object that was prompted in a look at its surroundings is looked for in a look of each new cloud,
 as wide, about where it may be.

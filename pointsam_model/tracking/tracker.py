@@ -89,9 +89,9 @@ class Tracker:
         transform: ArrayLike | None = None,
         exclude: Sequence[Collection[int]] = (),
     ) -> list[int | None]:
-        """The id of each instance that is where a known object is, or None. Changes nothing.
+        """The ids of those instances that are where a known object is; None: it is none of them.
 
-        The cloud need not be whole, and may be older than the last one.
+        Changes nothing. The cloud need not be whole, and may be older than the last one.
 
         Args:
             instances, stamp_s, transform: as `update` takes them.
@@ -112,7 +112,7 @@ class Tracker:
     def see(
         self, known: int, instance: HasPoints, stamp_s: float, transform: ArrayLike | None = None
     ) -> None:
-        """Records where the object with an id is, when it was found by other means (see `new_id`).
+        """Says where the object of an id is, for one that is found otherwise (see `new_id`).
 
         An older sighting than the object's last one changes nothing.
 
@@ -128,8 +128,7 @@ class Tracker:
         self._forget(stamp_s)
 
     def miss(self, known: int, stamp_s: float) -> None:
-        """Records that the object with an id was looked for and not found; from now on `keep_s`
-        counts for it.
+        """Says that the object of an id was looked for and not found; `keep_s` counts for it now.
 
         A cloud that is not newer than the object's last sighting changes nothing.
 
@@ -142,12 +141,12 @@ class Tracker:
             self._missed.add(known)
 
     def new_id(self) -> int:
-        """A new id, for an object that is tracked by other means; no instance gets it."""
+        """An id that no instance has or will have, for an object that is tracked otherwise."""
         self._next += 1
         return self._next - 1
 
     def reset(self) -> None:
-        """Forgets all objects; the numbering of ids goes on."""
+        """Recognises nothing any more; ids go on."""
         self._tracks.clear()
         self._missed.clear()
         self._stamp_s = -math.inf

@@ -125,7 +125,7 @@ class Requests:
         """Has the model's thread do a job; waits for its answer without holding up the executor.
 
         A job that misses a transform is asked again when that has come: neither the model nor the
-        executor is held up meanwhile, and requests that need no transform are answered.
+        executor is held up meanwhile, and whoever needs no transform is answered.
 
         Args:
             job: what answers the request; may run twice, the first time as far as the transform.

@@ -138,7 +138,7 @@ class StopSignals:
 
     Attributes:
         came: whether one has come.
-        wake: called then, so that a waiting executor looks at `came` at once.
+        wake: called then, so that whoever waits looks at `came` at once.
     """
 
     def __init__(self) -> None:

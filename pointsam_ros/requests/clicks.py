@@ -53,7 +53,7 @@ def parse(request: SegmentPrompts.Request, limits: LimitSettings) -> Clicks:
 
     Raises:
         Refusal: BAD_REQUEST; no or too many points and boxes, points that are not finite, lengths
-            that do not agree, labels other than 0 and 1, an object id of 0, invalid boxes, a
+            that do not agree, labels other than 0 and 1, an object id of 0, boxes that are none, a
             name that is too long.
     """
     if not len(request.points) and not len(request.boxes):

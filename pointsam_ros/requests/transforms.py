@@ -88,7 +88,7 @@ class NoTransformError(Exception):
 
     Args:
         gap: why.
-        detail: the reason in tf2's own words.
+        detail: the same in the words of whoever looked.
     """
 
     def __init__(self, gap: Gap, detail: str) -> None:

@@ -59,7 +59,7 @@ class ModelThread:
         loading.add_done_callback(lambda ended: self._has_failed(worker, ended))
 
     def stop(self, why: str) -> None:
-        """Frees what is loaded; waiting requests are refused with NOT_READY and the reason."""
+        """Lets go of what is loaded; whoever waits is refused with NOT_READY and told why."""
         if self.worker is not None:
             self.worker.stop(lambda: Refusal(Code.NOT_READY, why))
         with self._switch:

@@ -147,7 +147,7 @@ class Proposer:
         try:
             answer = self.propose(Goal(cloud, self._config().proposals), None, step_aside)
             return replace(answer, found=self._tracks.with_followed(cloud, answer.found))
-        except (CancelledError, CloudError):  # a bad cloud has been reported already
+        except (CancelledError, CloudError):  # whoever is to know of a bad cloud has been told
             return None
         except OutOfMemory as error:
             self._tally.failure(str(error))

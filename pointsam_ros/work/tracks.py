@@ -179,8 +179,7 @@ class Tracks:
         return best_first(seen) if looked_for or seen or gone else None
 
     def release(self, ids: Sequence[int]) -> tuple[list[int], StoredCloud | None]:
-        """Stops following objects, whether requests or clicks began it; see
-        `FollowedObjects.release`."""
+        """Follows objects no longer, whoever began it; see `FollowedObjects.release`."""
         return self._followed.release(ids)
 
     def release_clicked(self) -> None:
@@ -189,7 +188,7 @@ class Tracks:
 
     def lose_all(self, why: str) -> StoredCloud | None:
         """Loses all followed objects, and says why; see `FollowedObjects.lose_all`."""
-        self._nothing_left = False  # the caller publishes it
+        self._nothing_left = False  # whoever calls this tells
         return self._followed.lose_all(why)
 
     def close(self, why: str) -> StoredCloud | None:
@@ -197,7 +196,7 @@ class Tracks:
         return self._followed.close(why)
 
     def is_followed(self, track_id: int) -> bool:
-        """Whether an object is followed now, by a request or by clicks."""
+        """Whether an object is followed now, whoever began it."""
         return self._followed.get(track_id) is not None
 
     def session_of(self, track_id: int) -> Session | None:

@@ -53,7 +53,7 @@ class Viewpoints:
         """The decoded cloud with its sensor's place as its viewpoint; as it is where none is known.
 
         A cloud that came with a request may be of another sensor, or a map: it gets the place only
-        where its points were plainly seen from there, and nothing is logged where it gets none.
+        where its points were plainly seen from there, and nobody is told where it gets none.
         """
         sensor = self._config().clouds.sensor_frame.lstrip("/")
         place, reason = None, ""

@@ -70,7 +70,7 @@ class Worker:
     Two kinds: a request (`ask`) waits in a bounded queue and gets its answer through a future,
     which may be cancelled; an offer (`offer`) runs while no request of a higher rank waits, and a
     newer one of its name replaces the one that waits. A job that takes long calls `step_aside`
-    between its steps, so that jobs of a higher rank need not wait for its end.
+    between its steps, so that whoever ranks higher need not wait for its end.
 
     Three rules say who runs next:
     1. Ranks in their order; within a rank, requests as they came, then the offer that has waited
@@ -184,7 +184,7 @@ class Worker:
         return self._stopped is not None
 
     def stop(self, reason: Callable[[], Exception]) -> None:
-        """Ends the thread after the job that runs now; waiting jobs are refused at once.
+        """Ends the thread after the job that runs now; whoever waits is told at once.
 
         Args:
             reason: makes an exception for each of them: what one has been raised through holds on
