@@ -179,7 +179,7 @@ def test_a_box_about_cropped_points_is_refused(predictor: Predictor) -> None:
     cropping = Predictor(predictor.model, reduction=ReductionConfig(crop_min_m=(-9, -9, 0.95)))
     embedding = cropping.embed(Cloud(xyz))
     low, high = around(xyz[truth])
-    with pytest.raises(PromptError, match="outside of the crop"):
+    with pytest.raises(PromptError, match="outside the crop box"):
         cropping.segment(embedding, [Prompt(box=(low, high))])
 
 
