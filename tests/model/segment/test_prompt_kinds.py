@@ -255,7 +255,7 @@ def test_box_and_mask_together_claim_what_both_hold() -> None:
     ("mask", "message"),
     [
         (np.ones(7, bool), r"the mask is bool \(7,\); a mask of this cloud is \(44000,\)"),
-        (np.ones((4, 7), bool), r"\(4, 7\); .* of an organised cloud of 44000 points"),
+        (np.ones((4, 7), bool), r"\(4, 7\); .* for an organised cloud of 44000 points"),
         (np.ones((1, 4, 11_000), bool), r"\(1, 4, 11000\)"),
         (np.ones(7), r"logits of an earlier prediction .* or a mask of the source"),
         (np.full(44_000, np.nan), "not finite"),
