@@ -1,4 +1,4 @@
-"""Typed settings of the node. ROS parameters and `config/segment.yaml` are made from them.
+"""Typed settings of the node, from which ROS parameters and `config/segment.yaml` are generated.
 
 `python -m pointsam_ros.config` prints the YAML file.
 """
@@ -21,7 +21,7 @@ from pointsam_model.config.settings import (
 
 @dataclass(frozen=True)
 class ModelSettings:
-    """Which network with which weights, and where it runs."""
+    """The network, its weights, and where it runs."""
 
     preset: str = setting("tiny", "tiny, large, giant, or a path to a model config (.json)")
     checkpoint: str = setting(
@@ -257,7 +257,7 @@ class DiagnosticsSettings:
 
 @dataclass(frozen=True)
 class NodeConfig:
-    """Everything a user can set of the node; dotted names are the ROS parameters."""
+    """All settings of the node; their dotted names are the ROS parameters."""
 
     autostart: bool = setting(
         True, "configure and activate by itself; false: a lifecycle manager does it"
@@ -290,12 +290,12 @@ LIVE_SECTIONS = (
 
 
 def is_live(name: str) -> bool:
-    """Whether the setting may change while the node runs; the others are read at its start."""
+    """Whether the setting may change while the node runs; the others are read at start."""
     return name.split(".")[0] in LIVE_SECTIONS
 
 
 def range_of(default: Any, metadata: Mapping[str, Any]) -> str:
-    """What the setting takes, for a person: `0 to 7`, `a or b`, or nothing where all goes."""
+    """The values a setting allows, for people: `0 to 7`, `a or b`, or empty if unrestricted."""
     if metadata["choices"]:
         return " or ".join(metadata["choices"])
     if metadata["low"] is not None or metadata["high"] is not None:
@@ -340,7 +340,7 @@ def _indent(depth: int) -> str:
 
 
 def yaml_value(value: Any) -> str:
-    """A setting's value as a YAML file has it."""
+    """A setting's value as written in YAML."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):
