@@ -259,7 +259,9 @@ def test_a_stamp_that_is_not_retained_is_refused(client: Client) -> None:
     old = client.cloud(XYZ)
     later = Header(stamp=client.send(client.cloud(XYZ)).header.stamp)
     later.stamp.sec += 100
-    client.check_refused(Code.NO_CLOUD, "older than all that are", CLICKS[:1], header=old.header)
+    client.check_refused(
+        Code.NO_CLOUD, "older than all retained clouds", CLICKS[:1], header=old.header
+    )
     client.check_refused(Code.NO_CLOUD, "not come yet", CLICKS[:1], header=later)
 
 
