@@ -158,7 +158,7 @@ def test_a_request_whose_stamp_is_of_another_clock_is_told_so() -> None:
     refused(
         lambda: kept.at(int(1e6 * SECOND), 0.005),
         Code.NO_CLOUD,
-        "another clock than the clouds' stamps",
+        "another clock than the clouds'",
     )
 
 
