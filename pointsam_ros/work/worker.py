@@ -68,9 +68,9 @@ class Worker:
     """Runs jobs one at a time in its own thread.
 
     There are two kinds. A request (`ask`) waits in a bounded queue and is answered through a
-    future, which may be cancelled. An offer (`offer`) runs while no request of a higher rank waits, and is
-    replaced by a newer one with its name. A long job calls `step_aside` between its steps, so that
-    jobs of higher rank need not wait for its end.
+    future, which may be cancelled. An offer (`offer`) runs while no request of a higher rank
+    waits, and is replaced by a newer one with its name. A long job calls `step_aside` between its
+    steps, so that jobs of higher rank need not wait for its end.
 
     Three rules determine which job runs next:
     1. By rank; within a rank, requests in order of arrival, then the offer that has waited longest.

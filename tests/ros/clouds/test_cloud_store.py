@@ -63,7 +63,7 @@ def test_the_oldest_clouds_go_and_a_request_for_one_is_told_which_there_are() ->
         lambda: kept.at(10 * SECOND, 0.005), Code.NO_CLOUD,
         "older than all retained clouds", "clouds.retain", r"3, stamps 12\.0+ to 14\.0+",
     )  # fmt: skip
-    refused(lambda: kept.at(20 * SECOND, 0.005), Code.NO_CLOUD, "not come yet")
+    refused(lambda: kept.at(20 * SECOND, 0.005), Code.NO_CLOUD, "not arrived yet")
 
 
 def test_a_request_before_the_first_cloud_is_told_the_topic() -> None:
