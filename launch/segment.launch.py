@@ -1,8 +1,8 @@
-"""Starts the segmentation node on one cloud topic, and RViz or a bag where wanted.
+"""Starts the segmentation node on one cloud topic, optionally with RViz or a bag.
 
 ros2 launch pointsam_ros segment.launch.py cloud_topic:=/camera/depth/points
 
-An argument left empty keeps what the parameter file says.
+An empty argument leaves the value from the parameter file.
 """
 
 from __future__ import annotations
@@ -39,15 +39,15 @@ RVIZ = CONFIG / "segment.rviz"
 LARGE_CLOUDS_PROFILE = CONFIG / "fastdds_large_clouds.xml"
 
 READY = "ready: clouds from"  # in the node's log
-LINE = 4096  # characters of its log that are kept to be compared
-READY_AFTER_S = 10.0  # where the log does not say it
+LINE = 4096  # trailing characters of its log kept for the comparison
+READY_AFTER_S = 10.0  # if the log does not show it [s]
 
 # The node's topics that the RViz file names, beside the clouds.
 RVIZ_TOPICS = ("segmented_points", "markers", "clicked_negative")
 
 
 def generate_launch_description() -> LaunchDescription:
-    """The launch file's arguments, and the node started with them."""
+    """Declares the arguments and starts the node with them."""
     return LaunchDescription([*_arguments(), OpaqueFunction(function=start)])
 
 
@@ -86,12 +86,12 @@ def _arguments() -> list[DeclareLaunchArgument]:
 
 
 def start(context: LaunchContext) -> list[Action]:
-    """The node, and what else is asked for."""
+    """The node, and RViz and the bag if requested."""
     arguments = given_arguments(context, _arguments())
     check_topic("cloud_topic", arguments["cloud_topic"])
     if arguments["bag"] and not arguments["use_sim_time"]:
-        arguments["use_sim_time"] = "true"  # else every cloud of the bag would be too old
-    # What cannot be started is told before anything is: a node that is left over goes on for ever.
+        arguments["use_sim_time"] = "true"  # else all clouds of the bag would be too old
+    # Checked before anything is started, so that no node is left running after an error.
     with_rviz = switch("rviz", arguments["rviz"])
     if with_rviz:
         check_installed("rviz", "rviz2", "rviz2")
@@ -108,7 +108,7 @@ def start(context: LaunchContext) -> list[Action]:
 
 
 def _segment_node(arguments: dict[str, str]) -> Node:
-    """The node, with only those parameters overridden that an argument gives."""
+    """The node, with only the given arguments overriding parameters."""
     return Node(
         package="pointsam_ros",
         executable="segment_node",
@@ -124,7 +124,7 @@ def _segment_node(arguments: dict[str, str]) -> Node:
 
 
 def _rviz(arguments: dict[str, str], namespace: str) -> Node:
-    """RViz, whose topics are made those of the node in its namespace ("" or "/robot1")."""
+    """RViz, with its topics remapped to the node's in its namespace ("" or "/robot1")."""
     own, clouds = f"{namespace}/pointsam", arguments["cloud_topic"]
     if clouds.startswith("~/"):
         clouds = f"{own}/{clouds[2:]}"
@@ -147,8 +147,8 @@ def _rviz(arguments: dict[str, str], namespace: str) -> Node:
 
 
 def _once_ready(node: Node, action: Action, log_level: str) -> Action:
-    """Starts something when the node says that it is ready: a short bag would be over before."""
-    if log_level.lower() not in ("debug", "info"):  # the node does not say it then
+    """Starts an action once the node logs that it is ready, so that a short bag is not missed."""
+    if log_level.lower() not in ("debug", "info"):  # the line is not logged then
         return TimerAction(period=READY_AFTER_S, actions=[action])
     heard, begun = [""], list[Action]()
 

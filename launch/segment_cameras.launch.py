@@ -1,8 +1,8 @@
-"""Starts one process that answers clicks on the clouds of several cameras, with one model for all.
+"""Starts one process that answers clicks on the clouds of several cameras with a shared model.
 
 ros2 launch pointsam_ros segment_cameras.launch.py cameras:="front=/front/points left=/left/points"
 
-An argument left empty keeps what the parameter file says.
+An empty argument leaves the value from the parameter file.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ LARGE_CLOUDS_PROFILE = CONFIG / "fastdds_large_clouds.xml"
 
 
 def generate_launch_description() -> LaunchDescription:
-    """The launch file's arguments, and the process started with them."""
+    """Declares the arguments and starts the process with them."""
     return LaunchDescription([*_arguments(), OpaqueFunction(function=start)])
 
 
@@ -51,7 +51,7 @@ def _arguments() -> list[DeclareLaunchArgument]:
 
 
 def start(context: LaunchContext) -> list[Action]:
-    """The process; its parameters are overridden, for all nodes, where an argument says so."""
+    """The process, with the given arguments overriding parameters of all nodes."""
     arguments = given_arguments(context, _arguments())
     cameras = arguments["cameras"].split()
     for camera in cameras:
@@ -59,9 +59,9 @@ def start(context: LaunchContext) -> list[Action]:
             raise RuntimeError(f"cameras: '{camera}' is not a camera; give NAME=TOPIC")
         check_topic("cameras", camera.partition("=")[2])
     if not cameras:
-        raise RuntimeError("cameras: no camera is given; it takes NAME=TOPIC of each")
+        raise RuntimeError("cameras: no camera is given; give NAME=TOPIC for each")
 
-    # No name: it would be every node's. A pushed namespace comes before theirs.
+    # No name, since it would apply to every node. A pushed namespace precedes theirs.
     return [
         Node(
             package="pointsam_ros",

@@ -1,4 +1,4 @@
-"""Point-SAM for point clouds without ROS: arrays in, masks out."""
+"""Point-SAM for point clouds, independent of ROS: arrays in, masks out."""
 
 from pointsam_model.cloud.cloud import Cloud, CloudLayout, PointField, ReducedCloud
 from pointsam_model.cloud.valid import FARTHEST_M

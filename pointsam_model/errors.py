@@ -1,37 +1,37 @@
-"""What can be wrong with what a caller gives us; messages name the value and what is right."""
+"""Errors for callers; each message names the value and what is accepted."""
 
 
 class PointSamError(ValueError):
-    """Root of all refusals of this package."""
+    """Base class of this package's errors, except `CancelledError`."""
 
 
 class CloudError(PointSamError):
-    """A cloud that cannot be used: malformed, empty, without finite points, too small."""
+    """A cloud cannot be used: malformed, empty, without valid points, or too small."""
 
 
 class CloudWarning(UserWarning):
-    """A cloud that can be used, but is probably not what was meant: millimetres."""
+    """A cloud can be used, but is probably in millimetres."""
 
 
 class PromptError(PointSamError):
-    """A prompt that cannot be answered: wrong shape, label, number, box, mask of another cloud."""
+    """A prompt cannot be answered: wrong shape, label, number or box, or another cloud's mask."""
 
 
 class TooFarError(PromptError):
-    """A click that is farther from every point than a click may be, or a box that holds none."""
+    """A click is too far from every point, or a box contains none."""
 
 
 class CheckpointError(PointSamError):
-    """A file of weights that is not what the model needs."""
+    """A checkpoint does not fit the model, or cannot be read."""
 
 
 class ConfigError(PointSamError):
-    """A setting whose value is of the wrong type, out of range, or unknown."""
+    """A setting is unknown, or its value has the wrong type or is out of range."""
 
 
 class OutOfMemory(PointSamError):
-    """Work for which the device's memory does not suffice, however small its batches."""
+    """The device has too little memory, even for the smallest batch."""
 
 
 class CancelledError(Exception):
-    """Work that its caller has called off; nothing is wrong."""
+    """The caller cancelled the work; nothing is wrong."""

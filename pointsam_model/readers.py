@@ -1,4 +1,4 @@
-"""Clouds from files, by their public name; `data/readers/` has a file for each format."""
+"""Public functions that read clouds from files; `data/readers/` has a module for each format."""
 
 from pointsam_model.data.readers import READ, LabelledCloud, SensorCloud, read_cloud, read_clouds
 

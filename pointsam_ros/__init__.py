@@ -1,5 +1,5 @@
 """Point-SAM as a ROS 2 node: clouds and clicks in, instances out.
 
-Thin on purpose: messages become arrays, `pointsam_model` answers, arrays become messages. Nothing
-here imports torch or CuPy.
+Deliberately thin: converts messages to arrays, has `pointsam_model` answer, and converts the
+results back. Nothing here imports torch or CuPy.
 """

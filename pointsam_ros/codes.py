@@ -10,7 +10,7 @@ _Response = SegmentPrompts.Response
 
 
 class Code(IntEnum):
-    """Those of SegmentPrompts.srv, which says what each means."""
+    """The codes of SegmentPrompts.srv; see there."""
 
     OK = _Response.OK
     BAD_REQUEST = _Response.BAD_REQUEST

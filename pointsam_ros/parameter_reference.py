@@ -1,4 +1,4 @@
-"""The reference of all parameters, for people: `docs/parameters.md`, made from the typed settings.
+"""Generates the parameter reference, `docs/parameters.md`, from the typed settings.
 
 `python -m pointsam_ros.parameter_reference` prints it.
 """
@@ -37,7 +37,7 @@ COLUMNS = ("name", "default", "range", "live", "what it is")
 
 
 def as_markdown(config: NodeConfig) -> str:
-    """The reference: a table for each section of the settings."""
+    """The reference in Markdown: a table for each section of the settings."""
     by_section = groupby(
         settings(config), lambda setting: setting[0].rpartition(".")[0].split(".")[0]
     )

@@ -19,22 +19,22 @@ from pointsam_model.config.building import configured, settings
 from pointsam_model.errors import ConfigError
 from pointsam_ros.config import NodeConfig, is_live, range_of
 
-LARGEST = 1e308  # for a range that is open above
+LARGEST = 1e308  # for ranges without an upper bound
 LARGEST_INT = 2**63 - 1
-UNSET = "null"  # what `ros2 param dump` writes of a list that is not set
+UNSET = "null"  # what `ros2 param dump` writes for a list that is not set
 
 
 class Parameters:
-    """The node's settings as ROS parameters; those that are read at start are read-only.
+    """Declares the node's settings as ROS parameters; those read at start are read-only.
 
     Args:
-        on_changed: called each time `config` was replaced.
+        on_changed: called after each change of `config`.
 
     Attributes:
-        config: the settings as they are now; replaced as a whole, so any thread may read it.
+        config: the current settings; replaced as a whole, so any thread may read it.
 
     Raises:
-        ConfigError: a value from the command line or a file is wrong; names it and its range.
+        ConfigError: an invalid value on the command line or in a file; names it and its range.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class Parameters:
         self.config = defaults or NodeConfig()
         given: dict[str, Any] = {}
         for name, default, _ in settings(self.config):
-            # Without a type, so that the check and its words are the settings' own.
+            # Without a type, so that the settings' own check and messages apply.
             loose = ParameterDescriptor(dynamic_typing=True)
             value = node.declare_parameter(name, _ros_value(default), loose).value
             if value is not None and not (isinstance(default, tuple) and value == UNSET):
@@ -65,10 +65,10 @@ class Parameters:
         node.add_on_set_parameters_callback(self._on_set)
 
     def _before_set(self, parameters: list[Parameter]) -> list[Parameter]:
-        """3 serves for 3.0, and 3.0 for 3: rclpy would refuse them for their type.
+        """Accepts 3 for 3.0 and 3.0 for 3, which rclpy would refuse for their type.
 
         Raises:
-            ParameterNotDeclaredException: names those that do not exist; rclpy's own does not.
+            ParameterNotDeclaredException: names those that do not exist, unlike rclpy's own.
         """
         unknown = [
             parameter.name
@@ -94,7 +94,7 @@ class Parameters:
 
 
 def _as_number(parameter: Parameter, kind: type | None) -> Parameter:
-    """The parameter with its number in the type `kind`, where that is the same number."""
+    """Converts the parameter's number to the type `kind`, if that does not change it."""
     value = parameter.value
     numbers = (int, float)
     if kind not in numbers or type(value) not in numbers or type(value) is kind:
@@ -105,7 +105,7 @@ def _as_number(parameter: Parameter, kind: type | None) -> Parameter:
 
 
 def _ros_value(default: Any) -> Any:
-    """A default as rclpy takes it; None for an empty list, whose type rclpy cannot know."""
+    """A default as rclpy accepts it; None for an empty list, whose type rclpy cannot infer."""
     return (list(default) or None) if isinstance(default, tuple) else default
 
 
@@ -135,6 +135,6 @@ def _descriptor(name: str, value: Any, metadata: Any) -> ParameterDescriptor:
 
 
 def _unknown(node: Node) -> set[str]:
-    """Names given at start that nothing declared: typing errors, as a rule."""
-    given = getattr(node, "_parameter_overrides", {})  # rclpy has no public name for them
+    """Names given at start that were not declared, usually typos."""
+    given = getattr(node, "_parameter_overrides", {})  # rclpy has no public access to them
     return {name for name in given if not node.has_parameter(name) and "qos_overrides" not in name}

@@ -1,4 +1,4 @@
-"""Why a request is not answered: a code of SegmentPrompts, and a message: what to change."""
+"""Why a request is refused: a code of SegmentPrompts, and a message that says what to change."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ class Refusal(Exception):
 
 
 def forget_frames(error: BaseException) -> None:
-    """Lets go of the frames that an error, and what caused it, came through.
+    """Drops the tracebacks of an error and its causes.
 
-    Frames hold clouds and sessions, and through the future of an answer also the error that holds
-    them: such circles stay until Python's collector comes, which is rare beside a large model.
+    Their frames reference clouds and sessions, and, through the future of an answer, the error
+    itself. Such cycles stay until the garbage collector runs, which is rare next to a large model.
     """
     known: set[int] = set()
     told: list[BaseException | None] = [error]
@@ -39,7 +39,7 @@ def trace_of(error: BaseException) -> str:
 
 
 def refusal_of(error: BaseException) -> Refusal:
-    """The refusal that tells a client of `error`; FAILED where nobody foresaw it."""
+    """Converts an error to a refusal for the client; FAILED if it was not foreseen."""
     if isinstance(error, Refusal):
         return error
     if isinstance(error, TooFarError):

@@ -1,4 +1,4 @@
-"""Several cameras in one process: a node each, in a namespace each, with one model for all."""
+"""Several cameras in one process: a node and a namespace for each, sharing one model."""
 
 from __future__ import annotations
 
@@ -12,32 +12,32 @@ from rclpy.validate_namespace import validate_namespace
 from pointsam_ros.process.process import own_arguments, run
 from pointsam_ros.segment_node import SegmentNode
 
-USAGE = """Answers clicks on several cameras' clouds: a node each, in one process, with one model.
+USAGE = """Answers clicks on the clouds of several cameras, with one node each and a shared model.
 
 usage: segment_cameras NAME=TOPIC [NAME=TOPIC ...] [--ros-args [--params-file FILE] ...]
 
-Each camera has the node /NAME/pointsam with its services and topics, for example
+Each camera gets the node /NAME/pointsam with its own services and topics, for example
 /front/pointsam/segment_prompts after  segment_cameras front=/front/points left=/left/points
 
-Parameters after -p go to all of them; a file may have some for /front/pointsam alone. A namespace
-(-r __ns:=/robot) comes before the names, /robot/front/pointsam, and before topics without a leading
-slash.
+Parameters given with -p apply to all nodes; a file may set some for /front/pointsam alone. A
+namespace (-r __ns:=/robot) is put before the names, /robot/front/pointsam, and before topics
+without a leading slash.
 """
 
 
 class CamerasError(Exception):
-    """The command line names no cameras, or not rightly."""
+    """The command line names no cameras, or an invalid one."""
 
 
 def cameras_of(arguments: Sequence[str], namespace: str = "") -> dict[str, str]:
-    """The topic of each camera, by the camera's name.
+    """Parses the cameras on the command line: topics by camera name.
 
     Args:
-        arguments: of the command line, without the program and what is ROS's: NAME=TOPIC.
-        namespace: before a topic that does not begin with a slash.
+        arguments: NAME=TOPIC each, without the program's name and ROS arguments.
+        namespace: prepended to topics that do not begin with a slash.
 
     Raises:
-        CamerasError: none, no pair, a name or topic that ROS does not take, or one given twice.
+        CamerasError: no camera, not a pair, an invalid name or topic, or one given twice.
     """
     cameras: dict[str, str] = {}
     for argument in arguments:
@@ -63,15 +63,15 @@ def cameras_of(arguments: Sequence[str], namespace: str = "") -> dict[str, str]:
 
 
 def split_namespace(arguments: Sequence[str]) -> tuple[str, list[str]]:
-    """The namespace for all nodes that ROS's arguments give, and the arguments without it.
+    """Splits the namespace for all nodes from the ROS arguments.
 
-    ROS would give every node that very namespace: all cameras would be one.
+    ROS would put every node into that same namespace, and all cameras would have the same topics.
     """
     namespace, others = "", list[str]()
     for argument in arguments:
         name, separator, value = argument.partition(":=")
         if name == "__ns" and separator and others and others[-1] in ("-r", "--remap"):
-            namespace = value.strip("/")  # of several the last one counts
+            namespace = value.strip("/")  # the last one given wins
             others.pop()
         else:
             others.append(argument)
@@ -79,10 +79,10 @@ def split_namespace(arguments: Sequence[str]) -> tuple[str, list[str]]:
 
 
 def camera_nodes(cameras: dict[str, str], namespace: str = "") -> list[SegmentNode]:
-    """A node a camera: /NAMESPACE/NAME/pointsam, which takes the clouds of its topic.
+    """Makes a node for each camera: /NAMESPACE/NAME/pointsam, subscribed to its topic.
 
     Raises:
-        ConfigError: a wrong parameter.
+        ConfigError: an invalid parameter.
     """
     return [
         SegmentNode(
@@ -94,7 +94,7 @@ def camera_nodes(cameras: dict[str, str], namespace: str = "") -> list[SegmentNo
 
 
 def main(args: list[str] | None = None) -> int:
-    """Runs the nodes until SIGINT or SIGTERM; 0 then, 1 where they cannot start, 2 misused."""
+    """Runs the nodes until SIGINT or SIGTERM; returns 0, 1 if they cannot start, 2 for misuse."""
     given = sys.argv if args is None else ["segment_cameras", *args]
     if {"-h", "--help"} & set(given[1:]):
         print(USAGE)

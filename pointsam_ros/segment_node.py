@@ -1,8 +1,8 @@
 """The node `pointsam`: lifecycle and wiring.
 
-The executor's thread takes clouds and requests, checks their form and hands them to the worker,
-which owns the model. The doors by which requests come are `prompt_service`, `propose_action` and
-`clicks`; a request waits for its answer without holding up anything else.
+The executor's thread receives clouds and requests, checks their form and passes them to the worker,
+which owns the model. Requests arrive through the modules in `doors`; each waits for its answer
+without blocking anything else.
 """
 
 from __future__ import annotations
@@ -55,17 +55,17 @@ USAGE = """The ROS 2 node pointsam: answers clicks on point clouds with instance
 
 usage: segment_node [--ros-args [-r '~/points:=TOPIC'] [--params-file FILE] [-p NAME:=VALUE ...]]
 
-The quotes matter: a shell makes a folder of a bare ~/points.
+The quotes are needed: a shell would expand a bare ~/points to a path.
 
 All parameters, with their units, ranges and defaults: python -m pointsam_ros.config
 """
 
 
 class Closable(Protocol):
-    """Something of ROS that is there until it is destroyed."""
+    """A ROS entity that must be destroyed."""
 
     def destroy(self) -> None:
-        """Takes it away."""
+        """Destroys it."""
 
 
 class SegmentNode(WorkNode):
@@ -73,12 +73,12 @@ class SegmentNode(WorkNode):
 
     Attributes:
         parameters: its settings.
-        state: what it is doing, as its diagnostics tell.
-        tally: what became of clouds and requests.
-        requests: those that are open.
+        state: its state, as published in the diagnostics.
+        tally: counts clouds, requests and their outcomes.
+        requests: the open requests.
 
     Raises:
-        ConfigError: a wrong parameter.
+        ConfigError: an invalid parameter.
     """
 
     def __init__(self, **kwargs: Any) -> None:
@@ -98,7 +98,7 @@ class SegmentNode(WorkNode):
         self.requests = Requests(
             self, self._model, self._lookup, lambda: self.config, self.tally, self._not_ready
         )
-        # Open for good: whoever asks is told, and no answer is lost behind a closed door.
+        # Never closed, so that clients get a reason while the node is not ready.
         self._doors = (
             PromptService(self),
             ProposeAction(self),
@@ -109,25 +109,25 @@ class SegmentNode(WorkNode):
 
     @property
     def node(self) -> SegmentNode:
-        """Itself, to its doors."""
+        """The node itself, for its doors."""
         return self
 
     @property
     def open_requests(self) -> int:
-        """How many requests have no answer yet."""
+        """Number of requests not yet answered."""
         return self.requests.open
 
     @property
     def config(self) -> NodeConfig:
-        """The parameters as they are now."""
+        """The current parameters."""
         return self.parameters.config
 
     def _health(self) -> State:
-        """The state; once ready, also whether clouds come, in this node's time, and answers too."""
+        """The node's state; once ready, also problems with clouds, answers and clocks."""
         return health(self.state, self._points.seen(), self.tally, self.config, namesakes(self))
 
     def _more_values(self) -> dict[str, str]:
-        """What the diagnostics tell beside the tally."""
+        """Values in the diagnostics besides those of the tally."""
         loaded, age = self._model.loaded, self._points.seen().age_s
         queues = {
             "requests waiting": self.requests.waiting(Rank.PROMPT),
@@ -141,7 +141,7 @@ class SegmentNode(WorkNode):
             **memory_values(loaded.memory() if loaded else None),
         }
 
-    # Lifecycle, in the order of a life.
+    # Lifecycle transitions, in order.
 
     def start(self) -> None:
         """Configures and activates, unless `autostart` leaves that to a lifecycle manager."""
@@ -158,7 +158,7 @@ class SegmentNode(WorkNode):
 
     @logged
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Checks what can be checked without loading, and opens the topics."""
+        """Checks what can be checked without loading the model, and opens the topics."""
         check(self.config.model)
         self._outputs = self._opened(Outputs(self, self.config.outputs.qos, self.tally))
         self._timings = self._opened(TimingTopics(self))
@@ -167,7 +167,7 @@ class SegmentNode(WorkNode):
 
     @logged
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Loads the model in the worker's thread, and takes clouds meanwhile."""
+        """Loads the model in the worker's thread, and receives clouds meanwhile."""
         self.state = LOADING
         self.tally.watcher = self._timings
         self._model.start()
@@ -176,7 +176,7 @@ class SegmentNode(WorkNode):
 
     @logged
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Frees the model and the clouds; whoever waits is told."""
+        """Frees the model and the clouds; waiting requests are refused."""
         self._end_work("the node was deactivated; activate it and ask again")
         if self._model.worker is not None:
             self._free_memory(self._model.worker)
@@ -185,33 +185,33 @@ class SegmentNode(WorkNode):
 
     @logged
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Takes the topics away."""
+        """Closes the topics."""
         self._open.close()
         self.state = UNCONFIGURED
         return SUCCESS
 
     @logged
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Ends all work; whoever waits is told."""
+        """Ends all work; waiting requests are refused."""
         self._end_work("the node is shutting down")
         self.state = FINALIZED
         return SUCCESS
 
     @logged
     def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """After a transition that failed half-way: back to where nothing is open."""
+        """After a transition failed half-way: closes all that is open."""
         self._end_work(self.state.text)
         self._open.close()
         return SUCCESS
 
     def destroy_node(self) -> None:
-        """Takes everything away."""
+        """Destroys the node and all its parts."""
         for door in self._doors:
             door.destroy()
         super().destroy_node()
 
     def _opened(self, part: Part) -> Part:
-        """Topics, to be destroyed when the node is cleaned up."""
+        """Registers a part to be destroyed when the node is cleaned up."""
         self._open.callback(part.destroy)
         return part
 
@@ -222,7 +222,7 @@ class SegmentNode(WorkNode):
         self._points.close()
         last = loaded.tracks.close(why.partition(";")[0]) if loaded else None
         if last is not None:
-            self.publish(Answer(last, [], []))  # the display forgets what was followed
+            self.publish(Answer(last, [], []))  # clears the display
 
     # The model.
 
@@ -246,7 +246,7 @@ class SegmentNode(WorkNode):
     def _on_load_failed(self, error: BaseException) -> None:
         text = f"the model cannot be loaded: {error}"
         self.state = State(text, DiagnosticStatus.ERROR)
-        if not isinstance(error, PointSamError):  # nobody's setting: somebody must find the fault
+        if not isinstance(error, PointSamError):  # not a wrong setting: the traceback is needed
             self.get_logger().error(f"{text}\n{trace_of(error)}")
         elif not self.config.autostart:
             self.get_logger().error(text)
@@ -255,7 +255,7 @@ class SegmentNode(WorkNode):
             self.executor.wake()
 
     def _free_memory(self, worker: Worker) -> None:
-        """Gives memory back as soon as the worker and all who waited for it have let go of it."""
+        """Frees memory once the worker and the waiting requests have released it."""
 
         def look() -> None:
             if worker.join(0) and not self.open_requests:
@@ -268,7 +268,7 @@ class SegmentNode(WorkNode):
     # Clouds.
 
     def _offer_newest(self) -> None:
-        """Leaves the newest cloud to the worker, for when nobody asks for anything."""
+        """Offers the newest cloud to the worker, for when no request waits."""
         loaded, worker = self._model.loaded, self._model.worker
         if loaded is None or worker is None:
             return
@@ -290,7 +290,7 @@ class SegmentNode(WorkNode):
             self.publish(answer)
 
     def _on_parameters(self) -> None:
-        """Ends the following of objects at once, also while no clouds come."""
+        """Stops following objects at once, even while no clouds arrive."""
         loaded, worker = self._model.loaded, self._model.worker
         if loaded and worker and loaded.tracks.follows and not self.config.tracking.enabled:
             worker.offer("forget", lambda: self._follow_newest(loaded), rank=Rank.FOLLOW)
@@ -306,7 +306,7 @@ class SegmentNode(WorkNode):
     # Requests.
 
     def publish(self, answer: Answer) -> None:
-        """Publishes an answer for those who listen."""
+        """Publishes an answer on the topics with subscribers."""
         if self._outputs.wanted():
             started = time.perf_counter()
             self._outputs.publish(answer)
@@ -318,7 +318,7 @@ class SegmentNode(WorkNode):
         hints = {
             UNCONFIGURED: "configure and activate it",
             INACTIVE: "activate it",
-            FINALIZED: "it was shut down for good; start it anew",
+            FINALIZED: "it was shut down for good; start it again",
         }
         hint = hints.get(self.state, "ask again later")
         return f"no request can be answered yet: {self.state.text}; {hint}"
@@ -329,13 +329,13 @@ class SegmentNode(WorkNode):
 
 
 def main(args: list[str] | None = None) -> int:
-    """Runs the node until SIGINT or SIGTERM; 0 then, 1 where it cannot start, 2 misused."""
+    """Runs the node until SIGINT or SIGTERM; returns 0, 1 if it cannot start, 2 for misuse."""
     given = sys.argv if args is None else ["segment_node", *args]
     if {"-h", "--help"} & set(given[1:]):
         print(USAGE)
         return 0
     if stray := own_arguments(given):
-        print(f"segment_node: {stray[0]!r} is no argument of it\n\n{USAGE}", file=sys.stderr)
+        print(f"segment_node: unknown argument {stray[0]!r}\n\n{USAGE}", file=sys.stderr)
         return 2
     run(lambda: [SegmentNode()], args)
 

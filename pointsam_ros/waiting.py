@@ -1,4 +1,4 @@
-"""Waiting in the executor of a node: for a future, for some time, and from outside of it."""
+"""Waiting in a node's executor: for a future or for some time, and from outside of it."""
 
 from __future__ import annotations
 
@@ -17,11 +17,12 @@ Result = TypeVar("Result")
 
 
 async def until(node: Node, done: Future | None, seconds: float) -> bool:
-    """Lets other callbacks run until a future is done, or for so long; whether it is done.
+    """Lets other callbacks run until a future is done or time is up; returns whether it is done.
 
     Args:
-        done: of one of the node's calls; None: only the time counts.
-        seconds: of the wall's time, also where the node's is simulated.
+        node: in whose executor the caller runs.
+        done: the future of one of the node's calls; None: wait for the time only.
+        seconds: longest wait, in wall time even if the node's time is simulated.
     """
     if done is not None and done.done():
         return True
@@ -49,21 +50,22 @@ async def until(node: Node, done: Future | None, seconds: float) -> bool:
 def from_outside(node: Node, coroutine: Coroutine[Any, Any, Result], seconds: float) -> Result:
     """Runs a coroutine in a node's executor and waits for its result.
 
-    A node that has no executor is spun meanwhile. One that has must be spun by another thread.
+    A node without an executor is spun meanwhile. One with an executor must be spun by another
+    thread.
 
     Raises:
-        TimeoutError: it has not ended within so many seconds.
+        TimeoutError: the coroutine has not ended within `seconds`.
         Exception: what the coroutine raises.
     """
 
     async def caught() -> Result | Exception:
         try:
             return await coroutine
-        except Exception as error:  # raised here it would end the thread that spins the node
+        except Exception as error:  # raising it here would end the thread that spins the node
             return error
 
     spun = node.executor
-    if spun is None or node not in spun.get_nodes():  # an executor that let go of it is still named
+    if spun is None or node not in spun.get_nodes():  # after removal a node still names it
         executor = SingleThreadedExecutor(context=node.context)
         node.executor = executor
         try:

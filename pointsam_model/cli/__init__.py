@@ -1,4 +1,4 @@
-"""The command `pointsam`, a file each for its subcommands."""
+"""The command `pointsam`, with one module per subcommand."""
 
 from pointsam_model.cli.app import app
 

@@ -1,4 +1,4 @@
-"""`pointsam evaluate`: masks and proposals on labelled clouds, beside classical baselines."""
+"""`pointsam evaluate`: masks and proposals on labelled clouds, compared with baselines."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ TABLE_WIDTH = 118
 
 
 class Way(str, Enum):
-    """Ways to use the network, as `pointsam_model.evaluation.ways` names them."""
+    """Ways to use the network, named as in `pointsam_model.evaluation.ways`."""
 
     both = "both"
     network = "network"
@@ -134,7 +134,7 @@ def _source(data: Path | None, generated: Kind | None, count: int, seed: int, li
 
 
 def _baselines(protocol: Protocol) -> list[Method]:
-    """What people use today, with a word to the user where Open3D is missing."""
+    """The classical baselines; prints a note if Open3D is missing."""
     from pointsam_model.evaluation.ways import baselines
 
     found, missing = baselines(protocol)
@@ -144,7 +144,7 @@ def _baselines(protocol: Protocol) -> list[Method]:
 
 
 def _measure(source: Source, methods: list[Method], examples: Examples | None) -> None:
-    """All methods on all clouds; the masks of the first one are kept for pictures."""
+    """Runs all methods on all clouds; the masks of the first method are kept for pictures."""
     first = methods[0]
     with progress() as bar:
         task = bar.add_task("clouds", total=len(source.names))
@@ -163,7 +163,7 @@ def _print(title: str, ways: list[Method], others: list[Method]) -> None:
     from pointsam_model.evaluation import losses
     from pointsam_model.evaluation.tables import details, spread_lines, table
 
-    console.width = max(console.width, TABLE_WIDTH)  # a table that breaks its lines is none
+    console.width = max(console.width, TABLE_WIDTH)  # avoid wrapped rows in the tables
     summaries = {method.name: method.summary() for method in (*ways, *others)}
     ours = summaries[ways[0].name]
     if ours.objects:
@@ -186,7 +186,7 @@ def _write(
     model: str,
     dtype: str,
 ) -> None:
-    """The report: which weights ran how, on what, and what came out."""
+    """Writes the report: the weights, settings, clouds and results."""
     from pointsam_model.config.model import WEIGHTS
     from pointsam_model.evaluation.report import fingerprint, machine, write_json
 
@@ -208,7 +208,7 @@ def _write(
 
 
 def _draw_scores(path: Path, methods: list[Method]) -> None:
-    """The reliability picture of the methods whose scores are predicted IoUs."""
+    """Draws the reliability diagram of the methods whose scores are predicted IoUs."""
     from pointsam_model.pictures.reliability import draw_reliability
 
     panels = {}

@@ -1,4 +1,4 @@
-"""`pointsam fit`: fits anew what tells objects apart on a surface, and good masks from bad."""
+"""`pointsam fit`: refits the models of cuts between objects and of the quality of masks."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def fit(
     what: Annotated[
         What,
         typer.Argument(
-            help="cuts: where on a surface two objects meet; quality: which candidate mask is the "
-            "best, fitted for a checkpoint"
+            help="cuts: predicts where on a surface two objects meet; quality: predicts which "
+            "candidate mask is best, for a given checkpoint"
         ),
     ],
     out: Annotated[Path, typer.Option(help="output file (.safetensors)")],
@@ -39,16 +39,16 @@ def fit(
     choose: Annotated[
         bool,
         typer.Option(
-            help="quality: later clicks correct the mask that the present quality chooses;"
+            help="quality: later clicks correct the mask chosen by the current quality model;"
             " otherwise a nearly best one"
         ),
     ] = True,
 ) -> None:
-    """Fits one of the two small estimators used with geometry, on generated scenes only.
+    """Fits one of the two small models used with geometry, on generated scenes.
 
-    They are shipped in pointsam_model/weights. Refit the quality after the network's weights or the
-    cuts change. For a checkpoint a.safetensors the quality is loaded from a.quality.safetensors
-    next to it.
+    Fitted models are shipped in pointsam_model/weights. Refit the quality model after the network's
+    weights or the cuts change. The quality model of a checkpoint a.safetensors is loaded from
+    a.quality.safetensors next to it.
     """
     import multiprocessing
 
@@ -82,7 +82,7 @@ def fit(
     tell_written("fitted", out)
 
 
-SHARE = 20  # scenes that a process makes at a time
+SHARE = 20  # scenes per task of a process
 
 
 def _cut_examples(work: tuple[range]) -> tuple[range, Any]:
@@ -108,13 +108,13 @@ def _quality_examples(work: tuple[range, str, Path | None, bool]) -> tuple[range
 
 
 def _present(predictor: Any) -> Any:
-    """The quality of today; None where the one to be replaced cannot be read."""
+    """The current quality model; None if it cannot be read, since it is to be replaced."""
     from pointsam_model.errors import CheckpointError
 
     try:
         return predictor.quality
     except CheckpointError as error:
-        console.print(f"{error}. As with --no-choose, what is nearly the best is chosen.")
+        console.print(f"{error}. Continuing as with --no-choose.")
         return None
 
 

@@ -1,4 +1,4 @@
-"""What the commands share: the options of a model, the progress bar, and how a refusal looks."""
+"""Shared by the commands: options, the progress bar, and how errors are printed."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pointsam_model import Cloud, Predictor
 
 console = Console()
-SHOWN_AFTER_S = 0.5  # before it a bar would only flicker
+SHOWN_AFTER_S = 0.5  # a bar for less would only flicker
 SHOWN_EVERY_S = 0.1
 
 CloudFile = Annotated[Path, typer.Argument(help=escape(f"one of {READ}. {NPZ_FORM}; {NPY_FORM}"))]
@@ -32,21 +32,21 @@ Topic = Annotated[
 ]
 Index = Annotated[
     int | None,
-    typer.Option(help="number of the cloud on its topic in a recording, from 0; -1: the last"),
+    typer.Option(help="index of the cloud on its topic in a recording, from 0; -1: the last"),
 ]
 Time = Annotated[
     float | None,
-    typer.Option(help="seconds after a recording's start: the first cloud that is not before"),
+    typer.Option(help="use the first cloud at least this many seconds into a recording"),
 ]
 Columns = Annotated[
-    int, typer.Option(help="numbers a point has in a .bin; 0: found out where that is safe")
+    int, typer.Option(help="floats per point in a .bin; 0: detected if unambiguous")
 ]
 Color = Annotated[bool, typer.Option(help="show the cloud's colours to the network")]
 Output = Annotated[
     Path | None,
     typer.Option(
         help=f"write the cloud with an instance_id and a score for each point: {WRITTEN}; an .npz"
-        " has the masks too"
+        " also contains the masks"
     ),
 ]
 Model = Annotated[
@@ -69,7 +69,7 @@ LABELLED = escape(
 def read_source(
     cloud: Path, topic: str, columns: int, index: int | None, time: float | None
 ) -> SensorCloud:
-    """The cloud that the command line names; a bar on a terminal while a recording is indexed."""
+    """Reads the cloud given on the command line; shows a bar while a recording is indexed."""
     from pointsam_model.data.readers import read_cloud
 
     if not console.is_terminal:
@@ -89,7 +89,7 @@ def read_source(
 
 
 def seen_by(source: SensorCloud, color: bool) -> Cloud:
-    """What is segmented of a file's cloud."""
+    """The cloud to segment, with or without the file's colours."""
     from pointsam_model import Cloud
     from pointsam_model.ops import layout
 
@@ -99,20 +99,20 @@ def seen_by(source: SensorCloud, color: bool) -> Cloud:
 
 
 def load_predictor(model: str, checkpoint: Path | None, device: str, dtype: str) -> Predictor:
-    """A predictor from what the command line says of it."""
+    """Makes a predictor from the command line's options."""
     from pointsam_model import Predictor, load_model
 
     return Predictor(load_model(model, checkpoint=checkpoint, device=device, dtype=dtype))
 
 
 def tell_written(what: str, path: Path) -> None:
-    """Says where something was written: the whole path in one line, to be copied."""
+    """Prints where something was written, with the path unbroken so that it can be copied."""
     console.print(f"{what}: {escape(str(path))}", highlight=False, soft_wrap=True)
 
 
 @contextmanager
 def refusals() -> Iterator[None]:
-    """Turns a refusal into one line for a person and exit status 1, a doubt into a line."""
+    """Prints an error as one line and exits with status 1; prints a cloud's warning as one line."""
     with warnings.catch_warnings():
         warnings.showwarning = _telling_doubts(warnings.showwarning)
         try:
@@ -123,7 +123,7 @@ def refusals() -> Iterator[None]:
 
 
 def _telling_doubts(show: Callable[..., None]) -> Callable[..., None]:
-    """How warnings are shown: those about clouds for a person, others by `show`."""
+    """Prints warnings about clouds as one line; passes others on to `show`."""
 
     def told(message: Warning | str, category: type[Warning], *where: Any, **how: Any) -> None:
         if issubclass(category, CloudWarning):
@@ -139,7 +139,7 @@ def _say(text: str) -> None:
 
 
 def progress() -> Progress:
-    """A bar with what is done, how many of how many, and the time that remains."""
+    """A bar with a description, the count, the total, and the remaining time."""
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),

@@ -37,10 +37,10 @@ SHOWN = 30  # rows of the table
 def propose(
     cloud: CloudFile,
     most: Annotated[
-        int, typer.Option("--max-instances", min=1, help="at most so many")
+        int, typer.Option("--max-instances", min=1, help="most instances")
     ] = ProposalConfig.max_instances,
     min_score: Annotated[
-        float, typer.Option(min=0, max=1, help="how likely an object is to be one, at least")
+        float, typer.Option(min=0, max=1, help="least probability of being an object")
     ] = ProposalConfig.min_score,
     topic: Topic = "",
     index: Index = None,
@@ -54,14 +54,14 @@ def propose(
     device: DeviceName = "auto",
     dtype: Dtype = "float32",
 ) -> None:
-    """Segments all objects of a cloud, best first; nobody has to click."""
+    """Segments all objects of a cloud, best first, without prompts."""
     from pointsam_model import ProposalGenerator
     from pointsam_model.data.writers import write_instances, writer_of
     from pointsam_model.pictures import DrawnMask, draw_masks
 
     with refusals():
         if output is not None:
-            writer_of(output)  # before anything takes time
+            writer_of(output)  # fails early if the suffix is unknown
         source = read_source(cloud, topic, columns, index, time)
         predictor = load_predictor(model, checkpoint, device, dtype)
         config = ProposalConfig(min_score=min_score, max_instances=most)

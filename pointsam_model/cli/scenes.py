@@ -1,4 +1,4 @@
-"""The commands `pointsam scenes` and `pointsam pool`: generated scenes to look at and to keep."""
+"""`pointsam scenes` and `pointsam pool`: draw generated scenes, and store them for training."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pointsam_model.cli.options import progress, refusals, tell_written
 
 
 class Kind(str, Enum):
-    """Kinds of scenes, as `pointsam_model.scenes` names them."""
+    """Kinds of scenes, named as in `pointsam_model.scenes`."""
 
     mixture = "mixture"
     tabletop = "tabletop"
@@ -83,7 +83,7 @@ def pool(
 
 
 def _make_shard(work: tuple[Path, int, str, int, str]) -> None:
-    """One shard, in a process of its own that leaves the other cores to the others."""
+    """Makes one shard, in its own process and on a single core."""
     import torch
 
     from pointsam_model.training.pool import make_pool

@@ -85,7 +85,7 @@ def segment(
         labels = np.array([1] * len(on) + [0] * len(beside), np.int64)
         corners = None if box is None else np.reshape(_numbers(box, 6), (2, 3))
         if output is not None:
-            writer_of(output)  # before anything takes time
+            writer_of(output)  # fails early if the suffix is unknown
         source = read_source(cloud, topic, columns, index, time)
         masked = None if mask is None else read_mask(mask, source)
         predictor = load_predictor(model, checkpoint, device, dtype)
@@ -117,13 +117,13 @@ def segment(
 
 
 def read_mask(path: Path, cloud: SensorCloud) -> NDArray[Any]:
-    """A mask of a cloud from a file, bool or float, (n,).
+    """Reads a mask of a cloud from a file: bool or float, (n,).
 
     Raises:
-        PromptError: no readable mask, or none of this cloud; says what is right.
+        PromptError: the file is not a readable mask, or does not fit the cloud; says what does.
     """
     if path.suffix.lower() not in (".png", ".npy"):
-        raise PromptError(f"{path}: {path.suffix or 'no suffix'} is not read; {MASK_FORM}")
+        raise PromptError(f"{path}: {path.suffix or 'no suffix'} is not supported; {MASK_FORM}")
     try:
         array = _image(path) if path.suffix.lower() == ".png" else np.load(path)
     except (OSError, ValueError, SyntaxError, EOFError) as error:
@@ -136,20 +136,20 @@ def read_mask(path: Path, cloud: SensorCloud) -> NDArray[Any]:
         return array
     if not cloud.organised:
         raise PromptError(
-            f"{path} has the shape {array.shape}, and {cloud.name} has no rows and columns; its "
-            f"mask is a .npy of shape ({cloud.size},)"
+            f"{path} has the shape {array.shape}, but {cloud.name} is not organised in rows and "
+            f"columns; its mask is a .npy of shape ({cloud.size},)"
         )
     if array.shape != (cloud.height, cloud.width):
         turned = array.shape == (cloud.width, cloud.height)
         raise PromptError(
             f"{path} has the shape {array.shape}; {cloud.name} has {cloud.height} rows of "
-            f"{cloud.width} points" + (": rows and columns are exchanged" if turned else "")
+            f"{cloud.width} points" + (": rows and columns are swapped" if turned else "")
         )
     return array.reshape(-1)
 
 
 def _image(path: Path) -> NDArray[np.bool_]:
-    """(rows, columns), where a picture is not black; how opaque it is does not matter."""
+    """(rows, columns) bool: which pixels of an image are not black; alpha is ignored."""
     from matplotlib.image import imread
 
     pixels = imread(path)
@@ -157,7 +157,7 @@ def _image(path: Path) -> NDArray[np.bool_]:
 
 
 def _numbers(text: str, count: int) -> tuple[float, ...]:
-    """Three numbers from x,y,z, or six of two corners."""
+    """Parses three numbers x,y,z, or six of two corners."""
     words = text.split(",")
     try:
         numbers = tuple(float(word) for word in words)
@@ -166,5 +166,5 @@ def _numbers(text: str, count: int) -> tuple[float, ...]:
     if len(numbers) != count:
         what, like = ("point", "0.1,-0.2,0.8") if count == 3 else ("box", "0,-0.2,0.7,0.2,0,0.9")
         form = ",".join(["x,y,z"] * (count // 3))
-        raise PromptError(f"{text!r} is no {what}; give {form} in metres, as {like}")
+        raise PromptError(f"{text!r} is not a {what}; give {form} in metres, for example {like}")
     return numbers

@@ -1,4 +1,4 @@
-"""`pointsam train`: learns a checkpoint from generated scenes or from a user's labelled clouds."""
+"""`pointsam train`: trains a checkpoint on generated scenes or on a user's labelled clouds."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pointsam_model.cli.options import LABELLED, DeviceName, progress, refusals,
 if TYPE_CHECKING:
     from pointsam_model.training import StepReport
 
-RECENT = 50  # steps that the progress bar's figures are means of
+RECENT = 50  # steps averaged for the progress bar's figures
 
 
 def train(
@@ -27,7 +27,7 @@ def train(
     device: DeviceName = "auto",
     threads: Annotated[int, typer.Option(min=0, help="CPU threads; 0: all cores")] = 0,
 ) -> None:
-    """Trains a checkpoint; a stopped run resumes where it was.
+    """Trains a checkpoint; a stopped run resumes where it left off.
 
     Options override the config.
     """

@@ -1,1 +1,1 @@
-"""Clouds: what is valid, what is looked at, and the points that the network sees."""
+"""Clouds: which points are valid, which part a look covers, and what the network sees of it."""

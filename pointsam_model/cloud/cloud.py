@@ -1,7 +1,7 @@
 """Clouds as sensors give them.
 
-A cloud's points are on the host where they came as arrays, and on a GPU where its bytes were sent
-to one; the host then gets of them what it asks for.
+The points are on the host if they came as arrays, or on a GPU if the sensor's bytes were sent
+there; the host then copies only what is accessed.
 """
 
 from __future__ import annotations
@@ -29,24 +29,24 @@ from pointsam_model.ops.layout import CloudLayout, PointField, columns
 
 __all__ = ["Cloud", "CloudLayout", "PointField", "ReducedCloud"]
 
-NEIGHBOURS = 4  # that a point has at its grid's width
+NEIGHBOURS = 4  # neighbours of a point in a regular grid, at the grid's spacing
 
 
 class Cloud:
-    """The points of one cloud in the order the sensor sent them; immutable.
+    """The points of one cloud in the sensor's order; immutable.
 
     Args:
-        xyz: (n,3), or (h,w,3) of an organised cloud, float32 or float64 [m], in the cloud's
-            coordinate frame. No return: NaN, infinite, (0,0,0) or farther than 1e9 m.
-        rgb: red, green, blue of the same shape, uint8, or floats 0 to 1 as Open3D has them; or
-            None.
-        viewpoint: (3,) where the sensor stood [m], in the cloud's coordinate frame; None: not
-            known, `sensor` then finds out.
-        width: columns of an organised cloud, whose points come row by row; None: not organised.
+        xyz: (n,3), or (h,w,3) for an organised cloud, float32 or float64 [m], in the cloud's
+            coordinate frame. Points that are NaN, infinite, (0,0,0) or have a coordinate beyond
+            1e9 m are invalid: the sensor got no return.
+        rgb: red, green, blue, same shape, uint8, or floats 0 to 1 as in Open3D; or None.
+        viewpoint: (3,) position of the sensor [m], in the cloud's coordinate frame; None: not
+            known, `sensor` then infers it.
+        width: columns of an organised cloud stored row by row; None: not organised.
 
     Raises:
-        CloudError: another shape or type, no points, no valid point, a viewpoint that is none, or
-            a width that does not divide the points.
+        CloudError: a wrong shape or type, no points, no valid point, a malformed viewpoint, or a
+            number of points that is not a multiple of the width.
     """
 
     _viewpoint: NDArray[np.float64] | None = None
@@ -92,20 +92,19 @@ class Cloud:
         *,
         viewpoint: ArrayLike | None = None,
     ) -> Cloud:
-        """A cloud from a sensor's bytes, viewed where they are: `ops.decode` says what it reads.
+        """Decodes a sensor's bytes; see `ops.decode` for the formats it reads.
 
         Args:
-            data: bytes, array.array, uint8 array or any other contiguous buffer. Where the device
-                is a GPU it must not change while the cloud is used.
-            layout: where things are in it.
-            device: where the points are wanted: a GPU is sent the bytes as they are and decodes
-                them.
-            viewpoint: as of the class.
+            data: bytes, array.array, uint8 array or any other contiguous buffer. If the device is a
+                GPU, it must not change while the cloud is used.
+            layout: the fields of a point and where they are in the data.
+            device: where the points are wanted; a GPU receives the raw bytes and decodes them.
+            viewpoint: see the class.
 
         Raises:
-            CloudError: no float x, y, z; data shorter than the layout; no valid point; a viewpoint
-                that is none.
-            OutOfMemory: the GPU has too little memory for it.
+            CloudError: no float x, y, z; data shorter than the layout; no valid point; a malformed
+                viewpoint.
+            OutOfMemory: not enough memory on the GPU.
         """
         cloud = cls.__new__(cls)
         if viewpoint is not None:
@@ -131,31 +130,31 @@ class Cloud:
 
     @property
     def size(self) -> int:
-        """How many points the source has, valid or not."""
+        """Number n of points, valid or not."""
         return self._points.size
 
     @property
     def width(self) -> int | None:
-        """Columns of an organised cloud, whose points come row by row; None: not organised."""
+        """Columns of an organised cloud stored row by row; None: not organised."""
         return self._width
 
     @property
     def valid(self) -> NDArray[np.bool_]:
-        """(n,) bool, read-only: the sensor saw something there."""
+        """(n,) bool, read-only: which points are returns of the sensor."""
         return self._points.on_host.valid
 
     @property
     def viewpoint(self) -> NDArray[np.float64] | None:
-        """(3,) where the sensor stood [m], read-only, as it was given; None: `sensor` finds out."""
+        """(3,) position of the sensor as given [m], read-only; None: not given, see `sensor`."""
         return self._viewpoint
 
     @cached_property
     def sensor(self) -> NDArray[np.float64] | None:
-        """(3,) where the sensor stood [m], read-only; None: not known.
+        """(3,) position of the sensor [m], read-only; None: not known.
 
-        The viewpoint that was given; else the place that the grid of a camera's cloud tells, in any
-        frame (`camera_of_grid`); else the origin, where the points were plainly seen from there
-        (`seen_from_origin`): a fused cloud or a map has no such place.
+        The given viewpoint; else the camera's position, inferred in any frame from the grid of an
+        organised cloud (`camera_of_grid`); else the origin, if the points were clearly seen from
+        there (`seen_from_origin`). A fused cloud or a map has no such position.
         """
         if self._viewpoint is not None:
             return self._viewpoint
@@ -166,7 +165,7 @@ class Cloud:
 
     @cached_property
     def _camera(self) -> NDArray[np.float64] | None:
-        """(3,) where the camera stood by the cloud's grid; None: it has none, or does not tell."""
+        """(3,) position of the camera [m], from the grid; None: not organised, or no camera's."""
         if self._width is None:
             return None
         camera = camera_of_grid(*self._points.some(MOST_POINTS), self._width)
@@ -176,9 +175,9 @@ class Cloud:
 
     @cached_property
     def doubt(self) -> str:
-        """Why the coordinates are plainly not metres, for a person; empty: nothing says so.
+        """Why the coordinates are probably not metres, as a message; empty: no reason to doubt.
 
-        Only the organised cloud of a depth camera can tell (`units`).
+        Only organised clouds of depth cameras are checked (`units`).
         """
         if self._width is None:
             return ""
@@ -188,23 +187,23 @@ class Cloud:
         return units.doubt(points, self._camera)
 
     def seen_from(self, place: ArrayLike) -> bool:
-        """Whether the points were plainly seen by one sensor that stood there (3,) [m].
+        """Whether the points were clearly seen by one sensor at the given position (3,) [m].
 
-        False also where nothing can be told; see `seen_from_origin`. Of a coarsely thinned cloud
-        it may be true of places beside the sensor's as well.
+        False also if that is undecidable; see `seen_from_origin`. For a coarsely thinned cloud it
+        may be true of positions near the sensor's as well.
 
         Raises:
-            CloudError: the place is none.
+            CloudError: a malformed position.
         """
         points, _ = self._points.some(MOST_POINTS)
         rays = points - _place(place)
-        return seen_from_origin(rays[rays.any(1)])  # none saw what lies at its own place
+        return seen_from_origin(rays[rays.any(1)])  # no sensor sees a point at its own position
 
     def viewed_from(self, viewpoint: ArrayLike) -> Cloud:
-        """The same points, and where the sensor stood (3,) [m]; nothing is copied.
+        """The same cloud with another viewpoint (3,) [m]; the points are shared, not copied.
 
         Raises:
-            CloudError: the viewpoint is none.
+            CloudError: a malformed viewpoint.
         """
         cloud = copy(self)
         cloud.__dict__.pop("sensor", None)
@@ -213,7 +212,7 @@ class Cloud:
 
     @property
     def device_bytes(self) -> int:
-        """Bytes that its points take on a GPU."""
+        """Bytes of GPU memory that the points take."""
         return self._points.device_bytes
 
     def reduce(
@@ -223,52 +222,53 @@ class Cloud:
         device: torch.device | str = "cpu",
         region: Ball | None = None,
     ) -> ReducedCloud:
-        """The points the network is to see: valid, in the crop and range, few enough.
+        """Chooses the points that the network sees.
 
-        In order: invalid points, those outside of the region, the crop box and the range go; then
-        one point per voxel stays, and of more than `max_points` as many, chosen farthest from each
-        other. Where nothing has to go, the kept points are the source's in their order.
+        Points that are invalid, outside the region, outside the crop box or out of range are
+        removed, in this order; then one point per voxel is kept, and at most `max_points` of these
+        by farthest point sampling. Kept points stay in the source's order.
 
-        The range is measured from the viewpoint that was given, else from the origin. A place that
-        `sensor` finds out does not count: it may be told by one cloud and not by the next, and
-        then the range would jump between two clouds of one sensor.
+        The range is measured from the given viewpoint, else from the origin, never from an
+        inferred `sensor`: that may be known for one cloud and not for the next of the same sensor,
+        and the range would jump between them.
 
         Args:
-            config: crop, range, voxel size, and a `max_points` that wins where it is not 0.
+            config: crop, range, voxel size, and a `max_points` that takes precedence unless 0.
             max_points: most points to keep.
-            device: where the choice is computed, and where the reduced cloud is.
-            region: only its points; None: all.
+            device: where the reduction is computed and its result is stored.
+            region: keep only points in this ball; None: all.
 
         Raises:
-            CloudError: fewer than 3 distinct points are left; says what each step left.
+            CloudError: fewer than 3 distinct points are left; says how many each step left.
         """
         seen = self._points.seen.to(torch.device(device))
         return reduce(seen, self.size, config, max_points, region, self._viewpoint)
 
     def nearest(self, points: ArrayLike) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """The valid source points nearest to a few given ones, exactly.
+        """Finds the valid source points nearest to a few given points, exactly.
 
         Args:
             points: (q,3) finite [m], in the cloud's coordinate frame.
 
         Returns:
-            rows (q,) int64, the lowest of equally near ones, and distances (q,) float64 [m].
+            rows (q,) int64, the lowest in a tie, and distances (q,) float64 [m].
         """
         rows, distances, _ = self._points.nearest(np.asarray(points, np.float64).reshape(-1, 3))
         return rows, distances
 
     def snap(self, points: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """The coordinates (q,3) [m] of the points that `nearest` finds, and the distances (q,)."""
+        """Coordinates (q,3) [m] of the points that `nearest` finds, and distances (q,) [m]."""
         _, distances, xyz = self._points.nearest(points)
         return xyz, distances
 
     def around(
         self, point: NDArray[np.float64], count: int
     ) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
-        """The valid points nearest to a point (3,) [m], the nearest first, and their colours.
+        """The valid points nearest to a point (3,) [m], nearest first.
 
         Returns:
-            (c,3) float64 [m]; (c,3) float64, 0 to 255, or None; c is at most `count`.
+            coordinates (c,3) float64 [m] and colours (c,3) float64, 0 to 255, or None;
+            c <= `count`.
         """
         rows = nearest_rows(self.xyz, point, count)
         rows = rows[self.valid[rows]]
@@ -276,23 +276,23 @@ class Cloud:
         return self.xyz[rows].astype(np.float64), colors
 
     def spacing(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
-        """How far apart the points of the cloud are at some of them: (q,) float64 [m].
+        """Local point spacing at some of the points: (q,) float64 [m].
 
         Args:
             points: (q,3) [m], coordinates of valid points.
 
         Returns:
-            The distance to the fourth nearest other point: on a surface about its grid's width.
+            Distances to the fourth nearest other point: on a surface, about the grid's spacing.
         """
         return self._points.spacing(points)
 
     def points_at(self, rows: Tensor) -> Tensor:
-        """Coordinates (k,3) [m] of valid source rows (k,) int, on the device that has them."""
+        """Coordinates (k,3) [m] of valid source rows (k,) int, on the device that holds them."""
         return self._points.at(rows)
 
 
 class _HostPoints:
-    """The points of a cloud as arrays (n,3), and which of them are valid."""
+    """A cloud's points as arrays (n,3) on the host, and which of them are valid."""
 
     device_bytes = 0
 
@@ -343,7 +343,7 @@ class _HostPoints:
         return np.sqrt([row[np.isfinite(row)].max() for row in squares])
 
     def _squared(self, at: NDArray[np.float64]) -> NDArray[np.float64]:
-        """(n,) squared distances to a place, infinite where nothing was seen."""
+        """(n,) squared distances to a position [m^2], infinite for invalid points."""
         # Column by column: over the short axis numpy is several times slower.
         squared = np.square(self.xyz[:, 0] - at[0])
         squared += np.square(self.xyz[:, 1] - at[1])
@@ -355,7 +355,7 @@ class _HostPoints:
 
 
 class _DevicePoints:
-    """The valid points of a cloud where its bytes were decoded, and its bytes on the host."""
+    """A cloud's valid points on the device that decoded them, and its raw bytes on the host."""
 
     def __init__(self, data: Any, layout: CloudLayout, device: torch.device) -> None:
         xyz, rgb, rows, self._places = ops.decode_valid(data, layout, FARTHEST_M, device)
@@ -363,7 +363,7 @@ class _DevicePoints:
         self._data, self._layout = data, layout
         self.size = layout.height * layout.width
         if len(rows) == 0:
-            _ = self.on_host  # says why
+            _ = self.on_host  # raises, with the reason
 
     @cached_property
     def on_host(self) -> _HostPoints:
@@ -405,7 +405,7 @@ class _DevicePoints:
 
 
 def nearest_rows(xyz: NDArray[Any], point: NDArray[np.float64], count: int) -> NDArray[np.int64]:
-    """At most `count` rows of the points (n,3) nearest to one (3,), the nearest first."""
+    """Rows of the at most `count` points of (n,3) nearest to a point (3,), nearest first."""
     squared = np.square(xyz[:, 0] - point[0])
     squared += np.square(xyz[:, 1] - point[1])
     squared += np.square(xyz[:, 2] - point[2])
@@ -414,7 +414,7 @@ def nearest_rows(xyz: NDArray[Any], point: NDArray[np.float64], count: int) -> N
 
 
 def _squares(xyz: Tensor, at: NDArray[np.float64]) -> Tensor:
-    """(v,) squared distances of points (3,v) to a place."""
+    """(v,) squared distances of points (3,v) to a position (3,)."""
     squared = (xyz[0] - at[0]).square()
     squared += (xyz[1] - at[1]).square()
     squared += (xyz[2] - at[2]).square()
@@ -422,7 +422,7 @@ def _squares(xyz: Tensor, at: NDArray[np.float64]) -> Tensor:
 
 
 def _bytes(colors: NDArray[Any]) -> NDArray[np.uint8]:
-    """Colours as uint8, given so or as floats 0 to 1."""
+    """Checked colours as uint8, from uint8 or from floats 0 to 1."""
     if colors.dtype == np.uint8:
         return colors
     if colors.dtype.kind != "f":
@@ -430,13 +430,13 @@ def _bytes(colors: NDArray[Any]) -> NDArray[np.uint8]:
     if colors.size and not (colors.min() >= 0 and colors.max() <= 1):  # false for NaN
         raise CloudError(
             f"rgb is {colors.dtype} with values from {colors.min():g} to {colors.max():g}; floats "
-            "must be 0 to 1, and colours up to 255 uint8"
+            "must be 0 to 1; colours from 0 to 255 must be uint8"
         )
     return np.round(colors * 255).astype(np.uint8)
 
 
 def _place(point: ArrayLike) -> NDArray[np.float64]:
-    """A viewpoint (3,), checked, read-only."""
+    """A checked, read-only position (3,) [m]."""
     try:
         place = np.array(point, np.float64)
     except (TypeError, ValueError) as error:

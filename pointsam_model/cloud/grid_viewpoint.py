@@ -1,8 +1,8 @@
-"""Where the camera stood, from the rows and columns of an organised cloud.
+"""The camera's position, from the rows and columns of an organised cloud.
 
-Each pixel of a depth camera is a ray, so the pixels' places are a projection of the points, in
-whatever frame those are given: it is fitted linearly (direct linear transform), and its centre is
-the camera. Errors of depth move points along their rays and do not matter.
+Each pixel of a depth camera is a ray, so pixel coordinates are a projection of the points, in any
+coordinate frame. It is fitted linearly (direct linear transform), and its centre is the camera.
+Depth errors move points along their rays and do not matter.
 """
 
 from __future__ import annotations
@@ -12,24 +12,25 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-SAMPLE = 4_000  # pixels that are looked at
+SAMPLE = 4_000  # pixels used
 FEWEST = 200
-MOST_OFF = 0.005  # of the image's width, that half of the pixels may be off: lenses distort
-PLAIN = 1e-3  # spread of the points, in that along their widest: below it they are one plane
-FARTHEST = 1e6  # extents of the points: beyond it only rounding says where, and on which side
-PINNED = 20.0  # how much worse the second best projection must fit: else both may be right
+MOST_OFF = 0.005  # greatest median reprojection error, in image widths: lenses distort
+PLAIN = 1e-3  # least over greatest spread of the points, below which they count as one plane
+FARTHEST = 1e6  # greatest distance, in extents of the points: beyond it rounding decides
+PINNED = 20.0  # how many times worse the second best projection must fit to be excluded
 
 
 def camera_of_grid(
     points: NDArray[Any], rows: NDArray[np.int64], width: int
 ) -> NDArray[np.float64] | None:
-    """The centre (3,) [m] of the projection that an organised cloud is.
+    """Position (3,) [m] of the camera that saw an organised cloud, or None.
 
-    None where the grid is no pinhole camera's, as that of a spinning LiDAR, or where the points do
-    not tell: all of them on one plane are seen alike from many places.
+    None if the grid is not a pinhole camera's (a spinning LiDAR's, for example), or if the points
+    are ambiguous: a single plane looks the same from many positions.
 
     Args:
-        points: (k,3) valid points [m]; rows: (k,) int64, their places in the cloud, row by row.
+        points: (k,3) valid points [m].
+        rows: (k,) int64, their indices in the cloud, which is stored row by row.
         width: columns of the grid.
     """
     if len(points) < FEWEST or width < 2 or rows[-1] < 2 * width:
@@ -55,14 +56,14 @@ def camera_of_grid(
     projection = vectors[:, 0].reshape(3, 4)
     x, y, depth = projection @ places.T
     if np.abs(np.sign(depth).sum()) < 0.98 * len(depth):
-        return None  # seen before it and behind it
+        return None  # points on both sides of the camera
     off = np.hypot(x / depth - u[:, 0], y / depth - v[:, 0]) * unit
     if float(np.median(off)) > MOST_OFF * width:
         return None
     try:
         place = -np.linalg.solve(projection[:, :3], projection[:, 3])
     except np.linalg.LinAlgError:
-        return None  # seen from infinitely far
+        return None  # the camera is at infinity
     if not np.linalg.norm(place) <= FARTHEST:  # true for NaN
-        return None  # as good as infinitely far: a raster
+        return None  # practically at infinity: a raster of heights
     return np.asarray(place * extent + middle, np.float64)

@@ -1,4 +1,4 @@
-"""From all points of a cloud to those the network sees, on the device that holds them."""
+"""Reduces a cloud to the points the network sees, on the device that holds it."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from pointsam_model.errors import CloudError
 Vector = tuple[float, float, float]
 
 EXACT_WITHIN_M = 1000.0  # float32 resolves 0.06 mm there; farther out points need an origin
-FAR_ALONG = 1.5  # of the points' width: from there on all lie within a factor of two of the middle
+FAR_ALONG = 1.5  # distance in widths of the points, from which all are within 2x of the middle
 LEAST_POINTS = 3
-RIM, RIM_SHARE = 0.93, 0.03  # of a ball; of a mask beyond it: the mask is cut off
+RIM, RIM_SHARE = 0.93, 0.03  # a ball cuts off a mask with RIM_SHARE beyond RIM of its radius
 
 
 @dataclass(frozen=True)
 class Ball:
-    """A part of a cloud that is looked at for itself.
+    """The ball-shaped part of a cloud that a look covers.
 
     Attributes:
-        center: its middle [m], in the cloud's coordinate frame.
+        center: x, y, z [m], in the cloud's coordinate frame.
         radius: [m].
     """
 
@@ -37,23 +37,23 @@ class Ball:
     radius: float
 
     def holds(self, points: NDArray[np.floating]) -> NDArray[np.bool_]:
-        """Which of (q,3) points [m] lie in it."""
+        """(q,) bool: which of (q,3) points [m] lie in the ball."""
         return np.square(points - np.array(self.center)).sum(1) <= self.radius**2
 
     def cuts_off(self, points: NDArray[np.floating]) -> bool:
-        """Whether a mask of points (k,3) [m] reaches its rim, and probably goes on beyond it."""
+        """Whether a mask of points (k,3) [m] reaches the rim and probably continues beyond it."""
         inner = Ball(self.center, RIM * self.radius)
         return bool((~inner.holds(points)).sum() > RIM_SHARE * len(points))
 
 
 @dataclass(frozen=True)
 class SeenPoints:
-    """The points of a cloud at which the sensor saw something, on one device.
+    """The valid points of a cloud, on one device.
 
     Attributes:
         xyz: (v,3) float32 or float64 [m].
         rgb: (v,3) uint8 or None.
-        rows: (v,) int64, their places in the source, ascending.
+        rows: (v,) int64, their rows in the source, ascending.
     """
 
     xyz: Tensor
@@ -64,20 +64,20 @@ class SeenPoints:
         return len(self.rows)
 
     def those(self, which: Tensor) -> SeenPoints:
-        """Some of them: (v,) bool, or rows (k,) int64."""
+        """The points selected by (v,) bool or (k,) int64 indices."""
         return SeenPoints(
             self.xyz[which], None if self.rgb is None else self.rgb[which], self.rows[which]
         )
 
     def to(self, device: torch.device) -> SeenPoints:
-        """The same on another device."""
+        """The same points on another device."""
         rgb = None if self.rgb is None else self.rgb.to(device)
         return SeenPoints(self.xyz.to(device), rgb, self.rows.to(device))
 
 
 @dataclass(frozen=True)
 class KeptPoints:
-    """What `ReducedCloud` tells, as tensors on the device that chose; see there."""
+    """The attributes of `ReducedCloud` as tensors on the device; see there."""
 
     rows: Tensor
     nearest: Tensor
@@ -87,17 +87,18 @@ class KeptPoints:
 
 @dataclass(frozen=True, eq=False)
 class ReducedCloud:
-    """The points of a cloud that the network sees, and what that means for all others.
+    """The kept points, which the network sees, and for every source point the nearest of them.
 
-    On a GPU, the arrays are copied from it when they are first asked for.
+    Arrays on a GPU are copied to the host on first access.
 
     Attributes:
         kept: everything below, on the device.
-        origin: (3,) float64 [m], subtracted before going to float32; 0 where all is within 1 km.
-        low, high: (3,) float64 [m], the box around the points that are in reach of a mask.
-        rows: (m,) int64 source rows of the kept points, ascending.
-        nearest: (n,) int32, for each source point its nearest kept point (0 to m-1); -1 where the
-            point is invalid, cropped or out of range: such a point is never in a mask.
+        origin: (3,) float64 [m], subtracted before converting to float32; 0 on axes where all
+            points are within 1 km, see `_relative`.
+        low, high: (3,) float64 [m], bounding box of the source points that can be in a mask.
+        rows: (m,) int64, source rows of the kept points, ascending.
+        nearest: (n,) int32, index (0 to m-1) of each source point's nearest kept point; -1 if the
+            point is invalid, cropped or out of range, and so never in a mask.
         points: (m,3) float32 [m], kept points minus origin.
         colors: (m,3) uint8 or None.
     """
@@ -136,14 +137,16 @@ def reduce(
     region: Ball | None = None,
     viewpoint: NDArray[np.float64] | None = None,
 ) -> ReducedCloud:
-    """What `Cloud.reduce` gives, of the points seen in a cloud of `size`.
+    """Implements `Cloud.reduce`.
 
     Args:
-        seen, size, config, max_points, region: as there.
-        viewpoint: (3,) from where the range is measured [m]; None: from the origin.
+        seen: the cloud's valid points.
+        size: number of all its points, valid or not.
+        config, max_points, region: see `Cloud.reduce`.
+        viewpoint: (3,) [m], from where the range is measured; None: the origin.
 
     Raises:
-        CloudError: fewer than 3 distinct points are left; says what each step left.
+        CloudError: fewer than 3 distinct points are left; says how many each step left.
     """
     steps = [f"{size} points", f"{len(seen)} of them valid"]
     seen = _inside(seen, config, region, viewpoint, steps)
@@ -172,7 +175,7 @@ def _inside(
     viewpoint: NDArray[np.float64] | None,
     steps: list[str],
 ) -> SeenPoints:
-    """Those in the region, the crop box and in range; each step in use adds what it left."""
+    """The points in the region, the crop box and in range; appends each count to `steps`."""
     if region is not None:
         seen = seen.those(_squares(seen.xyz, region.center) <= region.radius**2)
         steps.append(f"{len(seen)} within {region.radius:g} m of the click")
@@ -195,13 +198,13 @@ def _inside(
 
 
 def _squares(xyz: Tensor, place: Sequence[float] | NDArray[np.float64]) -> Tensor:
-    """(v,) float64 squared distances [m^2] of points (v,3) to a place (3,)."""
+    """(v,) float64 squared distances [m^2] of points (v,3) to a position (3,)."""
     off = [(xyz[:, axis].double() - float(middle)).square() for axis, middle in enumerate(place)]
     return off[0] + off[1] + off[2]
 
 
 def _extent(xyz: Tensor) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The box around points, least and greatest coordinates; zeros without points."""
+    """Bounding box of points: least and greatest x, y, z (3,) each; zeros without points."""
     if len(xyz) == 0:
         return np.zeros(3), np.zeros(3)
     axes = xyz.t().contiguous()  # reduced along the long axis, several times faster
@@ -215,9 +218,9 @@ def _relative(
     """An origin and the points relative to it in float32.
 
     On an axis that reaches beyond 1 km the origin is the middle of the points in whole metres
-    (float32 coordinates within a factor of two of it lose nothing). So it is then on the other
-    axes too where the points are far along them: else they would have fewer digits there than at
-    home, and their surface would look another. Elsewhere it is zero.
+    (float32 coordinates within a factor of two of it lose nothing). The other axes then get one
+    too, if the points are far out along them: float32 would resolve their surface more coarsely
+    there than close to the origin. On all other axes it is 0.
     """
     size = np.maximum(np.abs(low), np.abs(high))
     beyond = size > EXACT_WITHIN_M
@@ -248,14 +251,14 @@ def _thinned(
 
 
 def _nearest_kept(points: Tensor, kept: Tensor) -> Tensor:
-    """For each point its nearest kept one (0 to m-1); a kept point is its own."""
+    """Index (0 to m-1) of each point's nearest kept point; a kept point's is its own."""
     nearest = ops.nearest_point(points, points[kept])
     nearest[kept] = torch.arange(len(kept), device=points.device)  # also where kept points coincide
     return nearest
 
 
 def _has_three_distinct(points: Tensor) -> bool:
-    """Whether at least three points differ; asks the device once."""
+    """Whether at least three points are distinct; synchronises with the device once."""
     if len(points) < LEAST_POINTS:
         return False
     others = (points != points[:1]).any(1)

@@ -1,8 +1,8 @@
-"""Whether a cloud is plainly in millimetres: some drivers forget to divide.
+"""Detects clouds in millimetres: some drivers forget to convert.
 
 No depth camera sees a scene that begins beyond a hundred metres, but every one sees scenes that
-begin beyond a hundred millimetres. So only clouds whose grid is plainly a camera's are judged, by
-distances from that camera: a map, a survey in UTM or a LiDAR's sweep may be as large as it likes.
+begin beyond a hundred millimetres. So only clouds whose grid is clearly a camera's are checked, by
+distances from that camera; a map, a survey in UTM or a LiDAR sweep may be of any size.
 """
 
 from __future__ import annotations
@@ -14,22 +14,22 @@ from numpy.typing import NDArray
 
 from pointsam_model.cloud.viewpoint import field_of
 
-NEAREST, MEDIAN = 100.0, 200.0  # that a scene in millimetres is away from its camera, at least
-FARTHEST = 65_536.0  # that a depth image of 16 bit can tell in millimetres
-LEAST_FIELD = np.radians(8)  # half the field of a camera; a raster of heights has next to none
+NEAREST, MEDIAN = 100.0, 200.0  # least distances from the camera of a scene in millimetres
+FARTHEST = 65_536.0  # greatest distance in a 16-bit depth image in millimetres
+LEAST_FIELD = np.radians(8)  # least half field of view of a camera; a raster of heights has none
 
 
 def may_be_millimetres(points: NDArray[Any]) -> bool:
-    """Whether points (k,3) are so far apart that it is worth a closer look."""
+    """Whether the extent of points (k,3) is large enough for `doubt` to find anything."""
     return bool((np.ptp(points, axis=0) > NEAREST / 2).any())
 
 
 def doubt(points: NDArray[Any], camera: NDArray[np.float64]) -> str:
-    """Why a camera's cloud is plainly in millimetres, for a person; empty: it is not.
+    """Why a camera's cloud is probably in millimetres, as a message; empty: it is not.
 
     Args:
-        points: (k,3) valid ones.
-        camera: (3,) where it stood, in their units.
+        points: (k,3) valid points.
+        camera: (3,) its position, in the same unit.
     """
     rays = points - camera
     ranges = np.linalg.norm(rays, axis=1)
@@ -38,7 +38,7 @@ def doubt(points: NDArray[Any], camera: NDArray[np.float64]) -> str:
         return ""
     return (
         f"the cloud is probably in millimetres: half of its points are farther than {median:.0f} "
-        f"from the camera, and nearly none is nearer than {nearest:.0f}. Everything here is in "
-        "metres: divide the coordinates by 1000, or set the driver's depth scale. If it is metres, "
-        "all is well"
+        f"from the camera, and nearly none is nearer than {nearest:.0f}. Coordinates must be in "
+        "metres: divide them by 1000, or set the driver's depth scale. If they are in metres, "
+        "ignore this warning"
     )

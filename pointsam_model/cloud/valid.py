@@ -1,4 +1,4 @@
-"""What a usable point is: one at which the sensor saw something."""
+"""Which points are valid: those that are returns of the sensor."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-FARTHEST_M = 1e9  # beyond it lies no return of any sensor; some drivers send FLT_MAX for "nothing"
+FARTHEST_M = 1e9  # beyond any sensor's range; some drivers send FLT_MAX for "no return"
 
 
 def valid_points(xyz: NDArray[Any]) -> NDArray[np.bool_]:
-    """(n,) which of the points (n,3) [m] are returns.
+    """(n,) bool: which of the points (n,3) [m] are valid.
 
-    No return: a coordinate that is NaN, infinite or beyond FARTHEST_M, or all three 0.
+    Invalid: a coordinate is NaN, infinite or beyond FARTHEST_M, or all three are 0.
     """
     near = np.abs(xyz) <= FARTHEST_M  # false for NaN
     some = xyz != 0

@@ -1,9 +1,9 @@
-"""Whether a cloud is what a sensor at the origin of its coordinate frame sees.
+"""Whether a cloud was seen by a sensor at the origin of its coordinate frame.
 
-From the place it was seen from, a direction has one range: points whose directions are next to each
-other are next to each other in space too, but for the few at the edge of something. From anywhere
-else surfaces lie behind each other, and neighbours in direction are torn apart in range. That holds
-for every kind of sensor and needs no rows and columns.
+Seen from the sensor, each direction has one range: points that are neighbours in direction are
+neighbours in space too, except at edges of objects. Seen from elsewhere, surfaces lie behind each
+other, and neighbours in direction are torn apart in range. This holds for every kind of sensor and
+needs no rows and columns.
 """
 
 from __future__ import annotations
@@ -13,34 +13,34 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-MOST_POINTS = 32_768  # that are looked at: of more, every second, third, ...
-FEWEST_POINTS = 100  # that say anything of where they were seen from
-COARSE = 4096  # points that tell how densely directions are filled
-CELLS = 32  # across the filled directions, for that
-PATCHES = 128  # of directions that are looked at closely
-PATCH_POINTS = 48  # one holds about so many
-ASKED = 8  # points of a patch whose neighbour is looked for
-FEWEST_BESIDE = 12  # points of a patch that has neighbours at all
-STEEPEST = 20.0  # range over width between neighbours: a surface at 3 degrees to the ray
-NOISE = 0.01  # of the range, or of the cloud's depth, that a sensor errs without tearing
+MOST_POINTS = 32_768  # points used: of more, every second, third, ...
+FEWEST_POINTS = 100  # with fewer, nothing can be decided
+COARSE = 4096  # points from which the density of directions is estimated
+CELLS = 32  # cells across the directions, for that estimate
+PATCHES = 128  # patches of directions that are examined
+PATCH_POINTS = 48  # points per patch, about
+ASKED = 8  # points per patch whose nearest neighbour in direction is found
+FEWEST_BESIDE = 12  # least points in a patch that is examined
+STEEPEST = 20.0  # range difference over lateral distance: a surface at 3 degrees to the ray
+NOISE = 0.01  # range noise that does not count as tearing, as a share of range or depth extent
 MOST_TORN = 0.17  # of neighbours; measured: sensors 0.00 to 0.16, fused and map clouds from 0.18
-# The same of a depth camera: many points in a narrow field. Measured: cameras 0.00 to 0.04, their
-# clouds in the frame of a robot's base from 0.08.
+# The same for a depth camera: many points in a narrow field of view. Measured: cameras 0.00 to
+# 0.04, their clouds in the frame of a robot's base from 0.08.
 MOST_TORN_CAMERA, CAMERA_POINTS, CAMERA_FIELD = 0.06, 10_000, np.radians(50)
-LEAST_FIELD = np.radians(6)  # half the field that a sensor has at least, but for few directions
-MOST_OF_FIELD = 0.95  # of the directions
-MOST_AROUND = 0.8  # of all directions: more is a closed shell about the origin
-SHELL_CELLS = 24  # across an octahedron, to tell that
+LEAST_FIELD = np.radians(6)  # least half field of view of a sensor, without outliers
+MOST_OF_FIELD = 0.95  # share of the directions that are not outliers
+MOST_AROUND = 0.8  # share of the whole sphere: with more it is a closed shell around the origin
+SHELL_CELLS = 24  # cells across an octahedron, for that share
 
 
 def seen_from_origin(points: NDArray[Any]) -> bool:
-    """Whether points were plainly seen from (0,0,0) by one sensor.
+    """Whether points were clearly seen from (0,0,0) by one sensor.
 
-    False also where nothing can be told: few points, or an object's own closed surface about its
-    middle, which looks from inside as a room does.
+    False also if that is undecidable: few points, or the closed surface of an object around its
+    own middle, which looks like a room from inside.
 
     Args:
-        points: (k,3) float32 or float64 [m], valid ones, in any order.
+        points: (k,3) float32 or float64 [m], valid points in any order.
     """
     if len(points) < FEWEST_POINTS:
         return False
@@ -50,7 +50,7 @@ def seen_from_origin(points: NDArray[Any]) -> bool:
     if not np.ptp(places, axis=0).any() or _share_around(places, behind) > MOST_AROUND:
         return False
     field = field_of(points[:: -(-len(points) // COARSE)].astype(np.float64))
-    if field < LEAST_FIELD:  # from far away nothing is torn: all of it is one direction
+    if field < LEAST_FIELD:  # far away: all points lie in one direction, and nothing is torn
         return False
     camera = count >= CAMERA_POINTS and field < CAMERA_FIELD
     torn = _torn(points, places, behind)
@@ -59,7 +59,7 @@ def seen_from_origin(points: NDArray[Any]) -> bool:
 
 
 def field_of(rays: NDArray[np.float64]) -> float:
-    """How far most of some rays (k,3), none of them zero, lie off their mean direction [rad]."""
+    """Angle to the mean direction within which most rays (k,3), none of them zero, lie [rad]."""
     directions = rays / np.linalg.norm(rays, axis=1, keepdims=True)
     mean = directions.mean(0)
     length = float(np.linalg.norm(mean))
@@ -72,7 +72,7 @@ def field_of(rays: NDArray[np.float64]) -> float:
 def _torn(
     points: NDArray[Any], places: NDArray[Any], behind: NDArray[np.bool_]
 ) -> NDArray[np.bool_]:
-    """Of points in some patches of directions: whether the range jumps to the next direction."""
+    """For sampled points: whether the range jumps to the nearest neighbour in direction."""
     patches = _patches(points, places, behind)
     if not patches:
         return np.zeros(0, np.bool_)
@@ -95,7 +95,7 @@ def _torn(
     apart[own, np.arange(ASKED), asked] = np.inf
     beside = apart.argmin(axis=2)
     angles = np.sqrt(np.maximum(apart.min(axis=2), 0))
-    # A beam's second return, at no angle from the first, is no steep surface.
+    # Two returns of one beam have no angle between them, but are not a steep surface.
     angles = np.maximum(angles, np.median(angles, axis=1, keepdims=True))
     here, there = ranges[own, asked], ranges[own, beside]
     nearer = np.minimum(here, there)
@@ -106,7 +106,7 @@ def _torn(
 def _patches(
     points: NDArray[Any], places: NDArray[Any], behind: NDArray[np.bool_]
 ) -> list[NDArray[np.int64]]:
-    """Rows of all points in each of some square patches of the filled directions."""
+    """Rows of all points in each of a sample of square patches of directions."""
     low = places.min(axis=0)
     width = max(float((places.max(axis=0) - low).max()), np.finfo(np.float64).tiny)
     step = -(-len(points) // COARSE)
@@ -130,7 +130,7 @@ def _patches(
 
 
 def _close(rows: NDArray[np.int64], places: NDArray[Any]) -> NDArray[np.int64]:
-    """Of too many rows those whose directions are nearest to that of the first."""
+    """Of the rows of a patch, those whose directions are nearest to the first's."""
     apart = np.square(places[rows] - places[rows[0]]).sum(axis=1)
     return rows[np.argsort(apart, kind="stable")[: 2 * PATCH_POINTS]]
 
@@ -138,23 +138,23 @@ def _close(rows: NDArray[np.int64], places: NDArray[Any]) -> NDArray[np.int64]:
 def _cells(
     places: NDArray[Any], behind: NDArray[np.bool_], low: NDArray[Any], size: float, across: int
 ) -> NDArray[np.int64]:
-    """(k,) int64: the number of the cell, `size` wide, that each direction lies in."""
+    """(k,) int64: the index of the cell, `size` wide, that each direction lies in."""
     steps = ((places - low) / places.dtype.type(size)).astype(np.int32)
     np.minimum(steps, across - 1, out=steps)
     return (behind.astype(np.int64) * across + steps[:, 0]) * across + steps[:, 1]
 
 
 def _unfolded(points: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-    """Directions on an octahedron: places (k,2) from -1 to 1 seen along z, and which half.
+    """Octahedral mapping of directions: coordinates (k,2) in -1..1, and whether z < 0.
 
-    It needs no angles, and is nowhere more than a few times finer than elsewhere.
+    Needs no trigonometry, and its resolution varies only by a small factor.
     """
     total = np.abs(points[:, 0]) + np.abs(points[:, 1]) + np.abs(points[:, 2])
     return points[:, :2] / total[:, None], points[:, 2] < 0
 
 
 def _share_around(places: NDArray[Any], behind: NDArray[np.bool_]) -> float:
-    """How much of all directions holds points, 0 to 1."""
+    """Share of the sphere of directions that contains points, 0 to 1."""
     low = np.array([-1, -1], places.dtype)
     step = -(-len(places) // COARSE)
     cells = _cells(places[::step], behind[::step], low, 2 / SHELL_CELLS, SHELL_CELLS)

@@ -1,1 +1,1 @@
-"""What can be set, with its limits."""
+"""Settings, with their defaults and ranges."""

@@ -1,7 +1,7 @@
-"""How configs are made of plain values, whichever file or parameter they come from, and checked.
+"""Builds configs from plain values, from a file or from parameters, and checks them.
 
-A setting (`setting`) knows its unit and range: ROS parameters, `config/segment.yaml` and the
-command line are generated from it, and `validate` is the one check of its value. Configs of files
+A `setting` declares its description, unit and range: ROS parameters, `config/segment.yaml` and the
+command line are generated from it, and `validate` checks its value. Configs read from files
 (`built`) are checked by the types of their fields.
 """
 
@@ -26,14 +26,14 @@ def setting(
     choices: tuple[str, ...] = (),
     lengths: tuple[int, ...] = (),
 ) -> Any:
-    """A config field with what a user must know of it.
+    """Declares a config field with its description and range.
 
     Args:
-        default: its value where nobody says otherwise; its type is the setting's type.
-        description: one sentence with the unit.
-        low, high: least and greatest legal number, both included.
-        choices: the legal texts, for a text setting.
-        lengths: the legal lengths, for a list setting.
+        default: the default value; its type is the setting's type.
+        description: what it does, in one sentence, with the unit.
+        low, high: least and greatest allowed number, both included.
+        choices: the allowed strings, for a string setting.
+        lengths: the allowed lengths, for a list setting.
     """
     metadata = {
         "description": description,
@@ -46,7 +46,7 @@ def setting(
 
 
 def settings(config: Any) -> Iterator[tuple[str, Any, Mapping[str, Any]]]:
-    """(name, value, metadata) of each setting; nested configs give dotted names."""
+    """Yields (name, value, metadata) of each setting; nested configs give dotted names."""
     for item in fields(config):
         value = getattr(config, item.name)
         if dataclasses.is_dataclass(value):
@@ -63,7 +63,7 @@ def configured(config: Config, values: Mapping[str, Any]) -> Config:
     """A copy of `config` with the settings named in `values` (dotted names) changed and checked.
 
     Raises:
-        ConfigError: unknown name, wrong type, out of range; says what would be right.
+        ConfigError: unknown name, wrong type, or out of range; says what is allowed.
     """
     known = {name: (value, metadata) for name, value, metadata in settings(config)}
     for name, value in values.items():
@@ -75,7 +75,11 @@ def configured(config: Config, values: Mapping[str, Any]) -> Config:
 
 
 def validate(name: str, value: Any, default: Any, metadata: Mapping[str, Any]) -> Any:
-    """`value` in the type of `default`, or a ConfigError that names value and range."""
+    """Converts `value` to the type of `default`.
+
+    Raises:
+        ConfigError: wrong type, or out of range; names the value and what is allowed.
+    """
     if isinstance(default, tuple):
         if isinstance(value, str) or not isinstance(value, Iterable):
             raise ConfigError(f"{name} is {value!r}; it takes a list of numbers")
@@ -125,16 +129,18 @@ def _replaced(config: Any, path: list[str], value: Any) -> Any:
 
 
 def built(cls: type[Config], values: object, where: str) -> Config:
-    """A config of class `cls` from nested plain values, every key and type checked.
+    """Builds a config of class `cls` from nested plain values; checks every key and type.
 
     Args:
-        where: the file, or the part of it, that errors name.
+        cls: a dataclass.
+        values: a mapping, as read from JSON or YAML.
+        where: the file, or the part of it, named in errors.
 
     Raises:
-        ConfigError: an unknown key, one that is missing, or a value of another type.
+        ConfigError: an unknown or missing key, or a value of the wrong type.
     """
     if not isinstance(values, Mapping):
-        raise ConfigError(f"{where} is {values!r}; it takes keys and values")
+        raise ConfigError(f"{where} is {values!r}; it takes a mapping of keys to values")
     kinds = get_type_hints(cls)
     unknown = [key for key in values if key not in kinds]
     if unknown:
@@ -152,7 +158,7 @@ def _is_needed(item: dataclasses.Field[Any]) -> bool:
 
 
 def _value(kind: Any, value: Any, where: str) -> Any:
-    """The value as a field of this type holds it."""
+    """Converts a value to the type of its field."""
     if dataclasses.is_dataclass(kind):
         return built(cast("type", kind), value, where)
     if isinstance(kind, types.UnionType):

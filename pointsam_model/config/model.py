@@ -1,4 +1,4 @@
-"""What shapes a network, and the presets."""
+"""The network's architecture, and its presets."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pointsam_model.errors import ConfigError
 
 @dataclass(frozen=True)
 class ViTConfig:
-    """The transformer of the cloud encoder (point_sam: EVA02 or EVA giant blocks)."""
+    """The transformer of the cloud encoder (EVA02 or EVA giant blocks, as in Point-SAM)."""
 
     family: Literal["eva02", "eva_giant"] = "eva02"
     width: int = 1024
@@ -39,7 +39,7 @@ class DecoderConfig:
 
 @dataclass(frozen=True)
 class PatchRule:
-    """A cloud of more than `above_points` points is cut into this many patches of this size."""
+    """Number and size of patches for clouds of more than `above_points` kept points."""
 
     above_points: int
     num_patches: int
@@ -48,7 +48,7 @@ class PatchRule:
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """Everything that shapes a Point-SAM network; its JSON form is what checkpoints carry."""
+    """The architecture of a Point-SAM network; stored in checkpoints as JSON."""
 
     in_features: int = 3
     patch_hidden: tuple[int, int] = (128, 512)
@@ -58,15 +58,15 @@ class ModelConfig:
     vit: ViTConfig = ViTConfig()
     decoder: DecoderConfig = DecoderConfig()
     num_multimask: int = 3
-    mask_patch_size: int = 0  # most points of a patch that a mask prompt looks at; 0: all of them
-    color_gain: float = 1.0  # colours times this enter the network: below 1 they count less
-    # Parts that a checkpoint may be given later (`training.growing`); no released model has any.
-    click_features: bool = False  # a click's token also carries the cloud's feature at the click
-    relative_positions: bool = False  # patches also know where they lie from the nearest clicks
-    negative_masks: bool = False  # a second token a mask, whose logits are subtracted (Easy3D)
-    surface_features: bool = False  # a patch's token also carries its surface's normal and flatness
+    mask_patch_size: int = 0  # most points per patch in the mask prompt encoder; 0: all
+    color_gain: float = 1.0  # factor on colours before the network; below 1 they count less
+    # Extensions that training can add to a checkpoint (`training.growing`); off in all releases.
+    click_features: bool = False  # add the cloud's feature at a click to its token
+    relative_positions: bool = False  # encode patch positions relative to the nearest clicks
+    negative_masks: bool = False  # a second token per mask, whose logits are subtracted (Easy3D)
+    surface_features: bool = False  # add the surface's normal and flatness to patch tokens
     prompt_iterations: int = 7
-    large_clouds: tuple[PatchRule, ...] = ()  # for more points than `num_patches` serves well
+    large_clouds: tuple[PatchRule, ...] = ()  # for clouds that need more than `num_patches`
     max_points: int = 10_000  # kept points on a CPU
     max_points_gpu: int = 32_768
 
@@ -75,7 +75,7 @@ class ModelConfig:
         """Reads a JSON config.
 
         Raises:
-            ConfigError: no such file, no JSON, an unknown key or a value of the wrong type.
+            ConfigError: no such file, invalid JSON, an unknown key or a value of the wrong type.
         """
         path = Path(path)
         try:
@@ -100,7 +100,7 @@ class ModelConfig:
         return dataclasses.asdict(self)
 
     def patches_for(self, points: int) -> tuple[int, int]:
-        """(L, K) for a cloud of `points` kept points: never more than there are points."""
+        """(L, K): number and size of patches for `points` kept points, each at most `points`."""
         num_patches, patch_size = self.num_patches, self.patch_size
         for rule in self.large_clouds:
             if points > rule.above_points:
@@ -122,7 +122,7 @@ def preset(name: str) -> ModelConfig:
     """The model config of a preset, or of a JSON file when `name` is a path that ends in `.json`.
 
     Raises:
-        ConfigError: neither a preset nor a JSON config.
+        ConfigError: neither a preset nor a valid JSON config.
     """
     if name == "large":
         return LARGE

@@ -1,7 +1,7 @@
-"""What a user may set of reduction, predictor, proposals and tracking, with units and ranges.
+"""User settings of reduction, predictor, proposals and tracking, with units and ranges.
 
-ROS parameters, `config/segment.yaml` and the command line are generated from these classes, so a
-default is written once.
+ROS parameters, `config/segment.yaml` and the command line are generated from these classes, so each
+default is written only once.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ class PredictorConfig:
 
 @dataclass(frozen=True)
 class ProposalConfig:
-    """How everything in a cloud is segmented, and which masks are proposed as objects."""
+    """How all objects of a cloud are found, and which masks are proposed as objects."""
 
     points: int = setting(
         1024,
@@ -157,7 +157,7 @@ class ProposalConfig:
 
 @dataclass(frozen=True)
 class TrackingConfig:
-    """When an instance of one cloud is that of an earlier one."""
+    """When an instance is matched to one of an earlier cloud."""
 
     enabled: bool = setting(False, "instances keep their ids from cloud to cloud")
     keep_s: float = setting(

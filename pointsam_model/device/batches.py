@@ -1,4 +1,4 @@
-"""Work over many objects in batches that the memory holds, smaller ones where it runs out."""
+"""Work in batches that fit into memory; smaller ones when it runs out."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from pointsam_model.errors import OutOfMemory
 
 Result = TypeVar("Result")
 
-# How PyTorch, CUDA and its libraries say it, where they have no exception of its own for it.
+# In messages of PyTorch, CUDA and its libraries that have no exception type for it.
 SIGNS = ("out of memory", "can't allocate memory", "not enough memory", "ALLOC_FAILED")
-FREE_SHARE = 0.25  # of a GPU's free memory for one batch: others need some, and it stays reserved
+FREE_SHARE = 0.25  # share of a GPU's free memory for one batch, which stays reserved
 
 
 def in_batches(count: int, step: int, work: Callable[[slice], None]) -> None:
-    """Does work over `count` objects in their order, `step` of them at a time, at least 1.
+    """Processes `count` objects in order, in batches of `step`, at least 1.
 
-    Where the memory runs out, the batch is halved until it suffices, and so for all that follow.
+    If memory runs out, the batch size is halved until it suffices, also for all later batches.
 
     Args:
-        work: takes the rows of a batch; called again on fewer of them where the memory ran out, so
-            it keeps its results only at its end.
+        work: processes the rows of a batch; called again with fewer rows if memory ran out, so it
+            must store its results only at its end.
 
     Raises:
-        OutOfMemory: it does not suffice for a single object.
+        OutOfMemory: not enough memory for a single object.
     """
     start = 0
     while start < count:
@@ -46,10 +46,10 @@ def in_batches(count: int, step: int, work: Callable[[slice], None]) -> None:
 
 
 def in_one(work: Callable[[], Result]) -> Result:
-    """The result of work that cannot be done in parts.
+    """Runs work that cannot be split, and returns its result.
 
     Raises:
-        OutOfMemory: the memory does not suffice for it.
+        OutOfMemory: not enough memory.
     """
     results: list[Result] = []
     in_batches(1, 1, lambda _: results.append(work()))
@@ -57,7 +57,7 @@ def in_one(work: Callable[[], Result]) -> Result:
 
 
 def batch_bytes(device: torch.device, on_cpu: int) -> int:
-    """Memory that a batch may take: a share of what is free on a GPU, `on_cpu` elsewhere."""
+    """Memory for a batch [bytes]: a share of what is free on a GPU, `on_cpu` elsewhere."""
     if device.type != "cuda":
         return on_cpu
     free, _ = torch.cuda.mem_get_info(device)
@@ -66,14 +66,14 @@ def batch_bytes(device: torch.device, on_cpu: int) -> int:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether it says that some memory did not suffice."""
+    """Whether an error means that memory ran out."""
     if isinstance(error, (MemoryError, torch.cuda.OutOfMemoryError)):
         return True
     return isinstance(error, RuntimeError) and any(sign in str(error) for sign in SIGNS)
 
 
 def _suffices(work: Callable[[slice], None], rows: slice) -> bool:
-    """Does the work; False where the memory ran out. The error goes, and with it all it held."""
+    """Does the work; False if memory ran out. The error is dropped with all it references."""
     try:
         work(rows)
     except (RuntimeError, MemoryError) as error:

@@ -1,4 +1,4 @@
-"""Work on a CPU's cores, each on its own."""
+"""Single-threaded work on the cores of a CPU."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ Result = TypeVar("Result")
 
 
 def on_one_core(work: Callable[[], Result]) -> Result:
-    """Does work whose PyTorch operations are too small to be shared out to several cores.
+    """Runs work whose PyTorch operations are too small to be split between cores.
 
-    Where others use the cores too, an operation that is shared out waits for the slowest: of small
-    ones that took ten times as long as the work itself.
+    If other work uses the cores too, a split operation waits for the slowest; for small operations
+    that took ten times as long as the work itself.
     """
     threads = torch.get_num_threads()
     return work() if threads == 1 else cores(threads).submit(work).result()
@@ -26,7 +26,7 @@ def on_one_core(work: Callable[[], Result]) -> Result:
 
 @cache
 def cores(threads: int) -> ThreadPoolExecutor:
-    """Threads that each compute on one core."""
+    """A pool of threads that each compute on one core."""
     pool = ThreadPoolExecutor(threads, "pointsam_cores")
     all_started = Barrier(threads)
 

@@ -1,4 +1,4 @@
-"""The device that a model runs on: its memory, and when its work is done."""
+"""Memory of the model's device, and waiting for its work."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class DeviceMemory:
 
     Attributes:
         allocated: held by tensors [bytes].
-        reserved: taken from the GPU, `allocated` and what is kept for the next tensors [bytes].
+        reserved: taken from the GPU: `allocated`, and what is cached for later tensors [bytes].
     """
 
     allocated: int
@@ -22,24 +22,24 @@ class DeviceMemory:
 
 
 def device_memory(device: torch.device) -> DeviceMemory | None:
-    """What this process holds of a GPU's memory; None: the device is a CPU."""
+    """The GPU memory held by this process; None: the device is a CPU."""
     if device.type != "cuda":
         return None
     return DeviceMemory(torch.cuda.memory_allocated(device), torch.cuda.memory_reserved(device))
 
 
 def free_device_memory() -> None:
-    """Gives the memory of tensors that nobody needs any more back: a GPU's to the system."""
-    gc.collect()  # an exception and the frames it went through hold each other, and their tensors
+    """Frees the memory of unused tensors; on a GPU, returns it to the system."""
+    gc.collect()  # exceptions and their frames form cycles, which keep tensors
     if torch.cuda.is_initialized():
         torch.cuda.empty_cache()
 
 
 def wait_for_device(device: torch.device) -> None:
-    """Returns when the device has done all that this thread asked for; at once on a CPU.
+    """Waits until the device has finished this thread's work; returns at once on a CPU.
 
-    It waits for the thread's stream alone: while another thread captures a CUDA graph, to wait for
-    the whole device would be an error.
+    Only the thread's stream is waited for: waiting for the whole device is an error while another
+    thread captures a CUDA graph.
     """
     if device.type == "cuda":
         torch.cuda.current_stream(device).synchronize()

@@ -1,4 +1,4 @@
-"""Long work on a model in short steps, between which others may use it."""
+"""Long work on a model in short steps, between which other work may run."""
 
 from __future__ import annotations
 
@@ -10,20 +10,19 @@ from pointsam_model.device.batches import batch_bytes, in_batches
 from pointsam_model.device.memory import wait_for_device
 from pointsam_model.errors import CancelledError
 
-# Whoever comes in the middle waits until the device has done what it was given last: at most one
-# batch, however much memory a GPU has free. So many objects keep any chip busy; more at once would
-# take longer and not be faster.
+# Other work that arrives waits for the current batch, so batches are limited even if a GPU has much
+# memory. This many objects keep any GPU busy; more would not be faster per object.
 OBJECTS_AT_ONCE = 128
 
 
 class Steps:
-    """The steps of one call, and whoever is asked between them.
+    """The steps of one call.
 
     Args:
-        device: where the work is done.
+        device: where the work runs.
         on_cpu: memory for a batch on a CPU [bytes]; on a GPU it is a share of what is free.
-        cancelled: asked between steps; True ends the work. It may do other work on the device
-            before it answers. None: nobody is asked, and nobody waits for the device.
+        cancelled: called between steps; returning True stops the work. It may run other work on
+            the device first. None: never stopped, and the device is not waited for.
     """
 
     def __init__(
@@ -32,13 +31,13 @@ class Steps:
         self._device, self._on_cpu, self._cancelled = device, on_cpu, cancelled
 
     def go_on(self) -> None:
-        """Ends a step: when the device has done it, asks.
+        """Ends a step: waits for the device, then calls `cancelled`.
 
-        A GPU is given work faster than it does it. Without the wait, whoever is let in between
-        would come after all batches that were given to it so far.
+        Work is queued on a GPU faster than it is done. Without the wait, other work would come
+        after all batches queued so far.
 
         Raises:
-            CancelledError: the caller has lost interest.
+            CancelledError: `cancelled` returned True.
         """
         if self._cancelled is None:
             return
@@ -49,12 +48,12 @@ class Steps:
     def in_batches(
         self, count: int, held: int, work: Callable[[slice], None], most: int = OBJECTS_AT_ONCE
     ) -> None:
-        """Work over `count` objects, each batch a step; see `batches.in_batches`.
+        """Processes `count` objects, one batch per step; see `batches.in_batches`.
 
         Args:
-            held: bytes that an object takes while a batch is at work.
-            work: takes the rows of a batch.
-            most: objects in a batch, however much memory there is.
+            held: memory per object in a batch [bytes].
+            work: processes the rows of a batch.
+            most: most objects in a batch, regardless of memory.
 
         Raises:
             CancelledError, OutOfMemory

@@ -1,4 +1,4 @@
-"""Between the host and the model's device: few copies, and only those back are waited for."""
+"""Copies between host and device: few, and only those to the host are waited for."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from torch import Tensor
 
 
 def sent(array: NDArray[Any], device: torch.device) -> Tensor:
-    """The array on the device, in order on its current stream; nobody waits for the copy.
+    """Copies an array to the device, asynchronously on its current stream.
 
-    A CPU gets the array's own memory. A GPU's copy goes through pinned memory that is reused.
+    On a CPU the tensor shares the array's memory. For a GPU, pinned memory is reused.
     """
     tensor = torch.from_numpy(array)
     if device.type == "cpu":
@@ -23,9 +23,9 @@ def sent(array: NDArray[Any], device: torch.device) -> Tensor:
 
 
 def fetched(*tensors: Tensor) -> tuple[NDArray[Any], ...]:
-    """Tensors as arrays on the host: all that are on a GPU in one copy, which is waited for.
+    """Copies tensors to arrays on the host: those on a GPU in a single copy, which is waited for.
 
-    From a CPU nothing is copied: arrays share the tensors' memory.
+    Arrays of CPU tensors share their memory.
     """
     away = [tensor for tensor in tensors if tensor.device.type != "cpu"]
     if not away:
@@ -41,14 +41,14 @@ def fetched(*tensors: Tensor) -> tuple[NDArray[Any], ...]:
 
 
 def packed(tensors: Sequence[Tensor]) -> Tensor:
-    """The tensors' bytes, (bytes,) uint8 on their device, laid end to end as `_order` says."""
+    """The tensors' bytes, concatenated in `_order`: (bytes,) uint8 on their device."""
     return torch.cat(
         [tensors[place].contiguous().view(-1).view(torch.uint8) for place in _order(tensors)]
     )
 
 
 def unpacked(raw: NDArray[np.uint8], tensors: Sequence[Tensor]) -> tuple[NDArray[Any], ...]:
-    """Arrays of the shapes and types of `tensors`, viewed in the bytes of `packed`."""
+    """Views of the bytes from `packed`, with the shapes and types of `tensors`."""
     arrays: dict[int, NDArray[Any]] = {}
     start = 0
     for place in _order(tensors):
@@ -61,5 +61,5 @@ def unpacked(raw: NDArray[np.uint8], tensors: Sequence[Tensor]) -> tuple[NDArray
 
 
 def _order(tensors: Sequence[Tensor]) -> list[int]:
-    """Places of the tensors, wide types first: then each array begins where its type may."""
+    """Order of the tensors, wide types first, so that each array is aligned."""
     return sorted(range(len(tensors)), key=lambda place: -tensors[place].element_size())

@@ -1,4 +1,4 @@
-"""The tight oriented box around points, as a gripper or a planner reads an object."""
+"""Tight oriented bounding boxes, for grasping and planning."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from scipy.spatial import ConvexHull, QhullError  # type: ignore[import-untyped]
 
 Array = NDArray[np.float64]
 
-FLAT = 1e-6  # thinner than this share of its length, or than its numbers resolve: a side of 0
-MANY = 400  # more points than these are thinned to the outermost ones for the search
-DIRECTIONS = 96  # and their opposites, in which points are outermost
-BLOCK = 800  # points at once: products of this size wake no thread pool of the BLAS
-FACES = 7  # of the hull that are tried as the box's, the largest ones
-TURNED = 60  # corners by boxes, at most, that are also turned about their own axes
-ROUNDS = 3  # at most, of such turns
+FLAT = 1e-6  # a side shorter than this share of the longest, or than rounding, becomes 0
+MANY = 400  # above this number, only the outermost points are searched
+DIRECTIONS = 96  # and their opposites, in which the outermost points are found
+BLOCK = 800  # points per matrix product: small enough not to wake the BLAS's thread pool
+FACES = 7  # largest faces of the hull that are tried as faces of the box
+TURNED = 60  # most corners times boxes that are refined by turning
+ROUNDS = 3  # most rounds of turning
 
 
 @dataclass(frozen=True)
 class OrientedBox:
-    """A box anywhere in space.
+    """An oriented box.
 
     Attributes:
         center: (3,) float64 [m].
         rotation: (3,3) float64, right-handed; its columns are the box's axes x, y, z.
-        size: (3,) float64 [m], sides along these axes.
+        size: (3,) float64 [m], side lengths along these axes.
     """
 
     center: Array
@@ -37,24 +37,25 @@ class OrientedBox:
 
 
 def oriented_box(points: ArrayLike, up: ArrayLike | None = None) -> OrientedBox:
-    """The tight oriented box around points: the smallest of those tried.
+    """Computes a tight oriented bounding box: the smallest of those tried.
 
-    The largest faces of the convex hull and the principal planes are tried as the box's, with the
-    smallest rectangle around the points as seen from each; the best are turned about their own
-    axes. Many points are thinned to some 200 outermost ones for that; the sides are those of all
-    points. The smallest box of all may be missed by a tenth around a handful of points, by 1 to
-    3 % around many. The same points in the same order give the same box. Points in a plane, on a
-    line, or in one place give sides of 0.
+    The largest faces of the convex hull and the principal planes are tried as faces of the box,
+    each with the smallest rectangle around the projected points; the best boxes are refined by
+    turning them about their own axes. The search uses some 200 outermost points if there are many,
+    but the box contains all. It may be larger than the minimum by a tenth for a handful of points,
+    by 1 to 3 % for many. The same points in the same order give the same box. Points in a plane, on
+    a line, or in one place give sides of 0.
 
     Args:
         points: (k,3) finite floats [m], k at least 1.
-        up: (3,) direction, any length: the box's z axis is this one, and it only yaws about it.
+        up: (3,) direction of any length: the box's z axis, about which it only yaws; None: the box
+            turns freely.
 
     Returns:
-        Sides x >= y >= z; with `up`, x >= y, and z is the height.
+        A box with sides x >= y >= z; with `up`, x >= y, and z is the height.
 
     Raises:
-        ValueError: no points, another shape, points that are not finite, or `up` of length 0.
+        ValueError: no points, a wrong shape, points that are not finite, or `up` of length 0.
     """
     given = np.asarray(points)
     if given.ndim != 2 or given.shape[1] != 3 or len(given) == 0:
@@ -65,7 +66,7 @@ def oriented_box(points: ArrayLike, up: ArrayLike | None = None) -> OrientedBox:
     if not np.isfinite(middle).all():
         raise ValueError("points for a box must be finite")
     columns -= middle[:, None]
-    # A few units in the last place of the numbers given.
+    # A few units in the last place of the input.
     kind = given.dtype if given.dtype.kind == "f" else columns.dtype
     resolved = 4 * float(np.finfo(kind).eps) * float(np.maximum(-least, most).max())
     if up is None:
@@ -78,19 +79,19 @@ def oriented_box(points: ArrayLike, up: ArrayLike | None = None) -> OrientedBox:
 
 
 def _tight_axes(points: Array, resolved: float) -> Array:
-    """(3,3) axes of the smallest box found around points (k,3), in columns, in any order."""
+    """Axes (3,3), in columns and in any order, of the smallest box found around points (k,3)."""
     seen, principal, thick = _principal(points, resolved)
     if thick <= 1:
         return principal
     if thick == 3:
-        with contextlib.suppress(QhullError):  # thin for Qhull, though not for us
+        with contextlib.suppress(QhullError):  # too thin for Qhull
             hull = ConvexHull(seen)
             return principal @ _smallest(seen[hull.vertices], _face_normals(hull))
     return principal @ _on_face(seen, np.eye(3)[2], np.eye(3)[:, :2])
 
 
 def _smallest(corners: Array, normals: Array) -> Array:
-    """(3,3) axes of the smallest box found around a hull's corners (k,3), given its normals."""
+    """Axes (3,3) of the smallest box found around a hull's corners (k,3), given its normals."""
     normals = np.concatenate((normals, np.eye(3)))
     boxes = [_on_face(corners, *face) for face in zip(normals, _planes(normals), strict=True)]
     boxes.sort(key=partial(_volume, corners))
@@ -99,7 +100,7 @@ def _smallest(corners: Array, normals: Array) -> Array:
 
 
 def _turned(corners: Array, axes: Array) -> Array:
-    """The box turned about its own axes in turn, each time to the smallest, until none helps."""
+    """Turns a box about each of its axes to the smallest box, until that no longer helps."""
     volume = _volume(corners, axes)
     for _ in range(ROUNDS):
         before = volume
@@ -118,12 +119,12 @@ def _volume(corners: Array, axes: Array) -> float:
 
 
 def _on_face(corners: Array, normal: Array, plane: Array) -> Array:
-    """Axes (3,3) of the smallest box with a side along `normal`; `plane`: (3,2) axes across it."""
+    """Axes (3,3) of the smallest box with one along `normal`; `plane`: (3,2) axes across it."""
     return np.column_stack((plane @ _rectangle(corners @ plane), normal))
 
 
 def _rectangle(seen: Array) -> Array:
-    """(2,2) axes, in columns, of the smallest rectangle around (k,2) points, not all on a line."""
+    """Axes (2,2), in columns, of the smallest rectangle around points (k,2), not all on a line."""
     with contextlib.suppress(QhullError):
         seen = seen[ConvexHull(seen).vertices]
     edges = np.roll(seen, -1, axis=0) - seen
@@ -138,7 +139,7 @@ def _rectangle(seen: Array) -> Array:
 def _box(
     columns: Array, middle: Array, axes: Array, resolved: float, *, upright: bool = False
 ) -> OrientedBox:
-    """The box around all points along these axes, in the order and signs of the contract."""
+    """The box around all points along these axes, with axes ordered and signed as documented."""
     along = _along(columns, axes)
     least, most = along.min(1), along.max(1)
     size = most - least
@@ -156,12 +157,12 @@ def _box(
 
 
 def _signed(axis: Array) -> Array:
-    """The axis in the direction in which its largest component is positive."""
+    """The axis, negated if its largest component is negative."""
     return axis * np.sign(axis[np.argmax(np.abs(axis))])
 
 
 def _level_plane(up: ArrayLike) -> tuple[Array, Array]:
-    """Two axes (3,2) across `up`, and its direction (3,)."""
+    """Two axes (3,2) across `up`, and its unit direction (3,)."""
     z = np.asarray(up, np.float64).reshape(-1)
     length = float(np.linalg.norm(z))
     if z.shape != (3,) or not np.isfinite(length) or length == 0:
@@ -171,7 +172,7 @@ def _level_plane(up: ArrayLike) -> tuple[Array, Array]:
 
 
 def _planes(normals: Array) -> Array:
-    """(f,3,2): for each unit normal two unit axes at right angles to it and to each other."""
+    """(f,3,2): for each unit normal, two unit axes orthogonal to it and to each other."""
     helper = np.eye(3)[np.argmin(np.abs(normals), axis=1)]
     first = np.cross(normals, helper)
     first /= np.linalg.norm(first, axis=1, keepdims=True)
@@ -179,14 +180,14 @@ def _planes(normals: Array) -> Array:
 
 
 def _face_normals(hull: ConvexHull) -> Array:
-    """(f,3) normals of the hull's largest faces; triangles in one plane are one face."""
+    """Normals (f,3) of the hull's largest faces; triangles in one plane are one face."""
     triangles = hull.points[hull.simplices]
     sides = triangles[:, 1:] - triangles[:, :1]
     area = np.linalg.norm(np.cross(sides[:, 0], sides[:, 1]), axis=1)
     normals = hull.equations[:, :3]
     largest = normals[np.arange(len(normals)), np.argmax(np.abs(normals), axis=1)]
     rounded = np.round(normals * np.sign(largest)[:, None] * 1e4)
-    key = rounded @ [1e10, 1e5, 1]  # whole numbers, one for each direction
+    key = rounded @ [1e10, 1e5, 1]  # a distinct number for each direction
     _, first, face = np.unique(key, return_index=True, return_inverse=True)
     areas = np.bincount(face, weights=area)
     return normals[first[np.argsort(-areas, kind="stable")[:FACES]]]
@@ -194,7 +195,7 @@ def _face_normals(hull: ConvexHull) -> Array:
 
 def _principal(points: Array, resolved: float) -> tuple[Array, Array, int]:
     """Points (k,d) along their principal axes, the axes (d,d), and how many are not flat."""
-    unit = points / (float(np.abs(points).max()) or 1.0)  # squares of tiny distances vanish
+    unit = points / (float(np.abs(points).max()) or 1.0)  # or squares of tiny distances underflow
     _, axes = np.linalg.eigh(np.cov(unit, rowvar=False, bias=True))
     along = points @ axes
     spread = np.ptp(along, axis=0)
@@ -204,7 +205,7 @@ def _principal(points: Array, resolved: float) -> tuple[Array, Array, int]:
 
 
 def _along(columns: Array, axes: Array) -> Array:
-    """Columns (d,k) of points along axes (d,e): (e,k), with no thread pool for so little."""
+    """Projects columns (d,k) of points onto axes (d,e): (e,k), without waking a thread pool."""
     along = np.empty((axes.shape[1], columns.shape[1]))
     for axis, row in zip(axes.T, along, strict=True):
         np.einsum("d,dk->k", axis, columns, out=row)
@@ -212,10 +213,10 @@ def _along(columns: Array, axes: Array) -> Array:
 
 
 def _outermost(columns: Array) -> Array:
-    """Points (j,d) that are outermost in some direction, of columns (d,k); all of a few.
+    """The points (j,d), of columns (d,k), that are outermost in some direction; all if few.
 
-    The directions are spread evenly as seen where all principal axes are equally long, so that
-    thin sides count as well.
+    Directions are spread evenly after scaling the principal axes to equal length, so that thin
+    sides count as well.
     """
     dimensions, count = columns.shape
     farthest = float(np.abs(columns).max())
@@ -240,12 +241,12 @@ def _outermost(columns: Array) -> Array:
 
 
 def _directions(dimensions: int) -> Array:
-    """(96,d) unit directions spread evenly, none opposite to another."""
+    """(96,d) evenly spread unit directions, no two of them opposite."""
     count = np.arange(DIRECTIONS)
     if dimensions == 2:
         turn = (count + 0.5) * (np.pi / DIRECTIONS)
         return np.column_stack((np.cos(turn), np.sin(turn)))
-    z = (count + 0.5) / DIRECTIONS  # a spiral over the upper half of the ball
+    z = (count + 0.5) / DIRECTIONS  # a spiral over the upper half of the sphere
     turn = np.pi * (3 - np.sqrt(5)) * count
     radius = np.sqrt(1 - z**2)
     return np.column_stack((radius * np.cos(turn), radius * np.sin(turn), z))

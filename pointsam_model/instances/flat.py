@@ -1,4 +1,4 @@
-"""Instances that may overlap as one number for each point."""
+"""Flattens instances, which may overlap, to one label per point."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from pointsam_model.instances.instance import Instance
 
 
 def flattened(instances: Sequence[Instance], size: int) -> NDArray[np.int32]:
-    """(size,) for each point of a cloud which instance it is of: 1 is the first, 0 none.
+    """Labels each point of a cloud with its instance: (size,) int32, 1 the first, 0 none.
 
-    Where instances overlap the one with the highest score has the point, the earlier of equals.
+    Where instances overlap, the one with the highest score gets the point, the first in a tie.
 
     Args:
         instances: of one cloud, in any order.
-        size: how many points the cloud has.
+        size: number of points in the cloud.
     """
     numbers = np.zeros(size, np.int32)
     order = sorted(range(len(instances)), key=lambda row: -instances[row].score)

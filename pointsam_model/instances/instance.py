@@ -1,4 +1,4 @@
-"""Instances: masks as a planner reads them, with their points, scores and a tight oriented box."""
+"""Instances: segmented objects with their points, scores and a tight oriented box."""
 
 from __future__ import annotations
 
@@ -19,11 +19,12 @@ class Instance:
 
     Attributes:
         indices: (k,) uint32 rows of the source cloud, ascending, at least one.
-        score: predicted IoU, as `Prediction.scores`; of a proposal, as `ProposalGenerator` says.
-        stability: IoU of the mask at logit +1 and at logit -1, 0 to 1, as it was decoded: before
-            holes and specks went; 1 where it has no logits.
+        score: predicted IoU, see `Prediction.scores`; for a proposal, see
+            `ProposalGenerator.generate`.
+        stability: IoU between the masks at thresholds +1 and -1 of the logits, 0 to 1, before
+            specks were removed and holes filled; 1 for a mask without logits.
         points: (k, 3) float32 or float64 [m], the source points of those rows.
-        up: (3,) direction for a box that only yaws, or None.
+        up: (3,) direction that the box stands along, so that it only yaws; None: it turns freely.
     """
 
     indices: NDArray[np.uint32]

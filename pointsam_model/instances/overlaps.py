@@ -1,4 +1,4 @@
-"""Masks that overlap: how much, and which of them stay; all of it on the device that has them."""
+"""Overlaps of masks, and non-maximum suppression, on the device that holds them."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from pointsam_model.device.transfer import fetched
 
 
 def overlaps(masks: Tensor, others: Tensor, weight: Tensor) -> Tensor:
-    """IoU of each mask with each of the others; two empty masks have none.
+    """IoU of each mask with each of the others; 0 for two empty masks.
 
-    One matrix product in float32, exact while a mask holds fewer than 2^24 points. Counting the
-    bits of packed masks would be no faster: cells have weights, and without them PyTorch would
-    count in a dozen passes over every pair of words, which moves a hundred times the memory.
+    One matrix product in float32, exact for masks of fewer than 2^24 points. Counting the bits of
+    packed masks would not be faster: it does not support weights, and PyTorch would need a dozen
+    passes over every pair of words, which moves a hundred times the memory.
 
     Args:
-        masks: (.., a, l) bool, over l cells.
+        masks: (.., a, l) bool, over l cells (kept points or patches).
         others: (.., b, l) bool.
-        weight: (l,) float32, points in each cell.
+        weight: (l,) float32, number of source points in each cell.
 
     Returns:
         (.., a, b) float32, 0 to 1.
@@ -32,23 +32,23 @@ def overlaps(masks: Tensor, others: Tensor, weight: Tensor) -> Tensor:
 
 
 def suppress(iou: Tensor, rank: Tensor, highest: float) -> Tensor:
-    """Non-maximum suppression: greedily by rank, none that overlaps a better one that stayed.
+    """Non-maximum suppression: greedily by rank, drops masks that overlap a better one kept.
 
-    Who stays is the only set in which each mask is absent exactly where a better one of the set
-    overlaps it. From all masks, each round settles at least the next best one, and mostly all that
-    chains of overlaps of one more link decide: a few rounds, where going through the masks one by
-    one would have the device wait for the host at each.
+    The result is the only set from which a mask is missing exactly if a better mask in the set
+    overlaps it. It is found by iteration from all masks: each round settles at least the next best
+    mask, and usually many, so a few rounds suffice, where one mask at a time would synchronise the
+    device with the host for each.
 
     Args:
-        iou: (c, c), of `overlaps`.
-        rank: (c,) float, higher is better; of equals the lower row.
-        highest: IoU that two masks may have which both stay, 0 to 1.
+        iou: (c, c), from `overlaps`.
+        rank: (c,) float, higher is better; ties go to the lower row.
+        highest: greatest IoU of two masks that are both kept, 0 to 1.
 
     Returns:
-        (k,) int64 rows that stay, best first.
+        (k,) int64 rows of the masks kept, best first.
     """
     order = torch.argsort(rank, descending=True, stable=True)
-    rules_out = (iou[order][:, order] > highest).triu_(1)  # of a better row (first) over a worse
+    rules_out = (iou[order][:, order] > highest).triu_(1)  # [better, worse]
     stays = torch.ones_like(order, dtype=torch.bool)
     while True:
         left = ~rules_out[stays].any(0)
@@ -58,7 +58,7 @@ def suppress(iou: Tensor, rank: Tensor, highest: float) -> Tensor:
 
 
 def to_host(masks: Tensor) -> NDArray[np.bool_]:
-    """Masks (c, m) bool as an array; they travel as bits."""
+    """Copies masks (c, m) bool to the host, packed as bits."""
     count = masks.shape[1]
     padded = torch.nn.functional.pad(masks, (0, -count % 8)).unflatten(1, (-1, 8))
     bits = (padded << _places(masks.device)).sum(2, dtype=torch.uint8)
@@ -67,5 +67,5 @@ def to_host(masks: Tensor) -> NDArray[np.bool_]:
 
 
 def _places(device: torch.device) -> Tensor:
-    """Of a byte's bits."""
+    """The values of a byte's bits."""
     return torch.arange(8, dtype=torch.uint8, device=device)

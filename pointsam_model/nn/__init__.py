@@ -1,4 +1,4 @@
-"""The Point-SAM network, one file a part; module names are those of the released checkpoints."""
+"""The Point-SAM network, one file per part; attributes are named as in released checkpoints."""
 
 from pointsam_model.nn.patches import Patches, make_patches
 from pointsam_model.nn.point_sam import CloudEncoding, PointSAM

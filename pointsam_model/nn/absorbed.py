@@ -1,11 +1,10 @@
-"""Attention between a few tokens and many points whose projections fall on the tokens alone.
+"""Attention between few tokens and many points, with all projections applied to the tokens.
 
-A dot product of a projected point and a projected token is one of the point itself and of the token
-that went through both projections, and a weighted sum of projected points is the projection of the
-weighted sum. So nothing of the size of the points is projected, split by heads or added up: what is
-left for each layer are three matrix products with heads · tokens rows. The numbers are those of
-`TokenAttention` but for rounding, gradients included; learning uses it, where most of the
-time went into copies of the points.
+The dot product of a projected point with a projected token equals that of the point itself with the
+token projected twice, and a weighted sum of projected points is the projection of the weighted sum.
+So nothing of the size of the points is projected, split into heads or summed: each layer needs only
+three matrix products with heads · tokens rows. Results and gradients equal those of
+`TokenAttention` up to rounding. Used in training, where copies of the points took most of the time.
 
 Shapes: b clouds of l patches, B = b · m objects of t tokens, width d, h heads of e values.
 """
@@ -24,7 +23,7 @@ from pointsam_model.nn.attention import TokenAttention, join_heads, split_heads
 def look_at_points(
     attention: TokenAttention, queries: Tensor, points: Tensor, position: Tensor
 ) -> Tensor:
-    """What tokens see in the points, whose keys are with position and whose values are without.
+    """Attention from tokens to points, whose keys include the position and whose values do not.
 
     Args:
         queries: (B, t, d).
@@ -32,7 +31,7 @@ def look_at_points(
         position: (b, l, d).
 
     Returns:
-        (B, t, d). A bias of the keys, the same for all of them, is nothing to a softmax.
+        (B, t, d). The bias of the keys is left out: a constant does not change a softmax.
     """
     heads, (objects, tokens, dim) = attention.heads, queries.shape
     asked = _scaled(split_heads(attention.q_proj(queries), heads))
@@ -55,7 +54,7 @@ def tell_points(
     position: Tensor,
     visible: Tensor | None = None,
 ) -> Tensor:
-    """The points with what they see in the tokens added to them.
+    """Attention from points to tokens, added to the points.
 
     Args:
         keys, values: (B, t, d), of the tokens.

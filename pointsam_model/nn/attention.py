@@ -1,4 +1,4 @@
-"""Scaled dot-product attention over heads, on whatever is fastest where it runs."""
+"""Scaled dot-product attention over heads, with the fastest implementation for the device."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def attention(query: Tensor, key: Tensor, value: Tensor, visible: Tensor | None 
 
     Args:
         query: (b, heads, q, d); key, value: (b, heads, k, d).
-        visible: (b, k) bool, the keys that may be looked at; None: all.
+        visible: (b, k) bool, the keys that may be attended to; None: all.
 
     Returns:
         (b, heads, q, d).

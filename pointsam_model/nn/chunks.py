@@ -1,8 +1,8 @@
-"""Work over many rows on a CPU, in chunks that stay in a core's cache, each core on its own.
+"""Layers over many rows on a CPU, in chunks that fit a core's cache, one core per chunk.
 
-A layer over all rows at once writes its output to memory, where the next layer fetches it again;
-chunk by chunk it is still in the cache. And cores that take whole chunks need not wait for each
-other after every layer, which costs most on a robot whose cores have other work too.
+A layer over all rows writes its output to memory, from which the next layer reads it again; in
+chunks it stays in the cache. And cores with whole chunks need not synchronise after every layer,
+which is slow if they also have other work.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ CHUNK_VALUES = {2: 1 << 20, 4: 1 << 18, 8: 1 << 17}
 
 
 def chunked(where: Tensor) -> bool:
-    """Whether chunks pay for layers on this input: on a CPU, when no gradient needs the layers.
+    """Whether to process this input in chunks: on a CPU, and without gradients.
 
-    Not under autocast, which other threads know nothing of.
+    Not under autocast, which does not apply in other threads.
     """
     if where.device.type != "cpu" or torch.is_grad_enabled():
         return False
@@ -40,13 +40,13 @@ def _autocast() -> bool:
 def map_chunks(
     work: Callable[[slice], Tensor], count: int, width: int, dtype: torch.dtype, dim: int = 0
 ) -> Tensor:
-    """`work` of consecutive slices that cover `count` rows, concatenated.
+    """Applies `work` to consecutive slices of `count` rows, and concatenates the results.
 
     Args:
-        work: from rows to their results; called in several threads, each with one core.
-        count: how many rows there are.
-        width: values of the widest intermediate result for a row; dtype: their type.
-        dim: along which the results are laid together.
+        work: computes the result for a slice; called in several threads, each with one core.
+        count: number of rows.
+        width: number of values per row in the widest intermediate result; dtype: their type.
+        dim: dimension along which the results are concatenated.
     """
     threads = torch.get_num_threads()
     turns = math.ceil(count * width / (threads * CHUNK_VALUES[dtype.itemsize]))

@@ -18,7 +18,7 @@ SURFACE_VALUES = 7
 
 
 class CloudEncoder(nn.Module):
-    """F_p of the paper (section 3): one embedding a patch."""
+    """F_p of the paper (section 3): one embedding per patch."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()

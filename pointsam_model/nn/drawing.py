@@ -1,4 +1,4 @@
-"""The values that new networks begin with."""
+"""Initial values of new networks."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def learned(count: int, dim: int) -> nn.Embedding:
 
 
 def begins_with_zero(layer: nn.Linear) -> nn.Linear:
-    """The layer, which gives nothing until it has learned: what it is added to stays as it was."""
+    """Initialises a layer to zero, so that at first it does not change what it is added to."""
     nn.init.zeros_(layer.weight)
     nn.init.zeros_(layer.bias)
     return layer

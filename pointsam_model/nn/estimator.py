@@ -1,4 +1,4 @@
-"""Small fitted estimators: standardised numbers through two hidden layers, kept as safetensors."""
+"""Small fitted estimators: an MLP with two hidden layers on standardised inputs."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ FARTHEST = 6.0  # standard deviations that a number may be off; beyond nothing w
 
 
 class Estimator:
-    """Probabilities from numbers.
+    """Predicts probabilities from numeric features.
 
     Args:
         tensors: `mean`, `deviation` (f,), and `weight.i` (o,f), `bias.i` (o,) of layers 0 to 2.
-        about: what it was fitted on, for people.
+        about: what it was fitted on, as metadata.
     """
 
     def __init__(self, tensors: Mapping[str, Tensor], about: Mapping[str, str]) -> None:
@@ -32,10 +32,10 @@ class Estimator:
 
     @classmethod
     def read(cls, path: Path, inputs: int, outputs: int) -> Estimator:
-        """Reads one that takes so many numbers and gives so many.
+        """Reads an estimator with this number of inputs and outputs.
 
         Raises:
-            CheckpointError: not readable, made for other numbers, or itself without numbers (NaN).
+            CheckpointError: unreadable, other numbers of inputs or outputs, or values not finite.
         """
         try:
             with safe_open(path, "pt") as file:  # type: ignore[no-untyped-call]
@@ -58,17 +58,17 @@ class Estimator:
         return cls(tensors, about)
 
     def write(self, path: Path) -> None:
-        """Keeps it as safetensors."""
+        """Writes it as safetensors."""
         save_file(
             {name: tensor.contiguous() for name, tensor in self.tensors.items()}, path, self.about
         )
 
     def __call__(self, numbers: Tensor) -> Tensor:
-        """Probabilities (r,o) of rows of numbers (r,f)."""
+        """Probabilities (r,o) for rows of features (r,f)."""
         return self.logits(numbers).sigmoid()
 
     def logits(self, numbers: Tensor) -> Tensor:
-        """The same before the sigmoid."""
+        """The logits (r,o) of `__call__`'s probabilities."""
         return torch.cat([self._logits_of_few(few) for few in numbers.split(ROWS)])
 
     def _logits_of_few(self, numbers: Tensor) -> Tensor:

@@ -1,8 +1,8 @@
-"""CUDA graphs: the kernels of a function over fixed shapes, started as one.
+"""CUDA graphs: the kernels of a function with fixed shapes, launched as one.
 
-A click makes the GPU do a hundred small things; starting them one by one takes the host longer than
-the GPU needs for them. A graph is captured once, from the function running on tensors of its own,
-and replayed: inputs are copied into those tensors, results out of them.
+A click needs a hundred small kernels; launching them one by one takes the host longer than the GPU
+needs to run them. A graph is captured once, from the function running on the graph's own tensors,
+and replayed: inputs are copied into those tensors, and results out of them.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _one_captures = threading.Lock()  # of all models: to begin a capture, the devic
 
 
 class Backend(Protocol):
-    """Captures and replays. Tests have one that needs no GPU."""
+    """Captures and replays graphs; tests have one that needs no GPU."""
 
     def capture(self, function: Function, inputs: Inputs) -> tuple[Callable[[], None], Outputs]:
         """What runs the function's kernels again on these very tensors, and where results lie."""
@@ -49,13 +49,13 @@ class _Graph:
 
 
 class Graphs:
-    """Graphs of a model's functions, one for all inputs of the same shapes and types.
+    """Graphs of a model's functions, one for each combination of input shapes and types.
 
-    May be called from several threads, which take turns. The least recently used graph goes.
+    May be called from several threads, which take turns. The least recently used graph is dropped.
 
     Args:
         backend: captures and replays them, on the device of all inputs.
-        most: graphs to keep.
+        most: most graphs to keep.
     """
 
     def __init__(self, backend: Backend, most: int = MOST_GRAPHS) -> None:
@@ -69,16 +69,15 @@ class Graphs:
         return len(self._graphs)
 
     def __call__(self, name: Hashable, function: Function, *inputs: Tensor | None) -> Outputs:
-        """`function(*inputs)`, captured when these shapes come first.
+        """Computes `function(*inputs)`, with a graph captured the first time these shapes occur.
 
-        Where it cannot be captured, it runs as it is, and a warning says so.
+        If it cannot be captured, it runs without a graph, and a warning is logged.
 
         Args:
-            name: of the function and all that it depends on but its inputs.
-            function: from tensors to a tuple of tensors; without gradients, without anything that
-                waits for the device or depends on values, always of the same name for the same
-                computation.
-            inputs: tensors of the backend's device, or None.
+            name: identifies the function and all that it depends on except its inputs.
+            function: from tensors to a tuple of tensors; without gradients, synchronisation with
+                the device, or dependence on values.
+            inputs: tensors on the backend's device, or None.
         """
         key = (
             name,

@@ -16,13 +16,13 @@ from pointsam_model.nn.two_way import CloudView, TwoWayTransformer
 
 
 class DecodedMasks(NamedTuple):
-    """What is decided of b · m masks before it is known where they are wanted.
+    """Decoded b · m objects, from which logits can be computed at any points.
 
     Attributes:
         points: (b, m, l, d), the cloud embedding after the transformer.
         heads: (b, m, c, u), the classifier of each mask.
-        ious: (b, m, c) float32, as predicted.
-        click_heads: (b, m, q, u), the classifier of each click's own mask; None: not asked for.
+        ious: (b, m, c) float32, predicted.
+        click_heads: (b, m, q, u), the classifier of each click's own mask; None: not requested.
     """
 
     points: Tensor
@@ -32,13 +32,13 @@ class DecodedMasks(NamedTuple):
 
 
 class MaskDecoder(nn.Module):
-    """Two-way transformer, upscaling to points, one dynamic linear classifier a mask token.
+    """Two-way transformer, upscaling to points, one dynamic linear classifier per mask token.
 
     Args:
-        num_multimask: masks of an ambiguous click.
-        negative: each mask has a second token, for what is not on the object, whose logits are
-            subtracted (Easy3D). It looks at the other tokens and the points and is seen by none of
-            them, and its classifier begins with nothing: masks are what they were without it.
+        num_multimask: masks for an ambiguous click.
+        negative: whether each mask has a second token, for what is off the object, whose logits are
+            subtracted (Easy3D). It attends to the other tokens and the points, but not they to it,
+            and its classifier is initialised to zero, so that at first masks do not change.
     """
 
     def __init__(self, config: DecoderConfig, num_multimask: int, negative: bool = False) -> None:

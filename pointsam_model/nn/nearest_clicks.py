@@ -1,4 +1,4 @@
-"""Where patches lie from the clicks: an addition to the cloud embedding of each object."""
+"""Positions of patches relative to the clicks, added to each object's cloud embedding."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ NEAR = 0.02  # distance [units of the sphere] below which the logarithm tells no
 class NearestClicks(nn.Module):
     """Positions relative to the nearest click on the object and to the nearest off it.
 
-    Attention has to find out from two positional encodings how far a patch is from a click; here it
-    is told. The network begins with nothing, and its result differs from object to object, so
-    nothing of the first view of a cloud can be kept.
+    Otherwise attention has to infer the distance of a patch from a click from two positional
+    encodings. The network is initialised to zero output. Its result differs between objects, so
+    the first view of a cloud cannot be cached.
 
     Args:
         dim: d, the decoder's width.

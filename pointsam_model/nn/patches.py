@@ -1,4 +1,4 @@
-"""How a cloud is cut into patches: centres, groups, and the way back to points."""
+"""Cuts clouds into patches: centres, groups, and interpolation back to points."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Patches:
     weight: Tensor
 
     def gather(self, values: Tensor) -> Tensor:
-        """Values of points, (b, n, c), by patch: (b, l, k, c)."""
+        """Gathers values of points (b, n, c) by patch: (b, l, k, c)."""
         batch = torch.arange(len(self.groups), device=values.device)[:, None, None]
         return values[batch, self.groups]
 

@@ -28,14 +28,14 @@ LEAST_STEP = 256  # between the numbers of points that are padded to
 
 @dataclass(frozen=True)
 class CloudEncoding:
-    """What belongs to b clouds and not to a click, kept from click to click.
+    """The encoding of b clouds, reused for all prompts.
 
     Attributes:
-        patches: geometry.
+        patches: the clouds' geometry.
         embedding: (b, l, d), the encoder's output.
         position: (b, l, d) float32, positional encoding of the patch centres.
-        first_view: of one cloud without a mask prompt, what the decoder's first layer makes of it;
-            None: not kept.
+        first_view: projections of the decoder's first layer, for one cloud without a mask prompt;
+            None: not cached.
     """
 
     patches: Patches
@@ -48,8 +48,8 @@ class PointSAM(nn.Module):
     """Promptable segmentation of point clouds: encode once, decode for every prompt.
 
     Attributes:
-        graphs: by which what is asked again and again runs as CUDA graphs, without gradients and on
-            weights that stay where they are; None: layer by layer.
+        graphs: runs encoding and decoding as CUDA graphs, without gradients and as long as the
+            weights are not moved; None: layer by layer.
     """
 
     def __init__(self, config: ModelConfig) -> None:
@@ -68,7 +68,7 @@ class PointSAM(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
+        """The device of the weights."""
         return self.pc_encoder.out_proj.weight.device
 
     def encode(self, patches: Patches, features: Tensor) -> CloudEncoding:
@@ -85,7 +85,7 @@ class PointSAM(nn.Module):
         return CloudEncoding(patches, embedding, position)
 
     def keep_first_view(self, encoding: CloudEncoding) -> CloudEncoding:
-        """The encoding of one cloud with all that its first clicks have in common."""
+        """Adds to the encoding of one cloud what all its first clicks share (`first_view`)."""
         if self.nearest_clicks is not None:
             return encoding  # each click has an embedding of its own
         view = self._run("first view", self._first_view, encoding.embedding, encoding.position)
@@ -102,19 +102,19 @@ class PointSAM(nn.Module):
         multimask: bool = False,
         at_centers: bool = False,
     ) -> tuple[Tensor, Tensor]:
-        """Masks of m objects in each of the b encoded clouds.
+        """Decodes the masks of m objects in each of the b encoded clouds.
 
         Args:
             clicks: (b, m, q, 3) float32, in the unit sphere.
             labels: (b, m, q), 1 on the object, 0 off it.
             visible: (b, m, q) bool, False where a click is padding; None: no padding.
             mask_logits: (b, m, n) float32, the mask prompts; None: none.
-            multimask: three masks of an ambiguous click, else one.
-            at_centers: logits at the l patch centres alone, many times cheaper than at n points.
+            multimask: whether to decode three masks, for an ambiguous click, or one.
+            at_centers: logits at the l patch centres only, many times cheaper than at n points.
 
         Returns:
-            logits (b, m, c, n or l) float32, the mask is where they are above 0;
-            predicted IoUs (b, m, c) float32, as the head gives them.
+            logits (b, m, c, n or l) float32, above 0 in the mask;
+            predicted IoUs (b, m, c) float32, the raw output of the head.
         """
         patches, view = encoding.patches, encoding.first_view
         asked = self._asked(encoding, clicks, labels, visible)
@@ -143,10 +143,10 @@ class PointSAM(nn.Module):
         multimask: bool = False,
         click_masks: bool = False,
     ) -> DecodedMasks:
-        """`decode` but for its last part: where the masks are wanted is said to `masks_of`.
+        """`decode` without its last part, the logits at points, which `masks_of` computes.
 
         Args:
-            click_masks: each click gives a mask of its own too (`MaskDecoder.answer`).
+            click_masks: whether each click also gets its own mask (`MaskDecoder.answer`).
         """
         asked = self._asked(encoding, clicks, labels, None)
         if mask_logits is not None:
@@ -169,7 +169,7 @@ class PointSAM(nn.Module):
     def masks_of(
         self, answer: DecodedMasks, patches: Patches, rows: Tensor | None = None
     ) -> Tensor:
-        """Logits (b, m, c, n) float32 of all points, or (b, m, c, p) of rows (b, m, p) alone."""
+        """Logits (b, m, c, n) float32 at all points, or (b, m, c, p) at rows (b, m, p) only."""
         if rows is None:
             table = patches.index, patches.weight
             return self.mask_decoder.masks(answer.points, answer.heads, table)

@@ -32,8 +32,8 @@ class ClickEncoder(nn.Module):
 
     Args:
         dim: d, the decoder's width.
-        features: what the cloud embedding holds at a click is part of it too, through a small
-            network that begins with nothing (as in PartSAM and SNAP).
+        features: whether to add the cloud embedding at a click, through a small network initialised
+            to zero output (as in PartSAM and SNAP).
     """
 
     def __init__(self, dim: int, features: bool = False) -> None:
@@ -68,7 +68,7 @@ class MaskEncoder(nn.Module):
     Args:
         hidden: widths of the PointNet.
         dim: d, the decoder's width.
-        patch_size: most points of a patch that are looked at, the nearest to its centre; 0: all.
+        patch_size: most points used per patch, those nearest to its centre; 0: all.
     """
 
     def __init__(self, hidden: tuple[int, int], dim: int, patch_size: int = 0) -> None:
@@ -90,7 +90,7 @@ class MaskEncoder(nn.Module):
         return self.embed(*self.nearest(patches), logits)
 
     def nearest(self, patches: Patches) -> tuple[Tensor, Tensor]:
-        """Groups (b, l, k') and offsets (b, l, k', 3) of the points that are looked at."""
+        """Groups (b, l, k') and offsets (b, l, k', 3) of the points used."""
         nearest = slice(self.patch_size or None)  # groups are sorted
         return patches.groups[:, :, nearest], patches.offsets[:, :, nearest]
 

@@ -14,7 +14,7 @@ from pointsam_model.nn.attention import TokenAttention
 
 
 class TwoWayTransformer(nn.Module):
-    """Tokens first look at each other, then at the cloud, then the cloud looks at them."""
+    """Layers of attention among tokens, from tokens to the cloud, and from the cloud to tokens."""
 
     def __init__(self, config: DecoderConfig) -> None:
         super().__init__()
@@ -55,7 +55,7 @@ class TwoWayTransformer(nn.Module):
     def learn(
         self, points: Tensor, position: Tensor, tokens: Tensor, visible: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        """As `forward`, in the order that gradients are cheapest in: see `absorbed`.
+        """Like `forward`, but with cheaper gradients; see `absorbed`.
 
         Args:
             points: (b · m, l, d), or (b, l, d) where all objects of a cloud share them.
@@ -74,7 +74,7 @@ class TwoWayTransformer(nn.Module):
         return self.norm_final_attn(tokens + update), points
 
     def view(self, points: Tensor, position: Tensor) -> CloudView:
-        """What the first layer makes of a cloud, whatever the tokens are."""
+        """The first layer's projections of a cloud, which do not depend on the tokens."""
         layer = self.layers[0]
         assert isinstance(layer, TwoWayLayer)
         return layer.view(points, position)
@@ -136,7 +136,7 @@ class TwoWayLayer(nn.Module):
         position: Tensor,
         visible: Tensor | None,
     ) -> tuple[Tensor, Tensor]:
-        """As `forward`; shapes as in `TwoWayTransformer.learn`."""
+        """Like `forward`; shapes as in `TwoWayTransformer.learn`."""
         tokens = self._among_tokens(tokens, prompt, visible)
         update = absorbed.look_at_points(
             self.cross_attn_token_to_image, tokens + prompt, points, position
@@ -155,7 +155,7 @@ class TwoWayLayer(nn.Module):
         return self.norm1(tokens + self.self_attn(query, query, tokens, visible))
 
     def view(self, points: Tensor, position: Tensor) -> CloudView:
-        """The cloud as this layer sees it: points and position (m or 1, l, d)."""
+        """This layer's projections of a cloud, from points and position (m or 1, l, d)."""
         placed = points + position
         return CloudView(
             self.cross_attn_token_to_image.keys(placed),

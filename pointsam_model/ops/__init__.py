@@ -1,12 +1,12 @@
 """Operations on point clouds: torch tensors in, torch tensors out, on the device of their input.
 
-Each function here is the op's one contract. `TorchOps` computes all of them, `CpuOps` and
-`KernelOps` what they do better; `naive` is the oracle that tests hold all three against. Callers
-never ask which device. Inputs are trusted to be finite (`Cloud` checks its points once), and no
+Each function here defines the op's contract. `TorchOps` implements all of them; `CpuOps` and
+`KernelOps` override those they do faster; tests compare all three with `naive`. Callers need not
+distinguish devices. Inputs are assumed to be finite (`Cloud` checks its points once), and no
 gradient flows through coordinates or indices; only `interpolate` is differentiable, in its
 features.
 
-The contracts of what is asked of a surface, its normals and parts, stand in `surfaces`.
+The contracts of ops on surfaces, for normals and parts, are in `surfaces`.
 
 No op holds a dense points x centres matrix: memory grows with the points, not with the product.
 """
@@ -43,22 +43,22 @@ __all__ = [
 
 
 def farthest_points(points: Tensor, count: int, *, start: int = 0) -> Tensor:
-    """Greedy farthest point sampling: always the point farthest from all chosen so far.
+    """Greedy farthest point sampling: each point is the farthest from all those chosen before.
 
-    Serves for patch centres. Distances are squared, in float32. Ties: on a GPU the lowest row, on a
-    CPU another fixed rule, the library's. A chosen row is not chosen again while others remain:
-    when every point left coincides with a chosen one, the rest are the unused rows in order.
+    Used for patch centres. Squared distances are compared in float32. Ties go to the lowest row on
+    a GPU, and follow another fixed rule, the library's, on a CPU. No row is chosen twice: when
+    every point left coincides with a chosen one, the unused rows follow in order.
 
     Args:
         points: (n,3) or (b,n,3) float [m or normalised].
-        count: how many rows, 1 to n.
+        count: how many rows to choose, 1 to n.
         start: the first chosen row.
 
     Returns:
         (count,) or (b,count) int64 rows in the order of choice.
 
     Raises:
-        ValueError: count or start out of range, or another shape.
+        ValueError: count or start out of range, or a wrong shape.
     """
     expect_points(points, "points")
     n = points.shape[-2]
@@ -70,17 +70,17 @@ def farthest_points(points: Tensor, count: int, *, start: int = 0) -> Tensor:
 
 
 def downsample(points: Tensor, count: int) -> Tensor:
-    """Farthest point sampling with whatever start is fastest; deterministic. Reduces clouds.
+    """Farthest point sampling from whichever start is fastest; deterministic. Used on clouds.
 
     Args:
         points: (n,3) float.
-        count: how many rows, at least 1; n or more keeps every row.
+        count: how many rows to keep, at least 1; n or more keeps all.
 
     Returns:
-        (min(count, n),) int64 rows, ascending, each once.
+        (min(count, n),) int64 rows, ascending and distinct.
 
     Raises:
-        ValueError: count below 1, or another shape.
+        ValueError: count below 1, or a wrong shape.
     """
     expect_points(points, "points", batched=False)
     n = points.shape[0]
@@ -92,18 +92,18 @@ def downsample(points: Tensor, count: int) -> Tensor:
 
 
 def nearest_neighbours(points: Tensor, centers: Tensor, k: int) -> Tensor:
-    """The k points nearest to each centre, nearest first, by exact distance. Ties are free.
+    """The k points nearest to each centre, nearest first, by exact distance; ties in any order.
 
     Args:
         points: (n,3) or (b,n,3) float.
-        centers: (l,3) or (b,l,3) float; centres that are points find themselves.
-        k: 1 to n.
+        centers: (l,3) or (b,l,3) float; a centre that is one of the points finds itself.
+        k: neighbours per centre, 1 to n.
 
     Returns:
         (l,k) or (b,l,k) int64 rows of `points`.
 
     Raises:
-        ValueError: k out of range, or shapes that do not fit.
+        ValueError: k out of range, or shapes that do not match.
     """
     expect_pair(points, centers)
     n = points.shape[-2]
@@ -113,7 +113,7 @@ def nearest_neighbours(points: Tensor, centers: Tensor, k: int) -> Tensor:
 
 
 def nearest_point(queries: Tensor, points: Tensor) -> Tensor:
-    """The row of the point nearest to each query, exact. Ties are free.
+    """The row of the point nearest to each query, by exact distance; any one in a tie.
 
     Args:
         queries: (q,3) float.
@@ -123,7 +123,7 @@ def nearest_point(queries: Tensor, points: Tensor) -> Tensor:
         (q,) int64 rows of `points`.
 
     Raises:
-        ValueError: no points, or another shape.
+        ValueError: no points, or a wrong shape.
     """
     expect_points(queries, "queries", batched=False)
     expect_points(points, "points", batched=False)
@@ -133,18 +133,18 @@ def nearest_point(queries: Tensor, points: Tensor) -> Tensor:
 
 
 def interpolation_table(points: Tensor, centers: Tensor) -> tuple[Tensor, Tensor]:
-    """For each point its 3 nearest centres and their weights 1 / max(d^2, 1e-8), summing to 1.
+    """Each point's 3 nearest centres, with weights proportional to 1 / max(d^2, 1e-8), sum 1.
 
     Args:
         points: (n,3) or (b,n,3) float.
-        centers: (l,3) or (b,l,3) float, l at least 1; below 3, as many as there are.
+        centers: (l,3) or (b,l,3) float, l at least 1; all of them are used if l < 3.
 
     Returns:
         index (n,t) or (b,n,t) int64 and weight of the same shape, float32, with t = min(3, l);
         nearest first.
 
     Raises:
-        ValueError: no centres, or shapes that do not fit.
+        ValueError: no centres, or shapes that do not match.
     """
     expect_pair(points, centers)
     if centers.shape[-2] == 0:
@@ -153,18 +153,18 @@ def interpolation_table(points: Tensor, centers: Tensor) -> tuple[Tensor, Tensor
 
 
 def interpolate(features: Tensor, index: Tensor, weight: Tensor) -> Tensor:
-    """Weighted sums of rows of features, as `interpolation_table` says. Differentiable in features.
+    """Interpolates features with an `interpolation_table`. Differentiable in the features.
 
     Args:
         features: (l,d), (b,l,d) or (b,m,l,d), any float type.
-        index: (n,t) for every features, or (b,n,t) for features of b clouds, int64.
-        weight: as index, float; cast to the features' type.
+        index: int64, (n,t) shared by all leading dimensions, or (b,n,t) for features of b clouds.
+        weight: float, same shape as index; cast to the features' type.
 
     Returns:
-        (..,n,d) in the features' type, leading dimensions as in features.
+        (..,n,d) in the features' type, with the features' leading dimensions.
 
     Raises:
-        ValueError: shapes that do not fit.
+        ValueError: shapes that do not match.
     """
     lead = features.shape[:-2]
     if index.shape != weight.shape or index.dim() not in (2, 3) or features.dim() < 2:
@@ -180,9 +180,9 @@ def interpolate(features: Tensor, index: Tensor, weight: Tensor) -> Tensor:
 
 
 def normalise(points: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Points in the unit sphere: (points - mean) / greatest distance from the mean.
+    """Normalises points to the unit sphere: (points - mean) / greatest distance from the mean.
 
-    Mean and distance are computed in float64, so that coordinates around 5e5 m keep their shape.
+    Mean and distance are computed in float64, so that coordinates around 5e5 m lose no precision.
     Points that all coincide give zeros and a scale of 1.
 
     Args:
@@ -198,8 +198,7 @@ def normalise(points: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 def voxel_rows(points: Tensor, size: float) -> Tensor:
     """One row per occupied voxel: the point nearest to the mean of the voxel's points.
 
-    Voxels are cubes on the grid floor(coordinate / size) of the coordinates as given. Ties: the
-    lowest row.
+    A voxel contains the points with the same floor(coordinate / size). Ties go to the lowest row.
 
     Args:
         points: (n,3) float.
@@ -209,7 +208,7 @@ def voxel_rows(points: Tensor, size: float) -> Tensor:
         int64 rows, ascending.
 
     Raises:
-        ValueError: size not above 0, or so small that the grid does not fit 63 bits.
+        ValueError: size not above 0, or so small that voxel indices do not fit into 63 bits.
     """
     expect_points(points, "points", batched=False)
     if not size > 0:
@@ -220,23 +219,23 @@ def voxel_rows(points: Tensor, size: float) -> Tensor:
 def decode(
     data: Any, layout: CloudLayout, device: torch.device | str = "cpu"
 ) -> tuple[Tensor, Tensor | None]:
-    """Coordinates and colours of a buffer as a sensor sends it.
+    """Decodes coordinates and colours from a buffer in the sensor's format.
 
-    Fields x, y, z must be FLOAT32 or FLOAT64 (all three alike or mixed: the wider). Colours are
-    read from `rgb` or `rgba` (FLOAT32, UINT32 or INT32, holding 0xAARRGGBB; alpha is dropped) or
-    else from `r`, `g`, `b` or `red`, `green`, `blue` of UINT8 each; colours of any other type are
-    left out. The buffer is viewed, neither copied as a whole nor modified.
+    Fields x, y, z must be FLOAT32 or FLOAT64; if mixed, all become float64. Colours are read from
+    `rgb` or `rgba` (FLOAT32, UINT32 or INT32, holding 0xAARRGGBB; alpha is dropped), else from `r`,
+    `g`, `b` or `red`, `green`, `blue`, UINT8 each; colours of any other type are ignored. The
+    buffer is neither copied as a whole nor modified.
 
     Args:
-        data: anything with the buffer protocol, contiguous: bytes, array.array, uint8 array.
-        layout: where things are in it.
-        device: where the result is to be.
+        data: any contiguous buffer: bytes, array.array, uint8 array.
+        layout: the fields of a point and where they are in the data.
+        device: where the result is wanted.
 
     Returns:
-        xyz (n,3) float32, or float64 where a coordinate field is FLOAT64; rgb (n,3) uint8 or None.
+        xyz (n,3) float32, or float64 if a coordinate field is FLOAT64; rgb (n,3) uint8 or None.
 
     Raises:
-        CloudError: a layout without x, y, z, or that reaches beyond the data.
+        CloudError: a layout without x, y, z, or data shorter than the layout.
     """
     return backend(torch.device(device)).decode(data, layout, torch.device(device))
 
@@ -244,20 +243,21 @@ def decode(
 def decode_valid(
     data: Any, layout: CloudLayout, farthest: float, device: torch.device | str = "cpu"
 ) -> tuple[Tensor, Tensor | None, Tensor, Tensor]:
-    """The points of a buffer at which the sensor saw something, in its order, and the way back.
+    """Decodes only the valid points of a buffer, with the mapping to and from its rows.
 
-    A point is valid where no coordinate is NaN or beyond `farthest`, and not all three are 0.
+    A point is valid if no coordinate is NaN or beyond `farthest`, and not all three are 0.
 
     Args:
-        data, layout, device: as for `decode`.
+        data, layout, device: see `decode`.
         farthest: greatest magnitude of a coordinate, in the unit of the points.
 
     Returns:
-        xyz (m,3) and rgb (m,3) or None, as of `decode`; rows (m,) int64, ascending: their places in
-        the buffer; places (n,) int32: where each of the buffer's points went, 0 to m-1, or -1.
+        xyz (m,3) and rgb (m,3) or None, as `decode` returns them; rows (m,) int64, ascending: their
+        indices in the buffer; places (n,) int32: index of each of the buffer's points among the
+        valid ones, 0 to m-1, or -1.
 
     Raises:
-        CloudError: a layout without x, y, z, or that reaches beyond the data.
+        CloudError: a layout without x, y, z, or data shorter than the layout.
     """
     return backend(torch.device(device)).decode_valid(data, layout, farthest, torch.device(device))
 
@@ -267,15 +267,15 @@ def mask_rows(masks: Tensor, nearest: Tensor) -> tuple[Tensor, Tensor]:
 
     Args:
         masks: (c,m) bool over kept points.
-        nearest: (n,) int32, the kept point nearest to each source point (0 to m-1), or -1 where a
-            source point is in no mask.
+        nearest: (n,) int32, index (0 to m-1) of the kept point nearest to each source point, or -1
+            for a source point that is in no mask.
 
     Returns:
         rows (s,) int32: source rows, ascending within each mask, mask after mask; starts (c+1,)
         int64: mask i has rows[starts[i]:starts[i+1]].
 
     Raises:
-        ValueError: another shape or type.
+        ValueError: a wrong shape or type.
     """
     expect_masks(masks)
     if nearest.dim() != 1 or nearest.dtype != torch.int32:
@@ -284,23 +284,23 @@ def mask_rows(masks: Tensor, nearest: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def cleaned_masks(masks: Tensor, links: Tensor, share: float) -> Tensor:
-    """Masks without specks, and with their holes filled.
+    """Removes specks from masks and fills their holes.
 
-    Points are of one piece where a chain of links leads from one to the other over points that are
-    all in the mask, or all outside of it. A link connects both ways. Pieces of a mask below `share`
-    of its largest are specks, and leave it. Pieces of what then is outside that are as small, and
-    that a link connects to the mask, are holes. Exact: the same on every device.
+    A piece is a set of points, all in the mask or all outside, connected by links in either
+    direction. Pieces of a mask smaller than `share` of its largest one are specks and are removed.
+    Pieces outside the result that are as small, and linked to the mask, are holes and are filled.
+    Exact: the same on every device.
 
     Args:
         masks: (c,m) bool over points.
         links: (m,k) int64 rows 0 to m-1, the points that each is linked to; its own row is no link.
-        share: of the points of a mask's largest piece, 0 to 1.
+        share: greatest size of specks and holes, as a share of the mask's largest piece, 0 to 1.
 
     Returns:
         (c,m) bool.
 
     Raises:
-        ValueError: another shape or type.
+        ValueError: a wrong shape or type.
     """
     expect_masks(masks)
     if links.dim() != 2 or links.dtype != torch.int64 or len(links) != masks.shape[1]:

@@ -1,4 +1,4 @@
-"""Principal axes of sets of points from their moments, in plain PyTorch for every device."""
+"""Principal axes of point sets from their moments, in plain PyTorch for every device."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ def principal_axes(moments: Tensor) -> tuple[Tensor, Tensor]:
     """`pointsam_model.ops.principal_axes`.
 
     Eigenvalues are in closed form (Smith, Eigenvalues of a Symmetric 3 x 3 Matrix, 1961): a general
-    solver takes most of its time per matrix for nothing.
+    solver's overhead per matrix would dominate.
     """
     xx, yy, zz, xy, xz, yz = _covariances(moments)
-    # In units of the radius about the mean: eigenvalues are then from -2 to 2.
+    # Scaled by the radius about the mean, so that eigenvalues are from -2 to 2.
     mean = (xx + yy + zz) / 3
     a, b, c = xx - mean, yy - mean, zz - mean
     off = xy * xy + xz * xz + yz * yz
@@ -42,7 +42,7 @@ def _covariances(moments: Tensor) -> tuple[Tensor, ...]:
 
 
 def summed_rows(values: Tensor, rows: Tensor, used: Tensor | None) -> Tensor:
-    """`pointsam_model.ops.summed_rows`: one row of each sum after the other, always alike."""
+    """`pointsam_model.ops.summed_rows`, adding one row after the other: a fixed order."""
     total = values.new_zeros(len(rows), values.shape[1])
     for each, row in enumerate(rows.t()):
         of_row = values.index_select(0, row)
@@ -51,10 +51,10 @@ def summed_rows(values: Tensor, rows: Tensor, used: Tensor | None) -> Tensor:
 
 
 def _axis_of(a: Tensor, b: Tensor, c: Tensor, xy: Tensor, xz: Tensor, yz: Tensor) -> Tensor:
-    """Unit vectors (m,3) that symmetric matrices take to zero: a, b, c (m,) on their diagonals.
+    """Unit null vectors (m,3) of singular symmetric matrices with diagonals a, b, c, (m,) each.
 
-    Rows of a matrix span the plane across such a vector: of their cross products the longest is the
-    surest. Matrices of zeros leave it open: z then.
+    The null vector is orthogonal to the rows of its matrix, so it is the cross product of two of
+    them; the longest of the three is the most accurate. For a zero matrix it is z.
     """
     crossed = torch.stack(
         [

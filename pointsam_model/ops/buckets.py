@@ -1,4 +1,4 @@
-"""Points sorted along a space-filling curve and boxed in buckets of 32, as kernels search them."""
+"""Points sorted along a space-filling curve, in buckets of 32 with bounding boxes, for kernels."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from torch import Tensor
 
 from pointsam_model.ops.launching import Launcher
 
-SIZE = 32  # points of a bucket: a warp holds one
+SIZE = 32  # points per bucket: one per thread of a warp
 
 
 @dataclass(frozen=True)
 class Buckets:
-    """A cloud as `kernels/buckets.cu` makes it.
+    """A cloud sorted into buckets by `kernels/buckets.cu`.
 
     Attributes:
         points: (n,4) float32, sorted: x, y, z and the bits of the source row as an int32.
         boxes: (ceil(n/32),6) float32, least x, y, z and greatest x, y, z of each bucket.
-        codes: (n,) int32, ascending: place along the curve.
-        low, high: (3,) float32, the box that the curve fills.
+        codes: (n,) int32, ascending: position along the curve.
+        low, high: (3,) float32, the bounding box that the curve fills.
     """
 
     points: Tensor
@@ -36,7 +36,7 @@ class Buckets:
 
 
 def in_buckets(cloud: Tensor, launcher: Launcher) -> Buckets:
-    """Buckets of a cloud (n,3) float32, contiguous, n at least 1."""
+    """Sorts a cloud (n,3) float32, contiguous, n at least 1, into buckets."""
     n = len(cloud)
     low, high = cloud.amin(0), cloud.amax(0)
     codes = torch.empty(n, dtype=torch.int32, device=cloud.device)

@@ -1,4 +1,4 @@
-"""Connected pieces of masks and of edges in plain PyTorch, and masks without specks and holes."""
+"""Connected components of masks and of edges, and cleaning of masks, in plain PyTorch."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-Pieces = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]  # `connected_pieces`, or what is faster
+Pieces = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]  # `connected_pieces` or faster
 
 
 def cleaned_masks(masks: Tensor, links: Tensor, share: float, pieces_of: Pieces) -> Tensor:
@@ -18,22 +18,23 @@ def cleaned_masks(masks: Tensor, links: Tensor, share: float, pieces_of: Pieces)
     cleaned = masks & (sizes >= least)
     pieces, bordering = pieces_of(cleaned, links)
     small = ~cleaned & (_totals(torch.ones_like(pieces), pieces) < least)
-    # A small piece that borders on nothing is a speck of something else.
+    # A small outside piece that does not border on the mask is no hole of it.
     return cleaned | (small & (_totals(bordering.long(), pieces) > 0))
 
 
 def connected_pieces(masks: Tensor, links: Tensor) -> tuple[Tensor, Tensor]:
-    """The pieces of masks (c,m) bool, and those of what is outside of each, by links (m,k).
+    """Connected components of masks (c,m) bool and of their complements, by links (m,k).
 
-    Each point names a row of its piece, at first its own. In a round it looks along its links for
-    the lowest row named there, tells the row that it has named, and then names what that row names.
-    So pieces double in each round, and few are needed; the host waits for the device in each.
+    Label propagation with pointer jumping: each point's label starts as its own row. In a round it
+    takes the lowest label along its links, passes it to the row it was labelled with, and then
+    takes that row's label. Components double in each round, so few rounds are needed; the host
+    waits for the device in each.
 
     Returns:
-        pieces (c,m) int64: of each point the lowest row of its piece; bordering (c,m) bool: whether
-        a link connects it to a point of the other side.
+        pieces (c,m) int64: the lowest row of each point's piece; bordering (c,m) bool: whether a
+        link connects it to a point on the other side of the mask's edge.
     """
-    sides = masks.t().contiguous()  # rows then lie together, and a link moves whole rows
+    sides = masks.t().contiguous()  # contiguous per point: a link gathers whole rows
     ends = links.t().contiguous()
     fits = [sides[end] == sides for end in ends]
     bordering = torch.zeros_like(sides, dtype=torch.int32)
@@ -46,7 +47,7 @@ def connected_pieces(masks: Tensor, links: Tensor) -> tuple[Tensor, Tensor]:
         for end, same in zip(ends, fits, strict=True):
             there = named[end]
             lowest = torch.minimum(lowest, torch.where(same, there, named))
-            back = torch.where(same, named, there)  # one that says nothing new where none is due
+            back = torch.where(same, named, there)  # the present label, where there is no link back
             lowest.scatter_reduce_(0, end[:, None].expand_as(back), back, "amin")
         told = torch.minimum(named.scatter_reduce(0, named, lowest, "amin"), lowest)
         for _ in range(2):
@@ -59,7 +60,7 @@ def connected_pieces(masks: Tensor, links: Tensor) -> tuple[Tensor, Tensor]:
 def connected_parts(
     start: Tensor, end: Tensor, cut: Tensor, count: int, strictness: Sequence[float]
 ) -> Tensor:
-    """`pointsam_model.ops.connected_parts`, by the rounds of `connected_pieces`."""
+    """`pointsam_model.ops.connected_parts`, in rounds as in `connected_pieces`."""
     parts = torch.empty(len(strictness), count, dtype=torch.int64, device=cut.device)
     for each, of_points in zip(strictness, parts, strict=True):
         joins = cut < each
@@ -68,7 +69,7 @@ def connected_parts(
 
 
 def _joined(start: Tensor, end: Tensor, count: int) -> Tensor:
-    """(count,) the lowest row of those that edges (e,) connect each with."""
+    """(count,) the lowest row in each row's component, by edges (e,)."""
     named = torch.arange(count, device=start.device)
     while True:
         there = torch.minimum(named[start], named[end])
@@ -83,5 +84,5 @@ def _joined(start: Tensor, end: Tensor, count: int) -> Tensor:
 
 
 def _totals(values: Tensor, pieces: Tensor) -> Tensor:
-    """(c,m) for each point the sum of values (c,m) int64 over its piece."""
+    """(c,m) the sum of values (c,m) int64 over each point's piece."""
     return torch.zeros_like(values).scatter_add_(1, pieces, values).gather(1, pieces)

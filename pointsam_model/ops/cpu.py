@@ -1,4 +1,4 @@
-"""The operations on a CPU, on fpsample's samplers, SciPy's KD-tree and NumPy."""
+"""The operations on a CPU, with fpsample's samplers, SciPy's KD-tree and NumPy."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ LARGEST_KEY = 2**62
 
 
 class CpuOps(TorchOps):
-    """What a CPU does better than plain PyTorch."""
+    """The operations that have a faster CPU implementation than plain PyTorch."""
 
     def farthest_points(self, points: Tensor, count: int, start: int) -> Tensor:
         def sample(cloud: NDArray[Any]) -> NDArray[Any]:
@@ -86,7 +86,7 @@ class CpuOps(TorchOps):
 
     def mask_rows(self, masks: Tensor, nearest: Tensor) -> tuple[Tensor, Tensor]:
         near = nearest.numpy()
-        # One more place, which is in no mask, is where -1 leads.
+        # The added column is False: index -1, of points in no mask, selects it.
         rows = [np.flatnonzero(np.append(mask, False)[near]) for mask in masks.numpy()]
         starts = np.cumsum([0, *map(len, rows)])
         together = np.concatenate([*rows, np.empty(0, np.int64)]).astype(np.int32)
@@ -96,7 +96,7 @@ class CpuOps(TorchOps):
         start, end, bounds = _links_once(links.numpy())
 
         def pieces_of(mask: NDArray[np.bool_]) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
-            """(m,) the number of each point's piece, and whether each link is within one."""
+            """(m,) the label of each point's piece, and whether each link is within a piece."""
             fits = mask[start] == mask[end]
             ends = end[fits]
             before = np.concatenate(([0], np.cumsum(fits, dtype=np.int32)))[bounds]
@@ -114,7 +114,7 @@ class CpuOps(TorchOps):
                 sizes = np.bincount(pieces)[pieces]
             bordering = np.zeros(len(mask), np.bool_)
             bordering[pieces[start[~fits]]] = bordering[pieces[end[~fits]]] = True
-            # A small piece that borders on nothing is a speck of something else.
+            # A small outside piece that does not border on the mask is no hole of it.
             result |= ~result & (sizes < least) & bordering[pieces]
         return torch.from_numpy(results)
 
@@ -135,7 +135,7 @@ class CpuOps(TorchOps):
         return torch.from_numpy(parts)
 
     def summed_rows(self, values: Tensor, rows: Tensor, used: Tensor | None) -> Tensor:
-        """As the product with a sparse matrix: it reads each row once, and writes each sum once."""
+        """A sparse matrix product, which reads each row and writes each sum only once."""
         q, k = rows.shape
         weights = np.ones(q * k) if used is None else used.numpy().reshape(-1).astype(np.float64)
         matrix = weights, rows.numpy().reshape(-1), np.arange(q + 1) * k
@@ -150,7 +150,7 @@ class CpuOps(TorchOps):
 def _links_once(
     links: NDArray[np.int64],
 ) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int64]]:
-    """Links (m,k) from lower rows to higher ones, each once, sorted; and where each row's begin."""
+    """Links (m,k) as sorted, distinct pairs from lower to higher rows, and each row's start."""
     m = len(links)
     rows = np.arange(m)[:, None]
     key = (np.minimum(links, rows) * m + np.maximum(links, rows))[links != rows]
@@ -161,7 +161,7 @@ def _links_once(
 
 
 def _voxel_keys(cells: NDArray[np.int64]) -> NDArray[np.int64]:
-    """One number for each row of cells (n,3), equal for equal rows only."""
+    """A unique key (n,) for each distinct row of cells (n,3)."""
     cells = cells - cells.min(0)
     x, y, z = (int(extent) + 1 for extent in cells.max(0))
     if x * y * z < LARGEST_KEY:
@@ -170,9 +170,9 @@ def _voxel_keys(cells: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def _distinct_rows(points: NDArray[Any]) -> NDArray[np.int64] | None:
-    """Rows of points that all differ; None where next to all do.
+    """Rows of the distinct points; None if nearly all points are distinct.
 
-    A tree cannot part points that coincide: thousands in one leaf made every search a scan.
+    A tree cannot split points that coincide: thousands in one leaf make every search a scan.
     """
     if len(np.unique(points[:, 0])) > 0.9 * len(points):
         return None
@@ -194,7 +194,7 @@ def _query(
 
 
 def _per_cloud(function: Callable[..., NDArray[Any]], *batches: Tensor) -> Tensor:
-    """`function` of the arrays of each cloud of a batch, or of the only one."""
+    """Applies `function` to each cloud of a batch, or to a single cloud."""
     arrays = [batch.numpy() for batch in batches]
     if arrays[0].ndim == 2:
         return torch.from_numpy(function(*arrays))
@@ -202,17 +202,17 @@ def _per_cloud(function: Callable[..., NDArray[Any]], *batches: Tensor) -> Tenso
 
 
 def _single(cloud: NDArray[Any]) -> NDArray[np.float32]:
-    """The cloud in float32; from float64 relative to its first point, to keep its shape."""
+    """The cloud in float32; if float64, relative to its first point, so no precision is lost."""
     if cloud.dtype == np.float32:
         return cloud
     return (cloud - cloud[:1]).astype(np.float32)
 
 
 def _each_once(rows: NDArray[np.int64], n: int) -> NDArray[np.int64]:
-    """Rows without repetitions, the unused ones in order taking the repetitions' places at the end.
+    """Distinct rows: repetitions are dropped, and unused rows appended in order instead.
 
-    The samplers repeat a row only when every point left coincides with a chosen one, so that any
-    unused row is as far as any other.
+    The samplers repeat a row only when every point left coincides with a chosen one, so any unused
+    row is as good as another.
     """
     _, first = np.unique(rows, return_index=True)
     if len(first) == len(rows):
@@ -223,5 +223,5 @@ def _each_once(rows: NDArray[np.int64], n: int) -> NDArray[np.int64]:
 
 
 def _tree_height(n: int) -> int:
-    """Height of the sampler's tree; about 1,000 points a bucket was fastest from 3k to 300k."""
+    """Height of the sampler's tree; about 1,000 points per leaf were fastest from 3k to 300k."""
     return min(max(int(np.log2(max(n, 2) / 1000 + 1)), 1), 9)

@@ -1,4 +1,4 @@
-"""The operations on a GPU: our kernels where CuPy is installed, else plain PyTorch."""
+"""The operations on a GPU: CUDA kernels if CuPy is installed, else plain PyTorch."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ import torch
 
 from pointsam_model.ops.torch_ops import TorchOps
 
-OLDEST_CHIP = (8, 0)  # warps reduce in one instruction from there on
+OLDEST_CHIP = (8, 0)  # the first with warp-wide reductions in one instruction
 
 
 def gpu_ops() -> TorchOps:
-    """What computes on the GPUs of this machine."""
+    """The operations for this machine's GPUs; logs which."""
     log = logging.getLogger(__name__)
     why_not = obstacle()
     if why_not is not None:
         log.warning(
-            "operations on the GPU: plain PyTorch, slower than our CUDA kernels. %s", why_not
+            "operations on the GPU: plain PyTorch, slower than the CUDA kernels. %s", why_not
         )
         return TorchOps()
     from pointsam_model.ops.kernel_ops import KernelOps

@@ -1,4 +1,4 @@
-"""From a sensor's bytes to coordinates and colours, without a copy of the bytes in between."""
+"""Decodes a sensor's bytes to coordinates and colours without an intermediate copy."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def decode(data: Any, layout: CloudLayout, device: torch.device) -> tuple[Tensor
     kind = float_type(xyz)
     points = np.empty((layout.height, layout.width, 3), kind)
     if _side_by_side(xyz) and not is_swapped(layout):
-        # The three as one item: one strided copy instead of three.
+        # x, y, z as one item: one strided copy instead of three.
         whole = np.dtype((np.void, 3 * kind.itemsize))
         points.view(whole)[..., 0] = _view(raw, layout, xyz[0].offset, whole)
     else:
@@ -55,9 +55,9 @@ def decode(data: Any, layout: CloudLayout, device: torch.device) -> tuple[Tensor
 def decode_on_device(
     data: Any, layout: CloudLayout, device: torch.device
 ) -> tuple[Tensor, Tensor | None]:
-    """`pointsam_model.ops.decode` elsewhere: the bytes travel once, as they are."""
+    """`pointsam_model.ops.decode` on other devices, to which the raw bytes are sent once."""
     raw = buffer_bytes(data, layout)
-    # PyTorch does not take read-only memory: a message's is writable, and not copied.
+    # PyTorch rejects read-only memory, so that is copied; a message's is writable and is not.
     held = torch.from_numpy(raw if raw.flags.writeable else raw.copy()).to(device)
     xyz = coordinate_fields(layout)
     kind = torch.float64 if float_type(xyz).itemsize == 8 else torch.float32
@@ -93,7 +93,7 @@ def decode_valid(
 
 
 def buffer_bytes(data: Any, layout: CloudLayout) -> NDArray[np.uint8]:
-    """The buffer as bytes, viewed; nothing in the layout reaches beyond it."""
+    """A view of the buffer as bytes, checked to hold all that the layout describes."""
     try:
         raw = np.frombuffer(data, np.uint8)
     except (TypeError, ValueError, BufferError) as error:
@@ -110,7 +110,7 @@ def buffer_bytes(data: Any, layout: CloudLayout) -> NDArray[np.uint8]:
 def _view(
     raw: NDArray[np.uint8], layout: CloudLayout, offset: int, kind: np.dtype[Any]
 ) -> NDArray[Any]:
-    """(height,width) items of one field where they lie."""
+    """A strided view (height,width) of one field."""
     strides = (layout.row_step, layout.point_step)
     return np.ndarray((layout.height, layout.width), kind, raw, offset, strides)
 
@@ -144,12 +144,12 @@ def _side_by_side(xyz: list[PointField]) -> bool:
 
 
 def is_swapped(layout: CloudLayout) -> bool:
-    """Whether the buffer's numbers are in the other byte order than this machine's."""
+    """Whether the buffer's byte order differs from this machine's."""
     return layout.big_endian != (np.dtype(">f4").isnative)
 
 
 def color_offsets(layout: CloudLayout) -> tuple[int, int, int] | None:
-    """Where in a point red, green and blue lie, or None without colours that can be read."""
+    """Byte offsets of red, green and blue in a point; None if there are no readable colours."""
     for name in PACKED_COLORS:
         packed = layout.field(name)
         if packed is not None and packed.datatype in (FLOAT32, UINT32, INT32) and packed.count <= 1:

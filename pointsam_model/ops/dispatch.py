@@ -1,4 +1,4 @@
-"""What computes on a device, and what every op refuses."""
+"""Chooses the implementation for a device, and checks the arguments of all ops."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pointsam_model.ops.torch_ops import TorchOps
 
 
 def backend(where: Tensor | torch.device) -> TorchOps:
-    """What computes on this device; the GPU's is loaded when first needed."""
+    """The operations for a device; those for GPUs are loaded on first use."""
     return _ops_of(where.type if isinstance(where, torch.device) else where.device.type)
 
 
@@ -25,7 +25,7 @@ def _ops_of(kind: str) -> TorchOps:
         from pointsam_model.ops.cuda import gpu_ops
 
         return gpu_ops()
-    raise ValueError(f"no operations for the device {kind!r}; there are cpu and cuda")
+    raise ValueError(f"no operations for the device {kind!r}; supported are cpu and cuda")
 
 
 def expect_masks(masks: Tensor) -> None:

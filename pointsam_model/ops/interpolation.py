@@ -1,7 +1,7 @@
-"""Weighted sums of feature rows, for both devices: PyTorch's embedding bag, and a backward of ours.
+"""Weighted sums of feature rows: PyTorch's embedding bag with a custom backward.
 
-The bag never makes the (n,t,d) rows it sums. PyTorch's own backward of it scatters row by row; the
-transposed table makes it a bag again, which took a third of the time in training. On a CPU SciPy
+The bag never materialises the (n,t,d) rows it sums. PyTorch's own backward scatters row by row;
+with a transposed table it is a bag again, in a third of the time during training. On a CPU SciPy
 transposes the table as a sparse matrix, by counting, in a fifth of the time of a sort.
 """
 
@@ -18,7 +18,7 @@ from torch.autograd.function import once_differentiable
 
 
 def interpolate(features: Tensor, index: Tensor, weight: Tensor) -> Tensor:
-    """`pointsam_model.ops.interpolate`: all feature tables laid end to end are one table."""
+    """`pointsam_model.ops.interpolate`, with all feature tables concatenated to one."""
     *lead, length, d = features.shape
     n, t = index.shape[-2:]
     tables = features.numel() // max(length * d, 1)
@@ -38,7 +38,7 @@ def interpolate(features: Tensor, index: Tensor, weight: Tensor) -> Tensor:
 
 
 class _WeightedRows(torch.autograd.Function):
-    """sum over t of weights[:, t] * table[rows[:, t]]; gradient for the table alone."""
+    """Sum over t of weights[:, t] * table[rows[:, t]]; gradient for the table only."""
 
     @staticmethod
     def forward(ctx: Any, table: Tensor, rows: Tensor, weights: Tensor) -> Tensor:
@@ -56,13 +56,14 @@ class _WeightedRows(torch.autograd.Function):
 
 
 def _transposed(rows: Tensor, weights: Tensor, length: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Which of the n sums use each of the `length` rows of the feature table, in their order.
+    """Transposes the table: which of the n sums use each row of the features, in ascending order.
 
     Args:
         rows, weights: (n, t).
+        length: number of rows of the features.
 
     Returns:
-        (n t,) numbers of sums, (length,) where each row's begin, and (n t,) their weights.
+        (n t,) indices of sums, (length,) where those of each row begin, and (n t,) their weights.
     """
     flat = rows.reshape(-1)
     order = torch.argsort(flat, stable=True)
@@ -72,7 +73,7 @@ def _transposed(rows: Tensor, weights: Tensor, length: int) -> tuple[Tensor, Ten
 
 
 def _transposed_on_cpu(rows: Tensor, weights: Tensor, length: int) -> tuple[Tensor, Tensor, Tensor]:
-    """`_transposed` by SciPy, the same numbers."""
+    """`_transposed` with SciPy; the same result."""
     n, t = rows.shape
     places, ends = np.arange(n * t), np.arange(0, n * t + 1, t)
     table = csr_matrix((places, rows.reshape(-1).numpy(), ends), (n, length)).tocsc()

@@ -1,8 +1,8 @@
-"""The operations by CUDA kernels (`kernels/*.cu`): what they take, in which order they run.
+"""The operations as CUDA kernels (`kernels/*.cu`): their arguments and the order they run in.
 
-How each kernel works is told in its file. Everything is launched on PyTorch's current stream and
-nothing here waits for the device, but for results whose size depends on their content. The same
-input gives the same bits each time.
+Each file explains how its kernels work. Everything is launched on PyTorch's current stream, and the
+host waits for the device only where the size of a result depends on its content. Results are
+bitwise reproducible.
 """
 
 from __future__ import annotations
@@ -28,25 +28,25 @@ from pointsam_model.ops.launching import Argument, Launcher
 from pointsam_model.ops.layout import SIZES, CloudLayout
 from pointsam_model.ops.torch_ops import TorchOps, relative, relative_pair
 
-HELD = 4  # points a thread holds in registers, as in farthest_points.cu
+HELD = 4  # points per thread, in registers; must match farthest_points.cu
 WARP = 32
-MOST_NEIGHBOURS, NEIGHBOURS_BLOCK = 512, 128  # as in neighbours.cu
-EACH, BLOCK = 4, 256  # items of a thread where items are counted (decode.cu, masks.cu); its block
-PARTS = 64  # most blocks that a cloud's sums are made of, as in normalise.cu
+MOST_NEIGHBOURS, NEIGHBOURS_BLOCK = 512, 128  # must match neighbours.cu
+EACH, BLOCK = 4, 256  # items per thread and threads per block; must match decode.cu and masks.cu
+PARTS = 64  # most blocks that share a cloud's sums; must match normalise.cu
 
 
 class KernelOps(TorchOps):
-    """What our kernels do better than plain PyTorch.
+    """The operations for which there is a CUDA kernel.
 
     Args:
-        launcher: runs them; tests have one that runs the same sources on the CPU.
+        launcher: runs the kernels; tests pass one that runs the same sources on the CPU.
     """
 
     def __init__(self, launcher: Launcher) -> None:
         self._launcher = launcher
 
     def farthest_points(self, points: Tensor, count: int, start: int) -> Tensor:
-        """Ties: the lowest row. Distances in float32: ((dx^2 + dy^2) + dz^2), each step rounded."""
+        """Ties: the lowest row. Distances are float32 ((dx^2 + dy^2) + dz^2), without FMA."""
         clouds = relative(points if points.dim() == 3 else points.unsqueeze(0)).contiguous()
         b, n, _ = clouds.shape
         rows = torch.empty(b, count, dtype=torch.int64, device=points.device)
@@ -90,7 +90,7 @@ class KernelOps(TorchOps):
         )
 
     def nearest_neighbours(self, points: Tensor, centers: Tensor, k: int) -> Tensor:
-        """Ties: the lowest row. More than 512 neighbours are sought by plain PyTorch."""
+        """Ties: the lowest row. Plain PyTorch finds more than 512 neighbours."""
         if k > MOST_NEIGHBOURS:
             return super().nearest_neighbours(points, centers, k)
         return _per_cloud(lambda cloud, at: self._neighbours(cloud, at, k), points, centers)
@@ -256,7 +256,7 @@ class KernelOps(TorchOps):
         return rows, starts
 
     def connected_pieces(self, masks: Tensor, links: Tensor) -> tuple[Tensor, Tensor]:
-        """`connecting.connected_pieces`; nothing is waited for."""
+        """`connecting.connected_pieces`, without waiting for the device."""
         (c, m), (_, k) = masks.shape, links.shape
         parents = torch.arange(m, dtype=torch.int32, device=masks.device).repeat(c, 1)
         pieces = torch.empty(c, m, dtype=torch.int64, device=masks.device)
@@ -277,7 +277,7 @@ class KernelOps(TorchOps):
 
 
 def _sent(raw: NDArray[np.uint8], device: torch.device) -> Tensor:
-    """The bytes on the device. The host touches them once: into pinned memory that is reused."""
+    """Copies bytes to the device through reused pinned memory."""
     if device.type == "cpu":
         return torch.from_numpy(raw if raw.flags.writeable else raw.copy())
     pinned = torch.empty(raw.size, dtype=torch.uint8, pin_memory=True)
@@ -303,7 +303,7 @@ def _blocks(n: int, threads: int = 128) -> tuple[int, int]:
 
 
 def _per_cloud(function: Callable[..., Tensor], *batches: Tensor) -> Tensor:
-    """`function` of each cloud of a batch, or of the only one."""
+    """Applies `function` to each cloud of a batch, or to a single cloud."""
     if batches[0].dim() == 2:
         return function(*batches)
     return torch.stack([function(*clouds) for clouds in zip(*batches, strict=True)])

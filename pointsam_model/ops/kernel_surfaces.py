@@ -1,4 +1,4 @@
-"""Normals and parts of a surface by CUDA kernels (`axes.cu`, `pieces.cu`), for `kernel_ops`."""
+"""Normals and parts of a surface with CUDA kernels (`axes.cu`, `pieces.cu`), for `kernel_ops`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ BLOCK = 128
 
 
 def principal_axes(moments: Tensor, run: Launcher) -> tuple[Tensor, Tensor]:
-    """`pointsam_model.ops.principal_axes`; nothing is waited for."""
+    """`pointsam_model.ops.principal_axes`, without waiting for the device."""
     m = len(moments)
     normals = torch.empty(m, 3, dtype=torch.float32, device=moments.device)
     variances = torch.empty(m, 3, dtype=torch.float32, device=moments.device)
@@ -31,7 +31,7 @@ def connected_parts(
     strictness: Sequence[float],
     run: Launcher,
 ) -> Tensor:
-    """`pointsam_model.ops.connected_parts`; nothing is waited for."""
+    """`pointsam_model.ops.connected_parts`, without waiting for the device."""
     own = torch.arange(count, dtype=torch.int32, device=cut.device)
     labels = torch.empty(len(strictness), count, dtype=torch.int64, device=cut.device)
     edges = start.contiguous(), end.contiguous(), cut.contiguous(), np.int64(len(cut))

@@ -1,7 +1,7 @@
-"""From a kernel's name to its run on a GPU: CuPy compiles, PyTorch's stream and memory are used.
+"""Runs CUDA kernels by name: CuPy compiles them, on PyTorch's stream and memory.
 
 Kernels get the addresses of PyTorch's tensors: nothing is copied, and since every launch is on
-PyTorch's current stream, its allocator may hand memory on without anyone waiting.
+PyTorch's current stream, its allocator may reuse memory without synchronising.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ __all__ = ["COMMON", "FOLDER", "KERNEL_FILES", "Argument", "CupyLauncher", "Laun
 
 FOLDER = Path(__file__).parent / "kernels"
 COMMON = "common"
-# The file of each kernel. `launch` takes the names; a file is compiled when one is first wanted.
+# The file of each kernel; it is compiled when one of its kernels is first launched.
 KERNEL_FILES = {
     "axes_of_moments": "axes",
     "morton_codes": "buckets",
@@ -47,7 +47,7 @@ KERNEL_FILES = {
     "find_nearest_to_mean": "voxels",
     "mark_nearest": "voxels",
 }
-# Nothing that lets the compiler change a result: distances are to be the same bits everywhere.
+# No option lets the compiler change a result: distances must be bitwise the same everywhere.
 OPTIONS = ("--std=c++17", "--fmad=false")
 
 # What a kernel takes: a tensor (its address), a 32-bit int, a float of either width.
@@ -55,13 +55,13 @@ Argument = Tensor | np.int32 | np.int64 | np.float32 | np.float64
 
 
 class Launcher(Protocol):
-    """Runs kernels. Tests have one that runs the same sources on the CPU."""
+    """Runs kernels; tests have one that runs the same sources on the CPU."""
 
     threads: int
-    """Threads of the largest blocks."""
+    """Threads in the largest block."""
 
     def blocks_at_once(self, device: torch.device) -> int:
-        """Blocks of that size that the device certainly runs at the same time."""
+        """Number of blocks of that size that the device can run at the same time."""
 
     def launch(
         self,
@@ -71,21 +71,21 @@ class Launcher(Protocol):
         *arguments: Argument,
         together: bool = False,
     ) -> None:
-        """Starts a kernel and does not wait for it.
+        """Launches a kernel without waiting for it.
 
         Args:
             kernel: a key of `KERNEL_FILES`.
-            grid: blocks along x and y; nothing is started where one is 0.
-            threads: of a block, a multiple of 32.
-            arguments: as in the kernel's source; tensors are contiguous and of one device.
-            together: all blocks run at the same time (a cooperative launch).
+            grid: blocks along x and y; nothing is launched if one is 0.
+            threads: per block, a multiple of 32.
+            arguments: as in the kernel's source; tensors are contiguous and on one device.
+            together: whether all blocks must run at the same time (a cooperative launch).
         """
 
 
 class CupyLauncher:
     """Runs kernels on PyTorch's current stream of the device that holds their tensors.
 
-    A file is compiled once a process and device; CuPy's cache on disk keeps it between processes.
+    A file is compiled once per process and device; CuPy caches it on disk between processes.
 
     Raises:
         ImportError: CuPy is not installed.
@@ -124,10 +124,10 @@ class CupyLauncher:
 
     @cache  # noqa: B019 - one launcher lives as long as the process
     def _compiled(self, kernel: str) -> Any:
-        """The kernel for every device; its `kernel` is that of the current one.
+        """The compiled kernel for any device; its attribute `kernel` is for the current one.
 
-        Asking the module itself for cooperative launches would link a library of the CUDA toolkit,
-        which few machines have; the kernels' own barrier needs none of it.
+        Enabling cooperative launches in the module would link a library of the CUDA toolkit, which
+        few machines have; the kernels' own barrier does not need it.
         """
         return self._module(KERNEL_FILES[kernel]).get_function(kernel)
 
@@ -137,7 +137,7 @@ class CupyLauncher:
 
 
 def source(file: str) -> str:
-    """The source of one of the kernel files, whole. Errors in it are told by file and line."""
+    """The full source of a kernel file, with #line directives for compiler errors."""
     parts = (COMMON, file)
     texts = [(FOLDER / f"{part}.cu").read_text(encoding="utf-8") for part in parts]
     return "".join(

@@ -1,4 +1,4 @@
-"""Where the fields of a sensor's points lie in its bytes."""
+"""Layout of the fields of a sensor's points in its bytes."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ SIZES = {1: 1, UINT8: 1, 3: 2, 4: 2, INT32: 4, UINT32: 4, FLOAT32: 4, FLOAT64: 8
 COORDINATES = ("x", "y", "z")
 PACKED_COLORS = ("rgb", "rgba")
 SEPARATE_COLORS = (("r", "g", "b"), ("red", "green", "blue"))
-# Others may share a name: PCL calls all of its padding "_".
+# Only other names may repeat: PCL names all of its padding "_".
 FIELDS_READ = frozenset(COORDINATES).union(PACKED_COLORS, *SEPARATE_COLORS)
 
 
 def columns(height: int, width: int) -> int | None:
-    """The columns of an organised cloud; None: a cloud of one row is not organised."""
+    """Columns of an organised cloud; None: a cloud of a single row is not organised."""
     return width if height > 1 else None
 
 
@@ -29,7 +29,7 @@ class PointField:
         name: x, y, z, rgb, ...
         offset: bytes from the start of a point.
         datatype: 1 INT8, 2 UINT8, 3 INT16, 4 UINT16, 5 INT32, 6 UINT32, 7 FLOAT32, 8 FLOAT64.
-        count: how many values; 0 counts as 1, as old drivers send it.
+        count: number of values; 0, as old drivers send, counts as 1.
     """
 
     name: str
@@ -40,18 +40,18 @@ class PointField:
 
 @dataclass(frozen=True)
 class CloudLayout:
-    """Where the points' fields lie in a buffer, as in sensor_msgs/PointCloud2.
+    """Layout of points in a buffer, as in sensor_msgs/PointCloud2.
 
     Attributes:
-        fields: what each point has.
-        height, width: rows and columns; height 1 where the cloud is not organised.
-        point_step, row_step: bytes from a point, and from a row, to the next.
-        big_endian: the byte order of the numbers.
+        fields: the fields of each point.
+        height, width: rows and columns; height is 1 if the cloud is not organised.
+        point_step, row_step: bytes from one point, and one row, to the next.
+        big_endian: whether numbers are big-endian.
 
     Raises:
-        CloudError: a number below its least value, an unknown datatype, a field that reaches out
-            of its point, a row shorter than its points, two fields of one name
-            among those that are read (FIELDS_READ).
+        CloudError: a number below its least value, an unknown datatype, a field that extends
+            beyond its point, a row shorter than its points, or two fields of the same name among
+            those that are read (FIELDS_READ).
     """
 
     fields: tuple[PointField, ...]
@@ -63,9 +63,9 @@ class CloudLayout:
 
     @classmethod
     def of_message(cls, message: Any) -> CloudLayout:
-        """The layout that a PointCloud2 declares, of whatever library has read it.
+        """The layout of a PointCloud2 message, from rclpy or any other library.
 
-        A `row_step` of 0 is repaired to width * point_step.
+        A `row_step` of 0 is corrected to width * point_step.
         """
         return cls(
             fields=tuple(
@@ -96,7 +96,7 @@ class CloudLayout:
             names.add(field.name)
 
     def field(self, name: str) -> PointField | None:
-        """The field of this name, or None."""
+        """The field with this name, or None."""
         return next((field for field in self.fields if field.name == name), None)
 
     def _check(self, field: PointField) -> None:

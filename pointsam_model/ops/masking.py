@@ -1,4 +1,4 @@
-"""From masks over kept points to rows of the source, in plain PyTorch."""
+"""Expands masks over kept points to rows of the source, in plain PyTorch."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 def mask_rows(masks: Tensor, nearest: Tensor) -> tuple[Tensor, Tensor]:
-    """`pointsam_model.ops.mask_rows`; mask by mask, so that no (c,n) array is held."""
+    """`pointsam_model.ops.mask_rows`, one mask at a time to avoid a (c,n) array."""
     known = nearest >= 0
     kept = nearest.clamp_min(0).long()
     rows = [(mask[kept] & known).nonzero()[:, 0].int() for mask in masks]

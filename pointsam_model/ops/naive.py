@@ -1,4 +1,4 @@
-"""Each operation in a few lines, dense and in float64: what tests hold the others against."""
+"""Reference implementations for tests: each operation in a few lines, dense and in float64."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pointsam_model.ops.layout import CloudLayout
 
 
 def squared_distances(queries: Tensor, points: Tensor) -> Tensor:
-    """(q,n) float64."""
+    """(q,n) float64, of queries (q,3) and points (n,3)."""
     return (queries.double()[:, None] - points.double()[None]).square().sum(-1)
 
 
@@ -28,9 +28,9 @@ def farthest_points(points: Tensor, count: int, start: int = 0) -> Tensor:
 
 
 def greedy_slack(points: Tensor, rows: Tensor) -> float:
-    """By how much a choice of `rows` in this order was ever nearer than the farthest point left.
+    """Greatest shortfall of a chosen row's distance against the farthest point left.
 
-    0 for every greedy farthest sequence, whatever its ties; in units of distance.
+    0 for every greedy farthest point sequence, however ties are broken; in units of distance.
     """
     slack = 0.0
     left = torch.full((len(points),), torch.inf, dtype=torch.float64)
@@ -42,18 +42,18 @@ def greedy_slack(points: Tensor, rows: Tensor) -> float:
 
 
 def nearest_distances(points: Tensor, centers: Tensor, k: int) -> Tensor:
-    """(l,k) float64 distances of the k nearest points, ascending: right whatever the ties."""
+    """(l,k) float64 distances of the k nearest points, ascending; independent of ties."""
     return squared_distances(centers, points).sort(1).values[:, :k].sqrt()
 
 
 def interpolation_weights(distances: Tensor) -> Tensor:
-    """(n,t) weights of centres at these distances."""
+    """(n,t) interpolation weights of centres at distances (n,t)."""
     weight = 1 / distances.square().clamp_min(1e-8)
     return weight / weight.sum(1, keepdim=True)
 
 
 def interpolate(features: Tensor, index: Tensor, weight: Tensor) -> Tensor:
-    """(n,d) of features (l,d) and a table (n,t)."""
+    """(n,d) interpolated features, from features (l,d) and a table (n,t)."""
     return (features[index] * weight[..., None]).sum(1)
 
 
@@ -78,7 +78,7 @@ def voxel_rows(points: Tensor, size: float) -> list[int]:
 
 
 def decode(data: bytes, layout: CloudLayout) -> tuple[list[list[float]], list[list[int]] | None]:
-    """Point by point, with the standard library."""
+    """Coordinates and colours, decoded point by point with the standard library."""
     order = ">" if layout.big_endian else "<"
     formats = {1: "b", 2: "B", 3: "h", 4: "H", 5: "i", 6: "I", 7: "f", 8: "d"}
     xyz, rgb = [], []
@@ -105,7 +105,7 @@ def decode(data: bytes, layout: CloudLayout) -> tuple[list[list[float]], list[li
 
 
 def valid_rows(xyz: list[list[float]], farthest: float) -> list[int]:
-    """Rows of decoded points at which the sensor saw something; false for NaN."""
+    """Rows of the valid points."""
     return [
         row
         for row, point in enumerate(xyz)
@@ -114,7 +114,7 @@ def valid_rows(xyz: list[list[float]], farthest: float) -> list[int]:
 
 
 def connected_pieces(masks: Tensor, links: Tensor) -> tuple[list[list[int]], list[list[bool]]]:
-    """Each point's lowest row, handed on along one link after another; and who borders."""
+    """The lowest row of each point's piece, by flooding, and whether the point borders."""
     pairs = [(row, end) for row, ends in enumerate(links.tolist()) for end in ends]
     pieces, bordering = [], []
     for mask in masks.tolist():
@@ -130,7 +130,7 @@ def connected_pieces(masks: Tensor, links: Tensor) -> tuple[list[list[int]], lis
 
 
 def cleaned_masks(masks: Tensor, links: Tensor, share: float) -> list[list[bool]]:
-    """Masks without specks and holes, by counting each point's piece."""
+    """Masks without specks and holes, by counting the points of each piece."""
     least, whole = [], []
     for mask, pieces in zip(masks.tolist(), connected_pieces(masks, links)[0], strict=True):
         sizes = [pieces.count(each) for each in pieces]
@@ -153,7 +153,7 @@ def mask_rows(masks: Tensor, nearest: Tensor) -> list[list[int]]:
 
 
 def moments(points: Tensor, neighbours: Tensor) -> Tensor:
-    """Moments (m,10) float64 of some rows of points, neighbours (m,k), one after the other."""
+    """Moments (m,10) float64 of each row's neighbours (m,k)."""
     sets = [[points[row].double().tolist() for row in rows] for rows in neighbours.tolist()]
     products = [(0, 0), (1, 1), (2, 2), (0, 1), (0, 2), (1, 2)]
     return torch.tensor(
@@ -170,7 +170,7 @@ def moments(points: Tensor, neighbours: Tensor) -> Tensor:
 
 
 def principal_axes(points: Tensor, neighbours: Tensor) -> tuple[Tensor, Tensor]:
-    """Axes (m,3,3), a column each, and variances (m,3) ascending, by a general solver, float64."""
+    """Axes (m,3,3) in columns and variances (m,3) ascending, by a general solver in float64."""
     around = points.double().numpy()[neighbours.numpy()]
     around = around - around.mean(1, keepdims=True)
     covariance = around.transpose(0, 2, 1) @ around / around.shape[1]
@@ -179,7 +179,7 @@ def principal_axes(points: Tensor, neighbours: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def summed_rows(values: Tensor, rows: Tensor, used: Tensor | None) -> list[list[float]]:
-    """Sums of rows, a number at a time."""
+    """Sums of rows, one number at a time."""
     counts = (torch.ones_like(rows) if used is None else used.long()).tolist()
     sums = []
     for of_place, how_often in zip(rows.tolist(), counts, strict=True):
@@ -193,7 +193,7 @@ def summed_rows(values: Tensor, rows: Tensor, used: Tensor | None) -> list[list[
 def connected_parts(
     start: Tensor, end: Tensor, cut: Tensor, count: int, strictness: Sequence[float]
 ) -> list[list[int]]:
-    """Each point's lowest row, handed on along one edge after another."""
+    """The lowest row of each point's part, by flooding along edges."""
     parts = []
     for each in torch.tensor(strictness, dtype=torch.float32):
         edges = list(zip(start[cut < each].tolist(), end[cut < each].tolist(), strict=True))

@@ -1,4 +1,4 @@
-"""Points in the unit sphere, in plain PyTorch for both devices."""
+"""Normalises points to the unit sphere, in plain PyTorch for both devices."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 def normalise(points: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """`pointsam_model.ops.normalise`, all in double precision."""
+    """`pointsam_model.ops.normalise`, computed in float64."""
     exact = points.double()
     center = exact.mean(dim=-2)
     coords = exact - center.unsqueeze(-2)

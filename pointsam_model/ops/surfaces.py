@@ -1,4 +1,4 @@
-"""What is asked of a surface: its normals, and the parts that its edges leave."""
+"""Operations on surfaces: normals, and parts separated by edges."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from torch import Tensor
 
 from pointsam_model.ops.dispatch import backend
 
-MOMENTS = 10  # of a set of points: count, x, y, z, xx, yy, zz, xy, xz, yz
+MOMENTS = 10  # per point set: count and sums of x, y, z, xx, yy, zz, xy, xz, yz
 
 
 def summed_rows(values: Tensor, rows: Tensor, used: Tensor | None = None) -> Tensor:
-    """Sums of some rows of a table for each place, in a fixed order.
+    """Sums of selected rows of a table, added in a fixed order.
 
     Args:
         values: (m,c) float64.
-        rows: (q,k) int64 rows of `values` that each place sums; the same row may come twice.
-        used: (q,k) bool, which of them count; None: all.
+        rows: (q,k) int64, the rows of `values` in each of the q sums; a row may repeat.
+        used: (q,k) bool, which of `rows` count; None: all.
 
     Returns:
         (q,c) float64.
 
     Raises:
-        ValueError: another shape or type.
+        ValueError: a wrong shape or type.
     """
     if values.dim() != 2 or values.dtype != torch.float64:
         raise ValueError(
@@ -40,23 +40,22 @@ def summed_rows(values: Tensor, rows: Tensor, used: Tensor | None = None) -> Ten
 
 
 def principal_axes(moments: Tensor) -> tuple[Tensor, Tensor]:
-    """The direction in which the points of each set vary least, and how much they vary.
+    """Principal component analysis of point sets: normals, and variances along all three axes.
 
-    A principal component analysis of each set. Its eigenvalues are in closed form: each is right to
-    about 1e-7 of the greatest, and to 1e-15 of the mean square of the coordinates, which should be
-    from a place near the points therefore.
+    Eigenvalues are in closed form, accurate to about 1e-7 of the greatest and to 1e-15 of the mean
+    square of the coordinates, which should therefore be relative to a point close by.
 
     Args:
-        moments: (m,10) float64: how many points a set has; the sums of their x, y, z [m]; those of
-            xx, yy, zz, xy, xz, yz [m²].
+        moments: (m,10) float64, per set: number of points; sums of x, y, z [m]; sums of xx, yy,
+            zz, xy, xz, yz [m²].
 
     Returns:
-        normals (m,3) float32 of unit length, of either sign; variances (m,3) float32 [m²] along
-        the three principal axes, ascending, not negative. Where points are on a line, some unit
-        normal; where they coincide, or there are none, (0,0,1).
+        normals (m,3) float32, the axes of least variance, of unit length and either sign; variances
+        (m,3) float32 [m²], ascending, not negative. For points on a line the normal is any one
+        across it; if they coincide, or there are none, it is (0,0,1).
 
     Raises:
-        ValueError: another shape or type.
+        ValueError: a wrong shape or type.
     """
     if moments.dim() != 2 or moments.shape[1] != MOMENTS or moments.dtype != torch.float64:
         raise ValueError(
@@ -68,23 +67,23 @@ def principal_axes(moments: Tensor) -> tuple[Tensor, Tensor]:
 def connected_parts(
     start: Tensor, end: Tensor, cut: Tensor, count: int, strictness: Sequence[float]
 ) -> Tensor:
-    """The parts of points that edges connect, at several strictnesses: the smaller, the more parts.
+    """Connected components of points at several thresholds on the edges' cut probability.
 
-    At a strictness, two points are of one part where a chain of edges leads from one to the other,
-    all of which are less probably cut than it. So parts are nested. Exact: every device gives the
-    same.
+    At each threshold, points are in the same part if a chain of edges with cut probabilities below
+    it connects them. So parts are nested, and a lower threshold gives more. Exact: the same on
+    every device.
 
     Args:
-        start, end: (e,) int64, the rows 0 to count-1 that each edge joins, either way around.
-        cut: (e,) float32, the probability that each edge is cut; one that is NaN joins nothing.
-        count: how many points there are, at least 1.
-        strictness: s of them, compared in float32.
+        start, end: (e,) int64, the rows 0 to count-1 that each edge joins, in either order.
+        cut: (e,) float32, the probability that each edge is cut; an edge with NaN joins nothing.
+        count: number of points, at least 1.
+        strictness: the s thresholds, compared in float32.
 
     Returns:
-        (s,count) int64: of each point the lowest row of its part.
+        (s,count) int64: the lowest row of each point's part.
 
     Raises:
-        ValueError: no points, or another shape or type.
+        ValueError: no points, or a wrong shape or type.
     """
     if count < 1:
         raise ValueError(f"count is {count}; there must be at least 1 point")

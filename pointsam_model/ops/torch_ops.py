@@ -1,4 +1,4 @@
-"""The operations in plain PyTorch: what every device has, and all that a GPU without CuPy has."""
+"""The operations in plain PyTorch, for every device; a GPU without CuPy uses only these."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from torch import Tensor
 from pointsam_model.ops import axes, connecting, decoding, interpolation, masking, normalising
 from pointsam_model.ops.layout import CloudLayout
 
-# Distances held at a time; with what their making needs, about 200 MB in float32.
+# Distances held at a time; with intermediates, about 200 MB in float32.
 CHUNK = 2**24
 LARGEST_KEY = 2**62
 
 
 class TorchOps:
-    """Every operation; a device overrides what it does better. Contracts: `pointsam_model.ops`.
+    """All operations; subclasses override what a device does faster.
 
-    Nothing here is of a GPU only, so that tests run it anywhere. No more is held than a chunk of
-    distances.
+    The contracts are in `pointsam_model.ops`. Runs on any device, so that tests need no GPU. At
+    most one chunk of distances is held in memory.
     """
 
     def farthest_points(self, points: Tensor, count: int, start: int) -> Tensor:
         """Ties: the lowest row."""
         clouds = points if points.dim() == 3 else points.unsqueeze(0)
-        # One coordinate per row: what a step reads then lies together.
+        # One coordinate per row, so that each step reads contiguous memory.
         by_axis = relative(clouds).transpose(1, 2).contiguous()
         b, _, n = by_axis.shape
         rows = torch.empty(b, count, dtype=torch.int64, device=points.device)
@@ -68,7 +68,7 @@ class TorchOps:
         sums = torch.zeros(len(voxels), 3, dtype=torch.float64, device=points.device)
         sums.index_add_(0, voxel, exact)
         mean = sums / torch.bincount(voxel, minlength=len(voxels)).unsqueeze(1)
-        # In single precision, so that the order in which a GPU sums a voxel decides nothing.
+        # In float32, so that the order in which a GPU sums a voxel's points does not matter.
         off = (exact - mean[voxel]).square().sum(1).float()
         least = torch.full((len(voxels),), torch.inf, device=points.device)
         least.scatter_reduce_(0, voxel, off, "amin")
@@ -101,7 +101,7 @@ class TorchOps:
         return masking.mask_rows(masks, nearest)
 
     def connected_pieces(self, masks: Tensor, links: Tensor) -> tuple[Tensor, Tensor]:
-        """`connecting.connected_pieces`, of which `cleaned_masks` is made."""
+        """`connecting.connected_pieces`, used by `cleaned_masks`."""
         return connecting.connected_pieces(masks, links)
 
     def connected_parts(
@@ -117,7 +117,7 @@ class TorchOps:
 
 
 def _voxel_keys(cells: Tensor) -> Tensor:
-    """One int64 for each row of cells (n,3), equal for equal rows only."""
+    """A unique int64 key (n,) for each distinct row of cells (n,3)."""
     cells = cells - cells.amin(0)
     x, y, z = (int(extent) + 1 for extent in cells.amax(0))
     if x * y * z < LARGEST_KEY:
@@ -129,7 +129,7 @@ def _voxel_keys(cells: Tensor) -> Tensor:
 
 
 def _nearest(queries: Tensor, points: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """Squared distances and rows of the k nearest points of each query, of one cloud or a batch."""
+    """Squared distances and rows of the k points nearest to each query; one cloud or a batch."""
     if queries.dim() == 3:
         both = [_nearest(*pair, k) for pair in zip(queries, points, strict=True)]
         return torch.stack([one[0] for one in both]), torch.stack([one[1] for one in both])
@@ -142,7 +142,7 @@ def _nearest(queries: Tensor, points: Tensor, k: int) -> tuple[Tensor, Tensor]:
 def _distances(queries: Tensor, points: Tensor) -> Iterator[Tensor]:
     """Squared distances (chunk,m), chunk by chunk of the queries.
 
-    Of differences, never expanded into products: those cancel far from the origin.
+    Computed from differences, not from expanded products, which cancel far from the origin.
     """
     points, queries = relative_pair(points, queries)
     for chunk in queries.split(max(CHUNK // len(points), 1)):
@@ -153,7 +153,7 @@ def _distances(queries: Tensor, points: Tensor) -> Iterator[Tensor]:
 
 
 def relative_pair(points: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:
-    """Two clouds (n,3) in float32, both relative to the same point where they are of more."""
+    """Two clouds (n,3) in float32; if either is float64, both relative to the same point."""
     if points.dtype == others.dtype == torch.float32:
         return points, others
     together = relative(torch.cat((points, others.to(points.dtype))))
@@ -161,7 +161,7 @@ def relative_pair(points: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def relative(points: Tensor) -> Tensor:
-    """Points in float32; from double precision relative to the first, to keep their shape."""
+    """Points in float32; if float64, relative to the first, so that no precision is lost."""
     if points.dtype == torch.float32:
         return points
     return (points - points[..., :1, :]).float()

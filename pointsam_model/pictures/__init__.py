@@ -1,4 +1,4 @@
-"""Pictures of clouds with masks in colour, for people who judge them."""
+"""Pictures of clouds with masks in colour, for visual inspection."""
 
 from pointsam_model.pictures.masks import DrawnMask, draw_masks
 from pointsam_model.pictures.palette import color_of

@@ -1,4 +1,4 @@
-"""One PNG that shows a cloud beside its masks: as an image where it is one, else in perspective."""
+"""Draws a cloud and its masks as a PNG: as the camera's image, else in perspective."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class DrawnMask:
         caption: its line in the legend.
         clicks: (q,3) [m], in the cloud's coordinate frame.
         labels: (q,) 1 on the object, 0 off it; empty: all 1.
-        score: where masks overlap, the highest is on top.
+        score: where masks overlap, the one with the highest score is on top.
     """
 
     rows: NDArray[np.integer]
@@ -56,10 +56,10 @@ def draw_masks(
     close-up of each of the first objects.
 
     Args:
-        path: where to.
-        cloud: of one reader, or made of arrays.
-        masks: what to draw; the order gives the numbers and colours.
-        title: above it.
+        path: the output file.
+        cloud: from a reader, or made from arrays.
+        masks: the masks to draw; their order determines numbers and colours.
+        title: drawn above.
 
     Returns:
         `path`.

@@ -1,4 +1,4 @@
-"""One PNG that shows whether a score can be read as the IoU that it predicts."""
+"""Draws a reliability diagram: whether scores match the IoU that they predict."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where to look from: at all masked things of a cloud, or at one of them."""
+"""Views of a cloud: of all masked objects, or of one of them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def overview(
     clicks: NDArray[np.floating],
     up: NDArray[np.float64],
 ) -> View:
-    """Holds masked points, clicks and the middle of all others, seen from above at an angle."""
+    """A view of masked points, clicks and the middle of all others, from above at an angle."""
     centre = np.median(xyz, axis=0).astype(np.float64)
     radius = float(np.quantile(np.linalg.norm(xyz - centre, axis=1), 0.8))
     masked = np.concatenate([xyz[number >= 0], clicks])
@@ -35,7 +35,7 @@ def overview(
 def close_up(
     xyz: NDArray[np.floating], masked: NDArray[np.floating], up: NDArray[np.float64]
 ) -> View:
-    """Fills the picture with one masked thing and a little of what is about it."""
+    """A view filled by one masked object, with a little of its surroundings."""
     centre = (masked.min(axis=0).astype(np.float64) + masked.max(axis=0)) / 2
     radius = float(np.quantile(np.linalg.norm(masked - centre, axis=1), 0.98))
     extent = float(np.linalg.norm(np.ptp(xyz, axis=0)))
@@ -44,13 +44,13 @@ def close_up(
 
 
 def up_axis(cloud: SensorCloud) -> NDArray[np.float64]:
-    """(3,) what is up: against y in an optical coordinate frame, else z (REP 103)."""
+    """(3,) the up direction: -y in an optical coordinate frame, else z (REP 103)."""
     optical = cloud.frame_id.endswith("optical_frame") or is_image(cloud)
     return np.array([0.0, -1.0, 0.0]) if optical else np.array([0.0, 0.0, 1.0])
 
 
 def point_size(xyz: NDArray[np.floating], view: View) -> int:
-    """[pixels], so that a surface in the middle of the picture just closes."""
+    """Point size [pixels] at which a surface in the middle of the picture has no gaps."""
     inside = np.count_nonzero(np.linalg.norm(xyz - view.center, axis=1) < view.radius)
     spacing = min(*view.size) / 2 * math.sqrt(math.pi / max(int(inside), 1))
     return int(np.clip(round(0.8 * spacing), 2, 7))

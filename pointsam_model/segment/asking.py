@@ -1,4 +1,4 @@
-"""Prompts in the network's terms, decoded in batches."""
+"""Prompts converted to the network's inputs and decoded in batches."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from pointsam_model.nn import PointSAM
 from pointsam_model.segment.embedding import Embedding
 from pointsam_model.segment.voting import ask_around
 
-OBJECTS_AT_ONCE = 32  # objects in one decoder batch: bounds the memory
-PADDING = -1.0  # label of a click that is none
+OBJECTS_AT_ONCE = 32  # objects per decoder batch; bounds the memory
+PADDING = -1.0  # label of padding, which is not a click
 
 
 @dataclass(frozen=True)
 class Question:
-    """One object on an embedded cloud.
+    """A prompt for one object of an embedded cloud, as the network takes it.
 
     Attributes:
-        clicks: (q,3) float32, normalised; at least one.
+        clicks: (q,3) float32, normalised coordinates; at least one click.
         labels: (q,) 1 on, 0 off the object.
-        mask: (m,) mask prompt on the model's device, or None.
-        multimask: three masks, or one.
+        mask: (m,) logits of a mask prompt, on the model's device, or None.
+        multimask: whether three masks are decoded, or one.
     """
 
     clicks: np.ndarray
@@ -37,16 +37,16 @@ class Question:
 
     @property
     def kind(self) -> tuple[bool, bool]:
-        """Questions of one kind decode in one batch."""
+        """Whether there is a mask, and multimask; one batch needs one kind."""
         return self.mask is not None, self.multimask
 
 
 class Asking:
-    """Asks the network about objects of a cloud.
+    """Runs the network on prompts for objects of a cloud.
 
     Args:
-        model: in evaluation mode.
-        config: how first clicks are asked about.
+        model: the network, in evaluation mode.
+        config: how first clicks are answered.
     """
 
     def __init__(self, model: PointSAM, config: PredictorConfig) -> None:
@@ -54,7 +54,7 @@ class Asking:
         self.config = config
 
     def after_first_clicks(self, embedding: Embedding, questions: list[Question]) -> list[Question]:
-        """Several clicks without a mask get the mask of the first click on the object."""
+        """Adds a mask, from the first click on the object, to several clicks without one."""
         bare = [row for row, q in enumerate(questions) if q.mask is None and len(q.labels) > 1]
         first = []
         for row in bare:
@@ -70,7 +70,7 @@ class Asking:
     def answers(
         self, embedding: Embedding, questions: list[Question]
     ) -> list[tuple[Tensor, Tensor]]:
-        """Logits (c, m) and scores (c,) of each question, as the network gives them."""
+        """Logits (c, m) and predicted IoUs (c,) for each question, in the network's order."""
         answers: dict[int, tuple[Tensor, Tensor]] = {}
         for kind in sorted({question.kind for question in questions}):
             rows = [row for row, question in enumerate(questions) if question.kind == kind]
@@ -84,9 +84,9 @@ class Asking:
         return [answers[row] for row in range(len(questions))]
 
     def _decode(self, embedding: Embedding, questions: list[Question]) -> tuple[Tensor, Tensor]:
-        """Questions of one kind: clicks padded to the most, padding hidden from attention.
+        """Decodes questions of one kind, clicks padded to the longest and padding masked out.
 
-        What the host knows goes up in one copy, and nothing is waited for.
+        Clicks and labels are sent in one copy; the host does not wait for the device.
         """
         counts = [len(question.labels) for question in questions]
         asked = np.full((len(questions), max(counts), 4), PADDING, np.float32)

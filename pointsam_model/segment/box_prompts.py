@@ -1,4 +1,4 @@
-"""A box as a prompt: about where the object is, told by whoever has seen it some other way."""
+"""Boxes as prompts: roughly where an object is, for example from another detector."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pointsam_model.errors import PromptError
 from pointsam_model.instances.boxes import OrientedBox
 
-FLAT = 1e-3  # of an instance's longest side, that its others have at least: some lie in a plane
+FLAT = 1e-3  # least side, as a share of the longest: an instance may be flat
 TURN_TOLERANCE = 1e-3  # how far a rotation's columns may be from unit length and right angles
 FORMS = (
     "a box is a Box, an OrientedBox (of an instance), or two opposite corners "
@@ -22,11 +22,11 @@ FORMS = (
 
 @dataclass(frozen=True, eq=False, init=False)
 class Box:
-    """A box in a cloud's coordinate frame, whose points are the object and what is close to it.
+    """A box in the cloud's coordinate frame, around an object and perhaps some of what is close.
 
     Attributes:
         center: (3,) float64 [m].
-        size: (3,) float64, sides along the box's own axes [m], all above 0.
+        size: (3,) float64, side lengths along the box's own axes [m], all above 0.
         orientation: (3, 3) float64, right-handed; its columns are the box's axes.
     """
 
@@ -40,17 +40,17 @@ class Box:
         size: npt.ArrayLike,
         orientation: npt.ArrayLike | None = None,
     ) -> None:
-        """A box of checked numbers.
+        """Checks the values and creates the box.
 
         Args:
             center: (3,) [m].
-            size: (3,) [m].
-            orientation: a rotation (3, 3), or a quaternion (4,) x, y, z, w of any length but 0;
-                None: the axes of the cloud's coordinate frame.
+            size: (3,) side lengths [m].
+            orientation: a rotation matrix (3, 3), or a quaternion (4,) x, y, z, w of any length
+                but 0; None: aligned with the axes of the cloud's coordinate frame.
 
         Raises:
-            PromptError: another shape, numbers that are not finite, a side that is not above 0, or
-                an orientation that is no rotation.
+            PromptError: a wrong shape, a number that is not finite, a side that is not above 0, or
+                an orientation that is not a rotation.
         """
         sides = _three("size", size)
         if (sides <= 0).any():
@@ -63,10 +63,10 @@ class Box:
 
     @classmethod
     def of(cls, box: Any) -> Box:
-        """Whatever `Prompt.box` takes, as a box.
+        """Converts whatever `Prompt.box` accepts to a box.
 
         Raises:
-            PromptError: it is none; says what is one.
+            PromptError: not a box; the message lists what is accepted.
         """
         if isinstance(box, Box):
             return box
@@ -79,14 +79,14 @@ class Box:
             raise PromptError(f"the box is invalid: {error}; {FORMS}") from error
         if corners.shape not in ((2, 3), (6,)):
             raise PromptError(f"the box has the shape {corners.shape}; {FORMS}")
-        low, high = np.sort(corners.reshape(2, 3), axis=0)  # NaN comes last
+        low, high = np.sort(corners.reshape(2, 3), axis=0)  # NaN sorts last
         return cls((low + high) / 2, high - low)
 
     def contains(self, points: NDArray[Any]) -> NDArray[np.bool_]:
-        """Which points (n, 3) [m] lie in the box or on its faces: (n,) bool; NaN lies in none."""
+        """(n,) bool: which points (n, 3) [m] lie in the box or on its faces; NaN does not."""
         reach = float(np.linalg.norm(self.size)) / 2 * (1 + 1e-9)
-        # Column by column, and the others only where the first left some: over the short axis numpy
-        # is several times slower, and most boxes hold few of a cloud's points.
+        # Column by column, each only on the rows that the previous ones left: numpy is several
+        # times slower over the short axis, and most boxes hold few of a cloud's points.
         rows = np.flatnonzero(np.abs(points[:, 0] - self.center[0]) <= reach)
         for axis in (1, 2):
             rows = rows[np.abs(points[rows, axis] - self.center[axis]) <= reach]
@@ -98,7 +98,7 @@ class Box:
         return inside
 
     def distance(self, points: NDArray[Any]) -> NDArray[np.float64]:
-        """How far points (n, 3) are from the box: (n,) [m], 0 inside."""
+        """(n,) distances of points (n, 3) from the box [m], 0 inside."""
         along = np.abs((points - self.center) @ self.orientation)
         out = np.maximum(along - self.size / 2, 0)
         with np.errstate(over="ignore"):
@@ -118,28 +118,28 @@ def _three(name: str, values: npt.ArrayLike) -> NDArray[np.float64]:
 
 
 def _rotation(orientation: npt.ArrayLike) -> NDArray[np.float64]:
-    """(3, 3), right-handed, from a rotation or a quaternion x, y, z, w."""
+    """A checked rotation matrix (3, 3) from a rotation matrix or a quaternion x, y, z, w."""
     try:
         given = np.array(orientation, np.float64)
     except (TypeError, ValueError) as error:
         raise PromptError(f"the orientation of a box must be numbers: {error}") from error
     if given.shape not in ((4,), (3, 3)) or not np.isfinite(given).all():
         raise PromptError(
-            f"the orientation of a box has the shape {given.shape} and must be a finite rotation "
-            "(3, 3) or a quaternion x, y, z, w"
+            f"the orientation of a box has the shape {given.shape}; it must be a finite rotation "
+            "matrix (3, 3) or a quaternion x, y, z, w"
         )
     if given.shape == (4,):
         return rotation_of(given)
     if np.abs(given.T @ given - np.eye(3)).max() > TURN_TOLERANCE or np.linalg.det(given) < 0:
         raise PromptError(
-            f"the orientation of a box is {given.tolist()}; it must be a rotation: right-handed, "
-            "its columns of length 1 and at right angles"
+            f"the orientation of a box is {given.tolist()}; it must be a rotation matrix: "
+            "right-handed, its columns of length 1 and at right angles"
         )
     return given
 
 
 def rotation_of(quaternion: npt.ArrayLike) -> NDArray[np.float64]:
-    """(3, 3) of a quaternion x, y, z, w (4,), whose length does not matter.
+    """The rotation matrix (3, 3) of a quaternion x, y, z, w (4,), which need not be normalised.
 
     Raises:
         PromptError: its length is 0.
@@ -151,7 +151,7 @@ def rotation_of(quaternion: npt.ArrayLike) -> NDArray[np.float64]:
             "the orientation of a box is a quaternion of length 0; give (0, 0, 0, 1) if the box "
             "is not turned"
         )
-    given = given / largest  # whose squares are numbers
+    given = given / largest  # so that its squares neither overflow nor vanish
     x, y, z, w = given / np.linalg.norm(given)
     return np.array(
         [

@@ -1,8 +1,8 @@
-"""Answers from network and geometry together: the best of a pool of candidates.
+"""Answers from network and geometry together: the best of a pool of candidate masks.
 
-Clicks are taken one after the other. After the first, those that the mask obeys already need no
-answer of their own, unless it is the last one. Of several that are given at once each on the object
-is tried as the first, and the answer counts that is probably the best.
+Clicks are answered one after the other. A later click that the mask already satisfies is skipped,
+unless it is the last one. When several clicks are given at once, each of those on the object is
+tried as the first, and the best answer, by its estimated IoU, is taken.
 """
 
 from __future__ import annotations
@@ -22,21 +22,23 @@ from pointsam_model.segment.asking import Asking, Question
 from pointsam_model.segment.embedding import Embedding
 from pointsam_model.segment.prediction import stability_of
 
-MOST_MASKS = 3  # of an ambiguous click
-SURELY_BETTER = 0.06  # in the IoU that a mask probably has, than one in the order that was given
-MOST_FIRST = 4  # clicks on an object, of several given at once, that are tried as the first
+MOST_MASKS = 3  # answers to an ambiguous click
+SURELY_BETTER = 0.06  # estimated IoU that another order of the clicks must gain over the given one
+MOST_FIRST = 4  # at most so many of the clicks given at once are tried as the first
 
 
 @dataclass
 class Target:
-    """One object that is asked about, on the kept points of one look.
+    """One prompted object, on the m kept points of one look.
 
     Attributes:
-        clicks: (q,3) [m]; labels: (q,).
-        mask: (m,) logits of the mask so far, or of what is claimed, or None.
-        claimed: (m,) bool, what a box or a mask of the source claims, or None.
-        multimask: up to three masks, for a first click; else the best one.
-        rows: the kept points nearest to the clicks.
+        clicks: (q,3) [m]; labels: (q,) 1 on, 0 off the object.
+        mask: (m,) logits of the mask so far, or of the claim, or None.
+        claimed: (m,) bool, kept points that a box or a mask of the source claims, or None.
+        multimask: whether a first click is answered with up to three masks, or the best one.
+        rows: (q,) indices of the kept points nearest to the clicks.
+        done: number of clicks answered so far.
+        so_far: (m,) bool, the mask of those, or None.
     """
 
     clicks: NDArray[np.float64]
@@ -45,7 +47,7 @@ class Target:
     claimed: NDArray[np.bool_] | None
     multimask: bool
     rows: list[int] = field(default_factory=list)
-    done: int = 0  # clicks that have been answered
+    done: int = 0
     so_far: NDArray[np.bool_] | None = None
 
     @property
@@ -55,7 +57,7 @@ class Target:
 
 
 class _Answer(NamedTuple):
-    """Logits (c,m), best first, the IoU (c,) that each probably has, and the best one's."""
+    """Logits (c,m), best first, their estimated IoUs (c,), and the estimated IoU of the best."""
 
     logits: Tensor
     ious: Tensor
@@ -66,8 +68,8 @@ class Choosing:
     """Answers targets with the best candidates of their pools.
 
     Args:
-        asking: the network.
-        quality: judges candidates.
+        asking: runs the network.
+        quality: estimates the IoU of candidates.
     """
 
     def __init__(self, asking: Asking, quality: Quality) -> None:
@@ -77,7 +79,7 @@ class Choosing:
     def answers(
         self, embedding: Embedding, targets: Sequence[Target]
     ) -> list[tuple[Tensor, Tensor]]:
-        """Logits (c,m), best first, and the IoU (c,) that each probably has, of each target."""
+        """For each target: logits (c,m), best first, and their estimated IoUs (c,)."""
         for target in targets:
             target.rows = embedding.kept_rows(target.clicks)
             _newest_of_each_point(target)
@@ -95,7 +97,7 @@ class Choosing:
         return [(best[row].logits, best[row].ious) for row in range(len(targets))]
 
     def _answered(self, embedding: Embedding, targets: Sequence[Target]) -> list[_Answer]:
-        """What each target's clicks come to, one after the other; all targets in common batches."""
+        """Answers each target's clicks one after the other, all targets in shared batches."""
         found: dict[int, _Answer] = {}
         while open_targets := [row for row, target in enumerate(targets) if target.open]:
             asked = [targets[row] for row in open_targets]
@@ -111,7 +113,7 @@ class Choosing:
         return pools_of(self.asking, embedding, targets)
 
     def _skip_obeyed(self, target: Target) -> None:
-        """Goes on to the first click that the mask does not obey, or to the last."""
+        """Skips to the first click that the mask does not satisfy, or to the last."""
         if target.so_far is None:
             return
         last = len(target.labels) - 1
@@ -129,7 +131,7 @@ class Choosing:
         best = best_different(np.stack(pool.masks), judged.choice, around.weight, most)
         logits = np.stack([pool.logits_of(row) for row in best])
         device = embedding.device
-        # Whoever takes the mask of the best score takes the one that was chosen.
+        # The chosen mask has the highest score, so that picking by score picks it.
         scores = np.minimum.accumulate(judged.iou[best])
         there, ious = sent(logits, device), sent(scores, device)
         target.so_far, target.mask = pool.masks[best[0]], there[0]
@@ -137,7 +139,7 @@ class Choosing:
 
 
 def pools_of(asking: Asking, embedding: Embedding, targets: Sequence[Target]) -> list[Pool]:
-    """Candidates for the next click of each target, from a network and the embedding's geometry."""
+    """Candidates for the next click of each target, from the network and the cloud's geometry."""
     questions = [_question(embedding, target) for target in targets]
     answers = asking.answers(embedding, questions)
     counts = embedding.source_counts
@@ -154,8 +156,10 @@ def pools_of(asking: Asking, embedding: Embedding, targets: Sequence[Target]) ->
 
 
 def _begun(target: Target) -> list[Target]:
-    """The target, once for each click on the object that may come first where several are given at
-    once: they tell the same in any order, but each is understood by what came before it."""
+    """The target, once for each click on the object that is tried as the first.
+
+    Clicks given at once have no order of their own, but the answer depends on it.
+    """
     if target.mask is not None:
         return [target]
     begun = []
@@ -173,12 +177,11 @@ def _begun(target: Target) -> list[Target]:
 
 
 def _newest_of_each_point(target: Target) -> None:
-    """Drops clicks that a later one on the same kept point takes back or says again: both at once
-    no mask of kept points can obey, and the newest is what is meant."""
+    """Keeps the newest of the clicks on each kept point: it repeats or revokes the earlier ones."""
     later = {row: number for number, row in enumerate(target.rows)}
     stay = [number for number, row in enumerate(target.rows) if later[row] == number]
     if target.mask is None and not target.labels[stay].any():
-        return  # taken back before there was a mask: nothing would be on the object
+        return  # no click on the object would be left, and there is no mask yet
     target.clicks, target.labels = target.clicks[stay], target.labels[stay]
     target.rows = [target.rows[number] for number in stay]
 

@@ -1,4 +1,4 @@
-"""What a box or a mask of the source says in the network's terms: a mask prompt, and a click."""
+"""Claims: a box or a mask of the source, converted to a mask prompt and a click."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from pointsam_model.segment.prediction import SURE
 def prior_logits(claimed: NDArray[np.bool_], embedding: Embedding) -> Tensor:
     """The claim as logits (m,) over the kept points, on the model's device.
 
-    A kept point that speaks for several source points is as sure as they agree: SURE where all of
-    them are claimed, -SURE where none is.
+    A kept point that stands for several source points gets a logit from -SURE (none of them
+    is claimed) to SURE (all are).
 
     Args:
-        claimed: (n,), of `Prompt.claimed`.
+        claimed: (n,) bool, from `Prompt.claimed`.
 
     Raises:
-        PromptError: what is claimed was cropped away or is out of range.
+        PromptError: all claimed points were cropped away or are out of range.
     """
     nearest = embedding.kept.kept.nearest
     places = nearest[sent(np.flatnonzero(claimed), nearest.device)].long()
     places = places[places >= 0]
     if len(places) == 0:
         raise PromptError(
-            "every point of the prompt is outside of the crop or out of range (reduction)"
+            "every point of the prompt is outside the crop box or out of range (reduction)"
         )
     counts = torch.zeros(len(embedding.kept), device=nearest.device)
     counts.scatter_add_(0, places, torch.ones_like(places, dtype=torch.float32))
@@ -42,20 +42,20 @@ def prior_logits(claimed: NDArray[np.bool_], embedding: Embedding) -> Tensor:
 def innermost_click(claimed: NDArray[np.bool_], embedding: Embedding) -> NDArray[np.float64]:
     """The claimed source point deepest inside the claim: (3,) float64 [m].
 
-    That is the one farthest from the points that are not claimed. Where hardly anything else is
-    near (the whole cloud is claimed, or an object stands alone), it is the one nearest to the
-    claim's middle instead.
+    That is the one farthest from the points that are not claimed. If hardly any of those are near
+    (the whole cloud is claimed, or the object stands alone), it is the one nearest to the claim's
+    median instead.
 
     Args:
-        claimed: (n,), of `Prompt.claimed`.
+        claimed: (n,) bool, from `Prompt.claimed`.
 
     Raises:
-        PromptError: as `prior_logits`.
+        PromptError: see `prior_logits`.
     """
     inside = prior_logits(claimed, embedding).cpu().numpy() > 0
     kept = embedding.kept
     points = kept.points.astype(np.float64)
-    if not inside.any():  # of every kept point most of what it speaks for is not claimed
+    if not inside.any():  # no kept point has most of its source points claimed
         rows = np.flatnonzero(claimed & (kept.nearest >= 0))
         xyz = embedding.cloud.xyz[rows].astype(np.float64)
         return np.asarray(xyz[_middle(xyz)])
@@ -71,5 +71,5 @@ def innermost_click(claimed: NDArray[np.bool_], embedding: Embedding) -> NDArray
 
 
 def _middle(points: NDArray[np.float64]) -> int:
-    """Which of points (k, 3) is nearest to their median."""
+    """Index of the point, of (k, 3), nearest to their median."""
     return int(np.square(points - np.median(points, axis=0)).sum(axis=1).argmin())

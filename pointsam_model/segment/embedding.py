@@ -1,4 +1,4 @@
-"""A cloud as the network knows it: embedded once, asked many times."""
+"""Embedded clouds: each is encoded once and prompted many times."""
 
 from __future__ import annotations
 
@@ -23,24 +23,25 @@ from pointsam_model.nn import CloudEncoding
 from pointsam_model.quality.features import Surroundings
 from pointsam_model.segment.snapping import meters, snap
 
-ROUNDING = 1e-6  # how far over the sphere a coordinate may round
-NEARLY_ALL = 0.95  # of the points: some returns lie far behind all others
+ROUNDING = 1e-6  # how far outside the sphere rounding may put a coordinate
+NEARLY_ALL = 0.95  # share of the points: a few returns may lie far behind all others
 
 
 @dataclass(frozen=True, eq=False)
 class Embedding:
-    """Everything that belongs to a cloud and not to a click, on the model's device; immutable.
+    """All that is computed once per cloud, on the model's device; immutable.
 
     Attributes:
-        cloud: the source.
-        kept: its points that the network sees, and the way back to all of them.
-        encoding: tokens, patches and interpolation table.
-        center: (3,) float64, what is subtracted from points [m].
-        scale: what they are divided by [m]; kept points then lie in the unit sphere.
-        snap_radius_m, snap_range_fraction: how far from the nearest point a click may be.
-        region: the part of the cloud that it is of; None: all of it.
-        make_look: embeds a part of the same cloud as this was; None: it is a part itself.
-        looks: embeddings of parts that are there, made when clicks needed them.
+        cloud: the source, of n points.
+        kept: the m points that the network sees, and for each source point the nearest of them.
+        encoding: the network's tokens, patches and interpolation table.
+        center: (3,) float64 [m], subtracted from points to normalise them.
+        scale: [m], then divides them; kept points end up in the unit sphere.
+        snap_radius_m, snap_range_fraction: how far from the nearest point a click may be; see
+            `PredictorConfig`.
+        region: the part of the cloud that is embedded; None: all of it.
+        make_look: embeds a part of the cloud with the same settings; None: this is such a part.
+        looks: the embeddings of parts made so far, each when a click needed it.
     """
 
     cloud: Cloud
@@ -61,14 +62,14 @@ class Embedding:
 
     @property
     def device(self) -> torch.device:
-        """Where it is: the model's."""
+        """The model's device."""
         return self.encoding.embedding.device
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the device's memory that it and its looks take, the cloud's points included.
+        """Bytes of device memory that it and its looks take, the cloud's points included.
 
-        On a CPU that is the host's memory, where partitions are: they count as well, once made.
+        On a CPU that is host memory, so partitions count as well, once computed.
         """
         of_looks = sum(look._own_bytes for look in self.looks)
         return self._own_bytes + self.cloud.device_bytes + of_looks
@@ -85,11 +86,11 @@ class Embedding:
         return _nbytes(self.encoding) + _nbytes(self.kept.kept)
 
     def look_at(self, ball: Ball | None) -> Embedding:
-        """The embedding of a part of the cloud, kept with this one; None: all of it, this one.
+        """The embedding of the part of the cloud in a ball, cached; for None, this embedding.
 
         Raises:
-            CloudError: too few points are there.
-            OutOfMemory: the device has too little memory for it.
+            CloudError: too few points in the ball.
+            OutOfMemory: not enough memory on the device.
         """
         if ball is None or self.make_look is None:
             return self
@@ -98,10 +99,10 @@ class Embedding:
 
     @cached_property
     def partition(self) -> Partition:
-        """The parts of the kept points: found on the model's device, kept on the host.
+        """The kept points split into parts: computed on the model's device, stored on the host.
 
         Raises:
-            OutOfMemory: the device has too little memory to find them.
+            OutOfMemory: not enough memory on the device.
         """
         return in_one(self._partition)
 
@@ -115,7 +116,7 @@ class Embedding:
 
     @cached_property
     def surroundings(self) -> Surroundings:
-        """What the quality of all masks on it is judged by, on the host."""
+        """What the quality estimate of every mask on it uses, on the host."""
         colors = self.kept.colors
         shades = None if colors is None else colors.astype(np.float32) / np.float32(255)
         sensor, origin = self.cloud.sensor, self.kept.origin
@@ -129,36 +130,39 @@ class Embedding:
 
     @cached_property
     def reach_m(self) -> float:
-        """How far nearly all kept points lie from their middle, at most [m]."""
+        """Distance from their median within which nearly all kept points lie [m]."""
         off = np.linalg.norm(self.kept.points - np.median(self.kept.points, 0), axis=1)
         return float(np.quantile(off, NEARLY_ALL))
 
     def points_within(self, ball: Ball) -> int:
-        """Source points in a ball, counted by the kept ones."""
+        """Number of source points in a ball, counted at their nearest kept points."""
         inside = ball.holds(self.kept.points + self.kept.origin)
         return int(self.counts_on_host[inside].sum())
 
     def kept_around(self, point: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray | None]:
-        """The kept points nearest to a point (3,) [m], the nearest first: (c,3) float64 [m], and
-        their colours (c,3), 0 to 255, or None."""
+        """The kept points nearest to a point (3,) [m], nearest first.
+
+        Returns:
+            coordinates (c,3) float64 [m] and colours (c,3), 0 to 255, or None; c <= `count`.
+        """
         kept = self.kept.points.astype(np.float64) + self.kept.origin
         rows = nearest_rows(kept, point, count)
         colors = self.kept.colors
         return kept[rows], None if colors is None else colors[rows].astype(np.float64)
 
     def around(self, point: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray | None]:
-        """The same of the source's points."""
+        """The source points nearest to a point, as `kept_around` returns kept ones."""
         return self.cloud.around(point, count)
 
     def kept_rows(self, points: np.ndarray) -> list[int]:
-        """The kept points nearest to clicks (q,3) [m]."""
+        """Indices (0 to m-1) of the kept points nearest to clicks (q,3) [m]."""
         kept = self.kept.points.astype(np.float64)
         offsets = (kept - (point - self.kept.origin) for point in points)
         return [int(np.einsum("md,md->m", offset, offset).argmin()) for offset in offsets]
 
     @cached_property
     def source_counts(self) -> Tensor:
-        """(m,) int64 on the device: how many source points each kept point speaks for."""
+        """(m,) int64 on the device: how many source points are nearest to each kept point."""
         nearest = self.kept.kept.nearest.long() + 1  # 0: not in reach of a mask
         counts = nearest.new_zeros(len(self.kept) + 1)
         return counts.scatter_add_(0, nearest, torch.ones_like(nearest))[1:]
@@ -172,18 +176,18 @@ class Embedding:
 
     @cached_property
     def reach(self) -> float:
-        """The greatest normalised coordinate of a segmentable source point, at least 1.
+        """Greatest absolute normalised coordinate of a segmentable source point, at least 1.
 
-        A point that down-sampling dropped may lie just outside the sphere of those it kept.
+        A point that down-sampling dropped may lie just outside the sphere of the kept ones.
         """
         low, high = self.kept.low - self.center, self.kept.high - self.center
         return max(1.0, float(max(np.abs(low).max(), np.abs(high).max()) / self.scale))
 
     def normalise(self, points: np.ndarray) -> np.ndarray:
-        """Clicks (q, 3) [m] in the network's coordinates, float32.
+        """Converts clicks (q, 3) [m] to normalised coordinates, (q, 3) float32.
 
         Raises:
-            PromptError: a click outside the cloud's sphere.
+            PromptError: a click outside the cloud's bounding sphere.
         """
         coords = (points - self.center) / self.scale
         outside = np.flatnonzero(np.abs(coords).max(1) > self.reach * (1 + ROUNDING))
@@ -199,14 +203,14 @@ class Embedding:
 
         Raises:
             PromptError: a coordinate that is not finite.
-            TooFarError: a click too far from every point; see `snapping.snap`.
+            TooFarError: a click is too far from every point; see `snapping.snap`.
         """
         extent = float(np.linalg.norm(self.kept.high - self.kept.low))
         return snap(self.cloud, points, self.snap_radius_m, self.snap_range_fraction, extent)
 
 
 def _nbytes(part: Any) -> int:
-    """Of all tensors in a dataclass of tensors and such."""
+    """Bytes of all tensors in a dataclass and the dataclasses nested in it."""
     if isinstance(part, Tensor):
         return part.numel() * part.element_size()
     if part is None:

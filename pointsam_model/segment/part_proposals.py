@@ -1,9 +1,9 @@
-"""Proposals from the parts of a cloud: each part is clicked, and the best candidates stay.
+"""Proposals from the parts of a cloud: each part is clicked, and the best candidates are kept.
 
 A click in the middle of each smallest part gives a pool of candidates, as a user's first click
-does: the parts that hold it, the network's masks, and walkers. All of them are judged by the IoU
-that they probably have with the object they fit best; of those that overlap the best stays. A
-large cloud is covered with looks that overlap.
+does: the parts that contain it, the network's masks, and those of random walkers. Each is scored
+with its estimated IoU with the object it fits best; of those that overlap, the best is kept. A
+large cloud is covered with overlapping looks.
 """
 
 from __future__ import annotations
@@ -30,18 +30,20 @@ from pointsam_model.segment.choosing import Choosing, Target
 from pointsam_model.segment.embedding import Embedding
 from pointsam_model.segment.prediction import SourceMasks, instances_of, stability_of
 
-CLICKS_AT_ONCE = 16  # decoded and judged between two steps
-FEWEST_KEPT = 4  # points of a part that is clicked
-MOST_CLICKS = 256  # on a look, the largest parts first
-MOST_LOOKS = 32  # of a large cloud, those with the most points first
-CELL = 1.5  # side of the cells that share a large cloud out to looks, in their radii
-MOSTLY = 0.6  # of the smaller of two masks that both hold, for them to be in doubt together
-DOUBTED = 0.6  # of its score that a mask loses to one that is surely an object
+CLICKS_AT_ONCE = 16  # decoded and scored between two checks for cancellation
+FEWEST_KEPT = 4  # kept points in a part, below which it is not clicked
+MOST_CLICKS = 256  # per look, the largest parts first
+MOST_LOOKS = 32  # per large cloud, those with the most points first
+CELL = 1.5  # side of a large cloud's grid cells, in radii of a look
+MOSTLY = 0.6  # overlap, as a share of the smaller mask, from which a better mask lowers a score
+DOUBTED = 0.6  # share of its score that a mask loses to one that is certainly an object
 
 
 class _Candidate(NamedTuple):
-    """A mask (m,) over the kept points of a look, how probably it is an object, and its stability:
-    1 where it has no logits."""
+    """A mask (m,) over a look's kept points, how likely it is an object, and its stability.
+
+    Stability is 1 for a mask without logits.
+    """
 
     mask: NDArray[np.bool_]
     score: float
@@ -53,8 +55,8 @@ class Cell:
     """A cube of a large cloud whose parts are clicked in one look.
 
     Attributes:
-        low: (3,) its least corner [m]; side: [m].
-        look: a ball about the middle of its points.
+        low: (3,) corner of least x, y, z [m]; side: length of its edges [m].
+        look: the ball around the mean of its points.
     """
 
     low: NDArray[np.float64]
@@ -62,7 +64,7 @@ class Cell:
     look: Ball
 
     def holds(self, points: NDArray[np.floating]) -> NDArray[np.bool_]:
-        """Which of (q,3) points [m] lie in it."""
+        """(q,) bool: which of (q,3) points [m] lie in the cube."""
         inside = (points >= self.low) & (points < self.low + self.side)
         return np.asarray(inside.all(1))
 
@@ -71,8 +73,8 @@ class PartProposals:
     """Proposes the objects of embedded clouds.
 
     Args:
-        choosing: asks the network and judges candidates.
-        config: which masks stay.
+        choosing: runs the network and scores candidates.
+        config: which masks are kept.
     """
 
     def __init__(self, choosing: Choosing, config: ProposalConfig) -> None:
@@ -93,7 +95,7 @@ class PartProposals:
             steps.go_on()
             view = whole if cell is None else whole.look_at(cell.look)
             clicks = _clicks(view, cell)
-            # The looks to come will probably have as many clicks as those before.
+            # Expect as many clicks on each remaining look as on those so far.
             total = round((before + len(clicks)) * len(cells) / (number + 1))
 
             def tell(done: int, before: int = before, total: int = total) -> None:
@@ -112,7 +114,7 @@ class PartProposals:
         tell: Callable[[int], None],
         steps: Steps,
     ) -> list[_Candidate]:
-        """All masks of a look that are probably enough an object, each with its best score."""
+        """The distinct masks of a look that reach `min_score`, each with its best score."""
         partition, around = view.partition, view.surroundings
         seen = float(around.weight.sum())
         weight = torch.from_numpy(around.weight)
@@ -145,7 +147,7 @@ class PartProposals:
         return list(best.values())
 
     def _best(self, view: Embedding, found: list[_Candidate]) -> list[Instance]:
-        """Of masks that overlap in a look, the best."""
+        """Non-maximum suppression within a look, over its kept points."""
         if not found:
             return []
         masks, scores, stability = zip(*found, strict=True)
@@ -157,7 +159,7 @@ class PartProposals:
         return instances_of(in_one(lambda: SourceMasks.of(view, *best)))
 
     def _suppressed(self, found: list[Instance], size: int) -> list[Instance]:
-        """Of masks that overlap, over the source, the best, best first; too small ones go."""
+        """Non-maximum suppression over the source points, best first, without too small masks."""
         found = [proposal for proposal in found if len(proposal.indices) >= self.config.min_points]
         if not found:
             return []
@@ -184,7 +186,7 @@ def _stability(logits: NDArray[np.float32] | None, weight: Tensor) -> float:
 
 
 def _clicks(view: Embedding, cell: Cell | None) -> NDArray[np.int64]:
-    """The kept points of a look that are clicked: those of its cell."""
+    """Rows of a look's kept points that are clicked: middles of parts in its cell."""
     rows = middles_of_parts(view.partition)
     if cell is not None:
         rows = rows[cell.holds(view.partition.points[rows] + view.kept.origin)]
@@ -192,8 +194,7 @@ def _clicks(view: Embedding, cell: Cell | None) -> NDArray[np.int64]:
 
 
 def middles_of_parts(partition: Partition) -> NDArray[np.int64]:
-    """The point nearest to the middle of each smallest part, those of the largest parts first: (p,)
-    rows of the partition's points."""
+    """(p,) rows of the point nearest to the mean of each smallest part, largest parts first."""
     leaf = partition.tree.leaf
     sizes = np.bincount(leaf)
     middle = np.stack([np.bincount(leaf, axis) for axis in partition.points.T], 1) / sizes[:, None]
@@ -205,17 +206,19 @@ def middles_of_parts(partition: Partition) -> NDArray[np.int64]:
 
 
 def _cells(whole: Embedding) -> list[Cell | None]:
-    """What is looked at: all of a small scene (None), else the cells of a grid that hold enough
-    points for a look, the fullest first."""
+    """The cells to look at: None for all of a small scene, else a grid's, fullest first.
+
+    Cells with too few points for a look are left out.
+    """
     radius = looks.radius_of(whole.reach_m)
     if radius is None:
         return [None]
     side = CELL * radius
     points = whole.kept.points.astype(np.float64) + whole.kept.origin
-    grid = np.floor((points - whole.center) / side)  # the same wherever the frame's origin is
+    grid = np.floor((points - whole.center) / side)  # independent of the frame's origin
     places, place = np.unique(grid, axis=0, return_inverse=True)
     place = place.reshape(-1)
-    total = np.bincount(place, whole.counts_on_host)  # without a partition of it all
+    total = np.bincount(place, whole.counts_on_host)  # needs no partition of the whole cloud
     sums = np.stack([np.bincount(place, axis) for axis in points.T], 1)
     middle = sums / np.bincount(place)[:, None]
     cells: list[Cell | None] = []
@@ -228,13 +231,14 @@ def _cells(whole: Embedding) -> list[Cell | None]:
 
 
 def _explained(scores: list[float], within: NDArray[np.floating]) -> list[float]:
-    """Scores of masks, best first, less where a better one holds most of them or lies in them.
+    """Lowers the scores of masks that mostly contain, or lie in, a better one.
 
-    A part of a thing and the thing itself are not both objects: the better the one, the less
-    probable the other.
+    A part of an object and the object itself are rarely both meant: the better the one, the less
+    likely the other.
 
     Args:
-        within: (c,c) what two masks share, of the smaller one.
+        scores: (c,), best first.
+        within: (c,c) the intersection of two masks, as a share of the smaller one.
     """
     left: list[float] = []
     for row, score in enumerate(scores):

@@ -1,4 +1,4 @@
-"""What is answered: the masks of one object, and what they are as instances."""
+"""Answers to prompts: the masks of one object, and their conversion to instances."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from pointsam_model.instances.instance import Instance
 from pointsam_model.instances.overlaps import to_host
 from pointsam_model.segment.embedding import Embedding
 
-STABILITY_OFFSET = 1.0  # logits above and below the threshold that a stable mask does not notice
-SURE = 8.0  # logit, of either sign, that is as sure as any: larger ones count as this
+STABILITY_OFFSET = 1.0  # shift of the logit threshold, up and down, that stability compares
+SURE = 8.0  # magnitude at which logits are clamped
 
 
 @dataclass(frozen=True, eq=False)
 class MaskPrompt:
-    """A mask for a later `Prompt` on the same cloud, kept where the network left it.
+    """A mask for a later `Prompt` on the same cloud, on the model's device.
 
-    It holds no embedding, so it may be kept while those come and go: it fits every embedding of its
-    cloud that was made in the same way.
+    It does not keep an embedding alive, and fits every embedding of its cloud made with the same
+    settings.
 
     Attributes:
         logits: (m,) float32 over the kept points, on the model's device.
-        region: the part of the cloud whose kept points they are; None: all of it.
+        region: the part of the cloud whose kept points these are; None: all of it.
     """
 
     logits: Tensor
@@ -42,7 +42,7 @@ class MaskPrompt:
 class Prediction:
     """The masks of one object, best first.
 
-    Everything stays on the model's device; the host gets what it reads, when it first reads it.
+    Everything stays on the model's device; each property is copied to the host on first access.
 
     Attributes:
         embedding: the cloud they belong to.
@@ -55,7 +55,7 @@ class Prediction:
         logits: Tensor | NDArray[np.float32],
         scores: Tensor | NDArray[np.float32],
     ) -> None:
-        """Masks of logits (c, m) and scores (c,), best first."""
+        """Sorts the masks of logits (c, m) by their scores (c,), best first."""
         self.embedding = embedding
         self.device_logits = torch.as_tensor(logits, device=embedding.device)
         self.device_scores = torch.as_tensor(scores, device=embedding.device)
@@ -66,19 +66,22 @@ class Prediction:
 
     @cached_property
     def logits(self) -> NDArray[np.float32]:
-        """(c, m) float32 over the kept points; a point is in the mask above 0."""
+        """(c, m) float32 over the kept points; a point is in the mask if its logit is above 0."""
         return fetched(self.device_logits)[0]
 
     @cached_property
     def scores(self) -> NDArray[np.float32]:
-        """(c,) float32, predicted IoU: with geometry 0..1 and to be read as such, but that none is
-        above that of the mask before it; from the network alone as its head gives it (it may leave
-        0..1)."""
+        """(c,) float32, predicted IoUs, descending.
+
+        With `PredictorConfig.geometry` they are calibrated and in 0..1, except that each is capped
+        at the one before it. Without, they are the raw output of the network's IoU head, which may
+        leave 0..1.
+        """
         return fetched(self.device_scores)[0]
 
     @property
     def stability(self) -> NDArray[np.float32]:
-        """(c,) float32: IoU of the mask at logit +1 and the mask at logit -1, over source points.
+        """(c,) float32: IoU between the masks at thresholds +1 and -1, over source points.
 
         An empty mask has stability 0.
         """
@@ -86,28 +89,28 @@ class Prediction:
 
     @property
     def rows(self) -> list[NDArray[np.int32]]:
-        """Of each mask its source points, (k,) int32 rows, ascending."""
+        """For each mask the rows of its source points, (k,) int32, ascending."""
         return self._found.rows
 
     @property
     def points(self) -> list[NDArray[np.floating]]:
-        """Of each mask its source points' coordinates, (k, 3) float32 or float64 [m]."""
+        """For each mask the coordinates of its source points, (k, 3) float32 or float64 [m]."""
         return self._found.points
 
     @cached_property
     def masks(self) -> NDArray[np.bool_]:
-        """(c, n) bool over the source points; a dropped point has its nearest kept point's."""
+        """(c, n) bool over the source points; each takes the value of its nearest kept point."""
         nearest = self.embedding.kept.nearest
         kept = to_host(self.device_logits > 0)
-        # One more place, which is in no mask, is where the -1 of a point out of reach leads.
+        # The added column is False: index -1, of points with no kept point, selects it.
         return np.stack([np.append(mask, False)[nearest] for mask in kept])
 
     def best(self) -> Prediction:
-        """The mask of the highest predicted IoU alone."""
+        """A prediction of only the mask with the highest predicted IoU."""
         return self.choose(0)
 
     def choose(self, which: int) -> Prediction:
-        """One of the masks alone."""
+        """A prediction of only the mask with index `which`."""
         chosen = slice(which, which + 1)
         return Prediction(self.embedding, self.device_logits[chosen], self.device_scores[chosen])
 
@@ -129,8 +132,8 @@ class SourceMasks:
     """Masks over a cloud's source points, on the host.
 
     Attributes:
-        rows: of each mask its source points, (k,) int32 rows, ascending.
-        points: of each mask their coordinates, (k, 3) float32 or float64 [m].
+        rows: for each mask the rows of its source points, (k,) int32, ascending.
+        points: for each mask their coordinates, (k, 3) float32 or float64 [m].
         scores, stability: (c,) float32.
     """
 
@@ -143,7 +146,7 @@ class SourceMasks:
     def of(
         cls, embedding: Embedding, masks: Tensor, scores: Tensor, stability: Tensor
     ) -> SourceMasks:
-        """From masks (c, m) bool over the kept points, in one copy from the device."""
+        """Expands masks (c, m) bool over the kept points, with one copy from the device."""
         rows, starts = ops.mask_rows(masks, embedding.kept.kept.nearest)
         points = embedding.cloud.points_at(rows)
         rows_here, points_here, ends, *numbers = fetched(rows, points, starts, scores, stability)
@@ -154,11 +157,11 @@ class SourceMasks:
 
 
 def instances_of(masks: Prediction | SourceMasks, up: ArrayLike | None = None) -> list[Instance]:
-    """Masks as instances, in their order; empty masks give none.
+    """Converts masks to instances, in the same order; empty masks are skipped.
 
     Args:
-        masks: of `Predictor.segment`; `prediction.best()` for its best mask alone.
-        up: (3,) direction for boxes that only yaw, or None.
+        masks: from `Predictor.segment`; pass `prediction.best()` for its best mask alone.
+        up: (3,) direction that boxes stand along, so that they only yaw; None: boxes turn freely.
     """
     axis = None
     if up is not None:
@@ -173,10 +176,11 @@ def instances_of(masks: Prediction | SourceMasks, up: ArrayLike | None = None) -
 
 
 def stability_of(logits: Tensor, counts: Tensor) -> Tensor:
-    """(...) IoU of masks (..., l) at logits +1 and -1; 0 for one that is empty at -1.
+    """Stability (...) of masks: IoU at thresholds +1 and -1; 0 for one that is empty at -1.
 
     Args:
-        counts: (l,), source points that each place speaks for.
+        logits: (..., l).
+        counts: (l,), source points that each of the l points stands for.
     """
     weight = counts.float()
     inner = (logits > STABILITY_OFFSET).float() @ weight

@@ -1,4 +1,4 @@
-"""The predictor: embed a cloud once, answer prompts on it (SAM's habits, for clouds)."""
+"""The predictor: embeds a cloud once and answers prompts on it, like SAM's for images."""
 
 from __future__ import annotations
 
@@ -30,22 +30,22 @@ from pointsam_model.segment.prediction import Prediction
 from pointsam_model.segment.prompt import Prompt
 from pointsam_model.segment.resolving import Resolved, Resolver
 
-MOST_WIDENED = 1  # times that a mask which reaches the rim of its look has it widened
-TOLD = 8  # answers of `predict` whose logits may be a mask prompt
+MOST_WIDENED = 1  # how often a look is widened because the mask reaches its rim
+TOLD = 8  # latest answers of `predict` whose logits are recognised as mask prompts
 
 
 class Predictor:
     """Answers prompts on clouds with masks over their points.
 
-    `embed` and `segment` hold no state and may be called from several threads; `set_cloud` and
-    `predict` are the same for one cloud and one object at a time.
+    `embed` and `segment` keep no state and may be called from several threads. `set_cloud` and
+    `predict` do the same for one cloud and one object at a time.
 
     Args:
         model: a network in evaluation mode (`load_model`).
-        config: patches and prompts.
+        config: how clouds are cut into patches and prompts answered.
         reduction: which points of a cloud the network sees.
-        quality: judges masks where `config.geometry` is on; None: the one for the model's
-            checkpoint, see `quality_of`.
+        quality: estimates the IoU of masks if `config.geometry` is on; None: the one for the
+            model's checkpoint, see `quality_of`.
     """
 
     def __init__(
@@ -62,11 +62,11 @@ class Predictor:
         self._asking = Asking(model, self.config)
         self._resolver = Resolver(self.config.looks == "auto", self.config.geometry)
         self._embedding: Embedding | None = None
-        self._told: list[Prediction] = []  # by `predict`, on the cloud that is set
+        self._told: list[Prediction] = []  # answers of `predict` on the current cloud
 
     @property
     def device(self) -> str:
-        """Where the model is, and where clouds are best decoded: cpu, cuda:0."""
+        """The model's device, on which clouds are best decoded too: cpu, cuda:0."""
         return str(self.model.device)
 
     @torch.inference_mode()
@@ -75,15 +75,15 @@ class Predictor:
 
         Args:
             cloud: the source.
-            reached: called with the name of each stage that ends, "reduce" and then "encode". A
-                GPU may still work on it: `wait_for_device` waits.
+            reached: called at the end of each stage with its name, "reduce", then "encode". A GPU
+                may still be working on the stage; `wait_for_device` waits for it.
 
         Raises:
-            CloudError: fewer than three distinct points are left by the reduction.
-            OutOfMemory: the device has too little memory for it.
+            CloudError: the reduction left fewer than three distinct points.
+            OutOfMemory: not enough memory on the device.
 
         Warns:
-            CloudWarning: the cloud is plainly in millimetres (`Cloud.doubt`).
+            CloudWarning: the cloud is probably in millimetres (`Cloud.doubt`).
         """
         if cloud.doubt:
             warnings.warn(cloud.doubt, CloudWarning, stacklevel=3)
@@ -100,7 +100,7 @@ class Predictor:
         if reached is not None:
             reached("reduce")
         coords, *sphere = ops.normalise(kept.kept.points)
-        center, scale = fetched(*sphere)  # before the network has much to do
+        center, scale = fetched(*sphere)  # synchronise before the network's work is queued
         num_patches, patch_size = shape.patches_for(len(coords))
         patches = make_patches(
             coords[None],
@@ -121,7 +121,7 @@ class Predictor:
             self._make_look(cloud) if region is None else None,
         )
         if self.config.geometry and (region or looks.radius_of(embedding.reach_m) is None):
-            _ = embedding.surroundings  # now, and not at a click; a large cloud is seen by looks
+            _ = embedding.surroundings  # so no click waits; large clouds use looks
         if reached is not None:
             reached("encode")
         return embedding
@@ -131,19 +131,19 @@ class Predictor:
 
     @torch.inference_mode()
     def segment(self, embedding: Embedding, prompts: Sequence[Prompt]) -> list[Prediction]:
-        """Masks of one object a prompt; objects of a kind decode in one batch.
+        """Answers each prompt with the masks of its object; similar prompts share batches.
 
         Args:
-            embedding: of `embed`.
-            prompts: one an object; clicks must lie in the cloud's sphere.
+            embedding: from `embed`.
+            prompts: one per object; clicks must lie in the cloud's bounding sphere.
 
         Returns:
-            One prediction a prompt, in their order.
+            One prediction per prompt, in the same order.
 
         Raises:
-            PromptError: a prompt that is malformed or belongs to another cloud; says which one, by
-                its name, or of several by its number from 1.
-            OutOfMemory: the device has too little memory for a single object.
+            PromptError: a prompt is malformed or belongs to another cloud. The message names it,
+                or numbers it from 1 if there are several.
+            OutOfMemory: not enough memory on the device for a single object.
         """
         numbers = range(1, len(prompts) + 1) if len(prompts) > 1 else [None]
         asked = [
@@ -173,7 +173,7 @@ class Predictor:
         return [answers[row] for row in range(len(asked))]
 
     def _answers(self, look: Embedding, asked: list[Resolved]) -> list[Prediction]:
-        """Of prompts on one look."""
+        """Answers prompts on one look."""
         if self.config.geometry:
             targets = [
                 Target(
@@ -192,7 +192,7 @@ class Predictor:
         return [Prediction(look, *_best_first(*answer)) for answer in answers]
 
     def _cut_off(self, answer: Prediction) -> bool:
-        """Whether a mask reaches the rim of its look, which is too narrow for it then."""
+        """Whether the best mask reaches the rim of its look, which then is too narrow."""
         ball = answer.embedding.region
         if ball is None:
             return False
@@ -202,17 +202,17 @@ class Predictor:
 
     @torch.inference_mode()
     def look(self, embedding: Embedding, clicks: np.ndarray) -> Embedding:
-        """The look that a first click is answered from, and all further ones that lie in it.
+        """The look that a first click is answered from, and later ones that lie in it.
 
         Args:
-            embedding: of `embed`.
-            clicks: (q, 3) [m], the first on the object.
+            embedding: from `embed`.
+            clicks: (q, 3) [m]; the first one is on the object.
         """
         return self._resolver.look_for(embedding, clicks)
 
     @torch.inference_mode()
     def resolved(self, embedding: Embedding, prompt: Prompt) -> Resolved:
-        """A prompt as it is answered: its clicks, its look, and mask and claim on that look.
+        """Resolves a prompt to its clicks, its look, and its mask and claim on that look.
 
         Raises:
             PromptError: see `segment`.
@@ -220,28 +220,28 @@ class Predictor:
         return self._resolver.resolve(embedding, None, prompt)
 
     def choosing(self) -> Choosing:
-        """What answers from network and geometry together."""
+        """Answers targets from network and geometry together."""
         return Choosing(self._asking, self.quality)
 
     @cached_property
     def quality(self) -> Quality:
-        """Judges masks.
+        """The quality model that estimates the IoU of masks.
 
         Raises:
-            CheckpointError: that of the model's checkpoint cannot be read.
+            CheckpointError: the one for the model's checkpoint cannot be read.
         """
         return self._quality or quality_of(self.model.checkpoint)
 
     def set_cloud(self, xyz: npt.ArrayLike, rgb: npt.ArrayLike | None = None) -> None:
-        """Embeds the cloud that the next calls of `predict` are about.
+        """Embeds the cloud for the next calls of `predict`.
 
         Args:
-            xyz: (n, 3), or (h, w, 3) of an organised cloud, float [m]; points that are not finite
+            xyz: (n, 3), or (h, w, 3) for an organised cloud, float [m]; points that are not finite
                 or (0, 0, 0) are never in a mask.
-            rgb: of the same shape, uint8 or float 0 to 1, or None.
+            rgb: same shape, uint8 or float 0 to 1, or None.
 
         Raises:
-            CloudError: the arrays are no cloud.
+            CloudError: the arrays are not a usable cloud; see `Cloud`.
         """
         self._told = []
         self._embedding = self.embed(
@@ -259,19 +259,20 @@ class Predictor:
         """Masks of one object on the cloud of `set_cloud`.
 
         Args:
-            point_coords: (q, 3), clicks [m]; None: none, beside a box or a mask of the source.
+            point_coords: (q, 3), clicks [m]; None: no clicks, if there is a box or a mask of the
+                source.
             point_labels: (q,), 1 on the object, 0 off it; None: all on it.
             mask_input: (m,) or (1, m), logits of an earlier call; or a mask of the source, as
-                `Prompt.mask` takes it.
-            multimask_output: up to three masks for an ambiguous click, else one.
-            box: where the object is, as `Prompt.box` takes it.
+                `Prompt.mask` accepts it.
+            multimask_output: True: up to three masks, for an ambiguous click; False: one.
+            box: where the object is, as `Prompt.box` accepts it.
 
         Returns:
             masks (c, n) bool over the input's points, scores (c,) float32, logits (c, m) float32
             over the kept points; best first.
 
         Raises:
-            PromptError: no cloud was set, or a malformed prompt.
+            PromptError: no cloud was set, or the prompt is malformed.
         """
         if self._embedding is None:
             raise PromptError("no cloud: call set_cloud(xyz, rgb) before predict")
@@ -282,8 +283,7 @@ class Predictor:
         return prediction.masks, prediction.scores, prediction.logits
 
     def _earlier(self, logits: np.ndarray) -> Prediction | np.ndarray:
-        """Logits (m,) or (1, m), as the mask of an earlier answer where they are of one: it knows
-        the look they belong to."""
+        """The answer that logits (m,) or (1, m) came from, if known: it has their look."""
         if logits.ndim == 2 and len(logits) == 1:
             logits = logits[0]
         for told in reversed(self._told):
@@ -298,7 +298,7 @@ def _each_once(embeddings: Iterable[Embedding]) -> list[Embedding]:
 
 
 def _features(kept: ReducedCloud, channels: int) -> Tensor:
-    """Colours (1, m, channels) in [-1, 1]; mid grey where the cloud has none."""
+    """Colours (1, m, channels) in [-1, 1]; mid grey if the cloud has none."""
     colors = kept.kept.colors
     if colors is None:
         return kept.kept.points.new_zeros(1, len(kept), channels)

@@ -1,4 +1,4 @@
-"""What is asked of an embedded cloud."""
+"""Prompts: which object of an embedded cloud to segment."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ from pointsam_model.segment.snapping import check_finite
 
 @dataclass(frozen=True)
 class Prompt:
-    """One object, told by clicks, by a box, by a mask, or by several of them.
+    """One object, specified by clicks, a box, a mask, or any combination of these.
 
     Attributes:
-        points: (q, 3), clicks in the cloud's coordinate frame [m]; none are needed beside a box or
-            a mask of the source.
+        points: (q, 3), clicks in the cloud's coordinate frame [m]; may be empty with a box or a
+            mask of the source.
         labels: (q,), 1 on the object, 0 off it; None: all on it.
         mask: an earlier `Prediction` of one mask on the same cloud (`prediction.best()`), its
-            `prompt()`, or its logits (m,) over the kept points. Or a mask of the source, as a
-            detector in the camera's image gives one: bool or float, (n,), or (h, w) of an organised
-            cloud, n = h * w; a float above 0 is in the mask where some are negative (logits), else
-            one above 0.5 (probabilities). None: no mask prompt.
+            `prompt()`, or its logits (m,) over the kept points. Or a mask of the source, for
+            example from an image detector: bool or float, (n,), or (h, w) for an organised cloud
+            with n = h * w. If some floats are negative they are logits, and those above 0 are in
+            the mask; else they are probabilities, and those above 0.5 are. None: no mask prompt.
         multimask: True: up to three masks, for an ambiguous click; False: one; None: up to three
             for a single click without a mask or a box, else one.
         box: a `Box`, an instance's `OrientedBox`, or two opposite corners ((x, y, z), (x, y, z))
-            [m] along the axes; None: none.
-        name: what messages call it; empty: its place among several.
+            [m] of a box aligned with the cloud's axes; None: no box.
+        name: what error messages call it; empty: its number, if there are several.
     """
 
     points: npt.ArrayLike | None = None
@@ -45,14 +45,15 @@ class Prompt:
     name: str = ""
 
     def claimed(self, cloud: Cloud) -> NDArray[np.bool_] | None:
-        """The source's points that box and mask of the source together claim.
+        """The source points that the box and the mask of the source select together.
 
         Returns:
             (n,) bool, valid points inside the box and in the mask; None: the prompt has neither. A
-            mask over kept points (a prediction's, or logits of another length) is no claim.
+            mask over kept points (a prediction, or logits of another length) does not count.
 
         Raises:
-            PromptError: no box, no mask of this source, or no valid point in the mask.
+            PromptError: a malformed box, a mask that does not fit this source, or one without
+                valid points.
             TooFarError: no valid point in the box (and the mask).
         """
         box = None if self.box is None else Box.of(self.box)
@@ -64,8 +65,8 @@ class Prompt:
             claimed &= mask
             if not claimed.any():
                 raise PromptError(
-                    "the mask holds no valid point of the cloud; numbers count as inside above "
-                    "0.5, or above 0 if some are negative"
+                    "the mask holds no valid point of the cloud; a point is in the mask above "
+                    "0.5, or above 0 if some values are negative"
                 )
         if box is not None:
             masked, claimed = claimed, claimed & box.contains(cloud.xyz)
@@ -78,10 +79,11 @@ class Prompt:
         return claimed
 
     def clicks(self) -> tuple[np.ndarray, np.ndarray]:
-        """Points (q, 3) float64 and labels (q,) int64, checked; q may be 0.
+        """Checked points (q, 3) float64 and labels (q,) int64; q may be 0.
 
         Raises:
-            PromptError: wrong shapes, a coordinate that is no number, other labels.
+            PromptError: a wrong shape, a coordinate that is not a number, or a label other than 0
+                and 1.
         """
         try:
             points = np.asarray([] if self.points is None else self.points, dtype=np.float64)
@@ -105,11 +107,11 @@ class Prompt:
 
 
 def mask_of_source(mask: Any, size: int, width: int | None = None) -> NDArray[np.bool_] | None:
-    """A mask of the source (n,), as `Prompt.mask` takes one; None: none, or of kept points.
+    """The mask of the source (n,) in `Prompt.mask`; None: no mask, or one over kept points.
 
     Args:
-        mask: what `Prompt.mask` holds.
-        size: n, how many points the source has.
+        mask: the value of `Prompt.mask`.
+        size: number n of source points.
         width: columns of an organised source; None: not known.
 
     Raises:
@@ -124,11 +126,11 @@ def mask_of_source(mask: Any, size: int, width: int | None = None) -> NDArray[np
             "probabilities"
         )
     if array.dtype.kind == "f" and array.ndim == 1 and array.size != size:
-        return None  # logits over kept points, or none: who knows the kept ones sees to it
+        return None  # perhaps logits over kept points; the resolver, which knows them, checks
     if array.ndim not in (1, 2) or array.size != size:
         raise PromptError(
             f"the mask is {array.dtype} {array.shape}; a mask of this cloud is ({size},), or "
-            f"(rows, columns) of an organised cloud of {size} points"
+            f"(rows, columns) for an organised cloud of {size} points"
         )
     if array.ndim == 2 and width is not None and array.shape[1] != width:
         raise PromptError(

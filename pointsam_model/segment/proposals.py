@@ -1,10 +1,10 @@
-"""Proposals: every object of a cloud, asked for by nobody (paper, section 4).
+"""Proposals: every object of a cloud, without prompts (paper, section 4).
 
-Clicks all over the cloud are decoded at the patch centres alone, which costs a fraction of whole
-masks. Many clicks fall on one object and give it masks that agree: how many do says more of a mask
-than its predicted IoU, and together they tell more than the best of them. So each mask that
-non-maximum suppression leaves is put together with those that agree with it, and decoded once more,
-at every point, from their mean and a few of their clicks.
+Clicks all over the cloud are decoded at the patch centres alone, which costs a fraction of full
+masks. Many clicks fall on one object and give masks that agree. How many agree says more about a
+mask than its predicted IoU, and their mean is better than the best of them. So each mask that
+non-maximum suppression leaves is merged with those that agree with it, and decoded again, at every
+point, from their mean and a few of their clicks.
 """
 
 from __future__ import annotations
@@ -31,27 +31,27 @@ from pointsam_model.segment.prediction import SURE, SourceMasks, instances_of, s
 from pointsam_model.segment.predictor import Predictor
 from pointsam_model.segment.voting import AGREE, decode_clicks
 
-# What is done at once beside decoding takes less time than a decoder batch.
+# Batches of these sizes take less time than a decoder batch.
 OVERLAPS_AT_ONCE = 512  # masks compared with all others
-INSTANCES_AT_ONCE = 32  # masks without holes and specks, and then their points
-PIECE_BYTES, ROW_BYTES = 64, 16  # these take so many for a kept point and for a source point
-CLICKS = 3  # of those that agree, the leader's among them, spread over the object
-ROUGH_IOU = 0.3  # predicted for a rough mask that has a vote; less where `min_score` is less
-LEAST_VOTE = 1e-3  # of a rough mask that is no good: weights must be above 0
-POINTS_A_CLICK = 8  # kept points for each click, at least: small clouds get fewer
-TENSORS = 12  # as large as an object's point features, that a decoder batch holds at once
+INSTANCES_AT_ONCE = 32  # masks cleaned of holes and specks, then expanded to source points
+PIECE_BYTES, ROW_BYTES = 64, 16  # memory that takes per kept point and per source point
+CLICKS = 3  # clicks a merged mask is decoded from, spread over the object
+ROUGH_IOU = 0.3  # least predicted IoU of a rough mask that votes; `min_score` if that is less
+LEAST_VOTE = 1e-3  # a mask's least vote: weights must be above 0
+POINTS_A_CLICK = 8  # least kept points per click: small clouds get fewer clicks
+TENSORS = 12  # size of a decoder batch in memory, in tensors of all objects' point features
 
 
 class ProposalGenerator:
-    """Segments everything in a cloud (SAM's automatic mask generator, for clouds).
+    """Segments everything in a cloud, like SAM's automatic mask generator for images.
 
-    Deterministic, and holds no state: may be called from several threads.
+    Deterministic and stateless; may be called from several threads.
 
     Args:
         model: a network in evaluation mode (`load_model`).
-        config: how many clicks, and which masks stay.
-        predictor: how clouds are embedded and clicks on their parts answered; or who does it, with
-            its own model, reduction and quality.
+        config: how many clicks, and which masks are kept.
+        predictor: the settings for embedding clouds and answering clicks; or a predictor, whose
+            own model, reduction and quality are then used.
         reduction: which points of a cloud the network sees.
     """
 
@@ -79,22 +79,22 @@ class ProposalGenerator:
         """Proposes the objects of a cloud.
 
         Args:
-            cloud: a cloud, or one that `Predictor.embed` has embedded.
-            progress: told after each batch how many of how many clicks are decoded; how many there
-                will be in all is foreseen where a large cloud is looked at in parts.
-            cancelled: asked between steps, none of which takes longer than a batch, when the device
-                has done the last one; True ends the work.
+            cloud: a cloud, or an embedding of one from `Predictor.embed`.
+            progress: called after each batch with the number of clicks decoded and their total; the
+                total is an estimate while a large cloud is processed look by look.
+            cancelled: called between steps, each at most a batch long, once the device has finished
+                the previous one; returning True stops the work.
 
         Returns:
-            At most `config.max_instances` instances, the highest score first, none below
-            `config.min_score`. By the same order the better of two masks that overlap stays. With
-            geometry the score is how probably a mask is an object. From the network alone it is
-            the geometric mean of predicted IoU and stability: by predicted IoU alone more of the
-            masks that stay are no objects.
+            At most `config.max_instances` instances, highest score first, none below
+            `config.min_score`. Of two masks that overlap, the one with the higher score is kept.
+            With `PredictorConfig.geometry` the score is the probability that a mask is an object.
+            Without, it is the geometric mean of predicted IoU and stability, which lets fewer
+            masks through that are not objects than predicted IoU alone.
 
         Raises:
             CloudError: too few points are left to embed.
-            CancelledError: `cancelled` said so.
+            CancelledError: `cancelled` returned True.
         """
         embedding = cloud if isinstance(cloud, Embedding) else self.predictor.embed(cloud)
         if self.predictor.config.geometry:
@@ -113,8 +113,8 @@ class _RoughMasks(NamedTuple):
 
     Attributes:
         logits: (c, l).
-        vote: (c,) predicted IoU times stability, at least a little.
-        click: (c,) the patch whose centre was clicked.
+        vote: (c,) predicted IoU times stability, at least LEAST_VOTE.
+        click: (c,) index of the patch whose centre was clicked.
     """
 
     logits: Tensor
@@ -123,7 +123,7 @@ class _RoughMasks(NamedTuple):
 
 
 class _Decoded(NamedTuple):
-    """Masks (c, m) over the kept points and their scores and stability (c,), best first."""
+    """Masks (c, m) over the kept points, their scores (c,) and stability (c,), best first."""
 
     logits: Tensor
     scores: Tensor
@@ -131,7 +131,7 @@ class _Decoded(NamedTuple):
 
 
 class _Work:
-    """One call of `generate`: the steps in their order."""
+    """One call of `generate`; the steps in order."""
 
     def __init__(
         self,
@@ -148,7 +148,7 @@ class _Work:
         self.steps = Steps(embedding.device, config.batch_mib * 2**20, cancelled)
 
     def rough_masks(self) -> _RoughMasks:
-        """All masks of clicks all over the cloud that are good enough."""
+        """Decodes clicks all over the cloud and keeps the masks that are good enough."""
         centers = self.patches.centers[0]
         few = max(1, len(self.embedding.kept) // POINTS_A_CLICK)
         count = min(self.config.points, len(centers), few)
@@ -165,10 +165,11 @@ class _Work:
         return _RoughMasks(*(torch.cat(column) for column in zip(*parts, strict=True)))
 
     def leaders(self, rough: _RoughMasks) -> tuple[Tensor, Tensor]:
-        """Of masks of one object the best, with what the others say.
+        """Merges the masks of each object around the best one.
 
         Returns:
-            logits (k, l), the mean of the masks that agree, and clicks (k, CLICKS) on them.
+            logits (k, l), the mean of the masks that agree, and clicks (k, CLICKS) on the object,
+            as indices of patches.
         """
         overlap = self._overlaps(rough.logits > 0, self.weight)
         rank = rough.vote * self._consent(rough, overlap >= AGREE)
@@ -180,7 +181,7 @@ class _Work:
         return logits, self._spread(rough.click, rough.click[rows], usable)
 
     def decoded_again(self, rough: Tensor, clicks: Tensor) -> _Decoded:
-        """Masks from rough ones (k, l) and clicks (k, q); without doubles."""
+        """Decodes rough masks (k, l) and clicks (k, q) at every point; removes duplicates."""
         kept = len(self.embedding.kept)
         index, weight = self.patches.index[0], self.patches.weight[0]
         self.steps.go_on()
@@ -204,7 +205,7 @@ class _Work:
         return _Decoded(logits[stay], scores[stay], stability[stay])
 
     def instances(self, decoded: _Decoded) -> list[Instance]:
-        """Whole and connected, no plane that others stand on."""
+        """The instances of cleaned masks, without supporting planes."""
         if len(decoded.scores) == 0:
             return []
         cloud = self.embedding.kept
@@ -231,14 +232,14 @@ class _Work:
         return decode_clicks(self.model, self.embedding, coords, mask_logits, at_centers=at_centers)
 
     def _good_enough(self, logits: Tensor, ious: Tensor, clicks: Tensor) -> _RoughMasks:
-        """Of masks (p, 3, l) those that are neither too small nor too large, sure and stable."""
+        """Those of masks (p, 3, l) with a fitting size, predicted IoU and stability."""
         stability = stability_of(logits, self.weight)
         share = (logits > 0).float() @ self.weight / self.weight.sum()
         good = (share > 0) & (share <= self.config.max_share)
         good &= ious >= min(ROUGH_IOU, self.config.min_score)
         good &= stability >= self.config.min_stability
         vote = (ious * stability).clamp_min(LEAST_VOTE)
-        click, mask = good.nonzero(as_tuple=True)  # the host waits here, and only here
+        click, mask = good.nonzero(as_tuple=True)  # the only place where the host waits
         return _RoughMasks(logits[click, mask], vote[click, mask], clicks[click])
 
     def _overlaps(self, masks: Tensor, weight: Tensor) -> Tensor:
@@ -250,12 +251,12 @@ class _Work:
         return torch.cat(parts)
 
     def _prompt_points(self) -> int:
-        """Points of all patches that a mask prompt looks at."""
+        """Number of points, over all patches, that a mask prompt is encoded from."""
         patches, size = self.patches.groups[0].shape
         return patches * min(size, self.model.config.mask_patch_size or size)
 
     def _consent(self, rough: _RoughMasks, agree: Tensor) -> Tensor:
-        """(c,) share of the clicks inside of a mask that have given a mask that agrees with it."""
+        """(c,) share of the clicks inside a mask that gave a mask agreeing with it."""
         made = torch.nn.functional.one_hot(rough.click, rough.logits.shape[1]).float()
         inside = rough.logits > 0
         clicked = made.amax(0)
@@ -270,7 +271,7 @@ class _Work:
         return torch.cat(shares)
 
     def _spread(self, click: Tensor, first: Tensor, usable: Tensor) -> Tensor:
-        """(k, CLICKS) of the clicks (c,) that are usable (k, c), each far from those before."""
+        """Picks (k, CLICKS) of the clicks (c,) where usable (k, c), each far from the earlier."""
         centers = self.patches.centers[0]
         chosen = [first]
         left = torch.where(usable, torch.inf, 0.0)
@@ -282,7 +283,7 @@ class _Work:
         return torch.stack(chosen, 1)
 
     def _is_object(self, instance: Instance) -> bool:
-        """Large enough, and no plane that others stand on."""
+        """Whether an instance is large enough and not a supporting plane."""
         size = len(instance.indices)
         if size < self.config.min_points:
             return False
@@ -290,10 +291,10 @@ class _Work:
 
     @cached_property
     def _seen(self) -> int:
-        """Source points that are in reach of a mask."""
+        """Number of source points that can be in a mask."""
         return int(self.embedding.source_counts.sum())
 
     def _decode_in_batches(self, count: int, features: int, work: Callable[[slice], None]) -> None:
-        """Work over objects that each have so many point features in the decoder."""
+        """Runs `work` on batches of objects, each with so many point features in the decoder."""
         size = self.model.pc_encoder.out_proj.weight.element_size()
         self.steps.in_batches(count, features * size * TENSORS, work)

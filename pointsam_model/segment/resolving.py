@@ -19,9 +19,9 @@ from pointsam_model.segment.embedding import Embedding
 from pointsam_model.segment.prediction import MaskPrompt, Prediction
 from pointsam_model.segment.prompt import Prompt, mask_of_source
 
-BEYOND_LOGIT = -6.0  # of points that the look of an earlier mask did not see
-LEAST_LOOK = 0.01  # radius of a look, in the reach of the cloud
-CLAIM_WIDTH = 1.6  # radius of a look at what is claimed, in that of the claim
+BEYOND_LOGIT = -6.0  # for points outside the look of an earlier mask
+LEAST_LOOK = 0.01  # least radius of a look, as a share of the cloud's reach
+CLAIM_WIDTH = 1.6  # radius of a look at a claim, in radii of the claim
 
 
 @dataclass
@@ -30,11 +30,12 @@ class Resolved:
 
     Attributes:
         points: (q, 3) clicks [m]; labels: (q,) 1 on, 0 off the object.
-        look: the embedding whose kept points it is answered on.
-        mask: (m,) mask prompt on those, or None.
-        claimed: (n,) what a box or a mask of the source claims, or None.
-        multimask: up to three masks.
-        detail: a look at something small under the first click; the better of both answers counts.
+        look: the embedding, of the cloud or a part of it, that answers the prompt.
+        mask: (m,) logits of a mask prompt over the look's kept points, or None.
+        claimed: (n,) bool, source points that a box or a mask of the source selects, or None.
+        multimask: whether up to three masks are answered, or one.
+        detail: a closer look at something small under the first click, or None; the better of the
+            two answers is returned.
     """
 
     points: NDArray[np.float64]
@@ -46,7 +47,7 @@ class Resolved:
     detail: Embedding | None = None
 
     def on(self, look: Embedding) -> Resolved:
-        """The same on another look of the same cloud."""
+        """The same prompt on another look at the cloud."""
         if look is self.look:
             return self
         if self.claimed is not None:
@@ -57,28 +58,33 @@ class Resolved:
 
     @property
     def claimed_kept(self) -> NDArray[np.bool_] | None:
-        """(m,) the kept points of the look that are claimed, or None."""
+        """(m,) bool: the look's kept points that are claimed, or None."""
         if self.claimed is None or self.mask is None:
             return None
         return np.asarray(fetched(self.mask > 0)[0])
 
 
 class Resolver:
-    """Resolves prompts.
+    """Checks prompts and chooses the look that answers each.
 
     Args:
-        auto: looks are chosen by what is asked; False: always all of the cloud.
-        clicked: a mask without a click is clicked in its middle; False: it may stay without.
+        auto: whether the look is chosen by the prompt; False: always all of the cloud.
+        clicked: whether a mask without a click gets one in its middle.
     """
 
     def __init__(self, auto: bool, clicked: bool) -> None:
         self.auto, self.clicked = auto, clicked
 
     def resolve(self, embedding: Embedding, number: int | None, prompt: Prompt) -> Resolved:
-        """A prompt, checked; its `number` is from 1, of several, or None where it is alone.
+        """Resolves a prompt.
+
+        Args:
+            embedding: of the whole cloud.
+            number: the prompt's number among several, from 1; None: it is the only one.
+            prompt: as the caller gave it.
 
         Raises:
-            PromptError: what is wrong with it, and with which of several.
+            PromptError: the prompt is malformed or does not fit the cloud; names or numbers it.
         """
         try:
             return self._resolve(embedding, prompt)
@@ -100,12 +106,12 @@ class Resolver:
             raise PromptError(
                 "no click is on the object: give one with label 1, or a mask, or a box"
             )
-        embedding.normalise(points)  # or it is outside of the cloud
+        embedding.normalise(points)  # raises for a click outside the cloud
         look = self._look(embedding, points, labels, earlier, claimed)
         multimask = prompt.multimask
         if multimask is None:
             multimask = len(points) == 1 and earlier is None and claimed is None
-        if earlier is not None:  # what was said by a box counts no more once there is a mask
+        if earlier is not None:  # an earlier mask supersedes the box
             so_far = carried(earlier[1], earlier[0], look)
             return Resolved(points, labels, look, so_far, None, multimask)
         if claimed is not None:
@@ -117,7 +123,7 @@ class Resolver:
     def _detail(
         self, whole: Embedding, points: NDArray[np.float64], labels: NDArray[np.int64]
     ) -> Embedding | None:
-        """A look at what is too small for the look that is answered from."""
+        """A closer look at something too small for the chosen look, or None."""
         if not self.auto:
             return None
         first = points[int(np.flatnonzero(labels)[0])]
@@ -128,13 +134,13 @@ class Resolver:
         return None if ball is None else whole.look_at(ball)
 
     def look_for(self, embedding: Embedding, points: NDArray[np.float64]) -> Embedding:
-        """The look that first clicks (q, 3) are answered from, the first on the object."""
+        """The look that answers first clicks (q, 3) [m]; the first one is on the object."""
         if not self.auto:
             return embedding
         return embedding.look_at(looks.look_for(embedding, list(points)))
 
     def widened(self, whole: Embedding, resolved: Resolved, ball: Ball) -> Resolved:
-        """The prompt on a look twice as wide as its ball."""
+        """The prompt on a wider look, around the ball of its present one."""
         wider = Ball(ball.center, looks.WIDER * ball.radius)
         return resolved.on(whole.look_at(looks.wide_enough(whole, wider, list(resolved.points))))
 
@@ -146,7 +152,7 @@ class Resolver:
         earlier: tuple[Embedding, Tensor] | None,
         claimed: NDArray[np.bool_] | None,
     ) -> Embedding:
-        """The look that holds the clicks: the mask's own, as long as it does."""
+        """The look that contains all clicks: that of the earlier mask, if it does."""
         if not self.auto:
             return whole
         if earlier is not None:
@@ -163,7 +169,7 @@ class Resolver:
     def _look_at_claim(
         self, whole: Embedding, points: NDArray[np.float64], claimed: NDArray[np.bool_]
     ) -> Embedding:
-        """A look that holds all that is claimed, where the cloud is too large for one."""
+        """A look that contains the whole claim; all of the cloud if that resolves it."""
         usual = looks.radius_of(whole.reach_m)
         there = whole.cloud.xyz[claimed].astype(np.float64)
         middle = (there.min(0) + there.max(0)) / 2
@@ -178,8 +184,10 @@ class Resolver:
     def _earlier_mask(
         self, prompt: Prompt, embedding: Embedding
     ) -> tuple[Embedding, Tensor] | None:
-        """The look that the prompt's mask is of, and its logits (m,) on the model's device; None:
-        there is none, or a mask of the source."""
+        """The look of an earlier mask, and its logits (m,) on the model's device.
+
+        None: the prompt has no mask, or a mask of the source.
+        """
         mask = prompt.mask
         if mask is None:
             return None
@@ -197,7 +205,7 @@ class Resolver:
             if len(mask.logits) != len(look.kept):
                 raise PromptError(
                     f"the mask prompt is of {len(mask.logits)} kept points, this cloud has "
-                    f"{len(look.kept)}: it belongs to another cloud or to other settings"
+                    f"{len(look.kept)}: it belongs to another cloud or was made with other settings"
                 )
             return look, mask.logits
         logits = np.asarray(mask)
@@ -216,17 +224,17 @@ class Resolver:
             raise PromptError("the mask prompt holds values that are not finite")
         if self.auto and looks.radius_of(embedding.reach_m) is not None:
             raise PromptError(
-                "a cloud of this extent is answered from parts of it, and logits alone do not say "
-                "which part they are of: give the prediction itself, or its .masks"
+                "prompts on a cloud of this extent are answered from parts of it, and logits alone "
+                "do not say which part they belong to: give the prediction itself, or its .masks"
             )
         return embedding, sent(logits.astype(np.float32), embedding.device)
 
 
 def _middle(look: Embedding, logits: Tensor, whole: Embedding) -> NDArray[np.float64]:
-    """A point (3,) [m] well inside of an earlier mask.
+    """A point (3,) [m] well inside an earlier mask.
 
     Raises:
-        PromptError: it is empty.
+        PromptError: the mask is empty.
     """
     (kept,) = fetched(logits > 0)
     mask = np.append(kept, False)[look.kept.nearest]
@@ -236,8 +244,10 @@ def _middle(look: Embedding, logits: Tensor, whole: Embedding) -> NDArray[np.flo
 
 
 def carried(logits: Tensor, before: Embedding, look: Embedding) -> Tensor:
-    """Logits of one look on the kept points of another of the same cloud; off the object where the
-    first saw nothing."""
+    """Transfers logits (m,) from one look to the kept points of another look at the same cloud.
+
+    Points outside the first look get BEYOND_LOGIT.
+    """
     if look is before:
         return logits
     near = before.kept.kept.nearest.index_select(0, look.kept.kept.rows).long()

@@ -1,4 +1,4 @@
-"""A click belongs to the cloud's nearest point, where that is near enough to be what was meant."""
+"""Snaps clicks to the nearest point of the cloud, and refuses those that are too far from any."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pointsam_model.cloud.cloud import Cloud
 from pointsam_model.cloud.valid import FARTHEST_M
 from pointsam_model.errors import PromptError, TooFarError
 
-SPACINGS = 3.0  # between the points of a cloud of unknown sensor, that a click may be off
+SPACINGS = 3.0  # local point spacings that a click may be off if the sensor's position is unknown
 
 
 def snap(
@@ -21,25 +21,25 @@ def snap(
     Args:
         cloud: the source.
         points: (q, 3), clicks [m].
-        radius_m: a click may be this far off everywhere.
-        range_fraction: or this share of its distance to the sensor, which errs the more the farther
-            it sees. Where its place is not known (`Cloud.sensor`), a click may be off by SPACINGS
-            of the points there, and by this share of the cloud's extent at most.
-        extent_m: of the cloud, from corner to corner.
+        radius_m: greatest distance of a click from the nearest point [m].
+        range_fraction: or, if greater, this fraction of the click's distance to the sensor, whose
+            error grows with range. If the sensor's position is unknown (`Cloud.sensor`), SPACINGS
+            times the local point spacing, at most this fraction of the cloud's extent.
+        extent_m: diagonal of the cloud's bounding box [m].
 
     Raises:
         PromptError: a coordinate that is not finite.
-        TooFarError: a click farther from every point than that.
+        TooFarError: a click is farther than that from every point.
     """
     points = np.asarray(points, np.float64).reshape(-1, 3)
-    if len(points) == 0:  # a box may be all that is said
+    if len(points) == 0:  # the prompt may be a box alone
         return points
     check_finite(points)
-    # No point of a cloud is so far off; squares of larger numbers would overflow.
+    # No valid point is beyond this; squares of larger numbers would overflow.
     near = points.clip(-2 * FARTHEST_M, 2 * FARTHEST_M)
     nearest, distances = cloud.snap(near)
     far = np.flatnonzero(distances > radius_m)
-    if len(far) == 0:  # most often; then nobody needs to know where the sensor was
+    if len(far) == 0:  # the usual case; finding the sensor's position takes time
         return nearest
     known = cloud.sensor
     if known is not None:
@@ -48,8 +48,8 @@ def snap(
     else:
         reasons = np.minimum(SPACINGS * cloud.spacing(nearest[far]), range_fraction * extent_m)
         why = (
-            f"predictor.snap_radius_m, or {SPACINGS:g} times the points' spacing, as nothing tells "
-            "where this cloud's sensor stood"
+            f"predictor.snap_radius_m, or {SPACINGS:g} times the local point spacing, because the "
+            "position of this cloud's sensor is unknown"
         )
     allowed = np.maximum(radius_m, reasons)
     for click, at_most in zip(far, allowed, strict=True):
@@ -63,13 +63,13 @@ def snap(
 
 
 def meters(point: np.ndarray) -> str:
-    """A place for a person to read."""
+    """Formats a point (3,) [m] for messages."""
     numbers = (f"{x:.3f}" if abs(x) <= FARTHEST_M else f"{x:g}" for x in point)
     return f"({', '.join(numbers)}) m"
 
 
 def check_finite(points: NDArray[np.float64]) -> None:
-    """Whether clicks (q, 3) are somewhere.
+    """Checks the coordinates of clicks (q, 3).
 
     Raises:
         PromptError: a coordinate is NaN or infinite.

@@ -1,8 +1,8 @@
-"""The first click, asked about by its neighbours.
+"""Voting: the masks of a first click, improved with those of clicks around it.
 
-A single click leaves open what is meant, and the predicted IoU of a small network says little about
-which of its masks is right. But clicks on the patches around it are nearly the same question: masks
-that many of them agree on are objects, and the mean of those is better than each.
+A single click is ambiguous, and the predicted IoU of a small network says little about which of its
+masks is right. But clicks on the patches around it mostly mean the same object: masks that many of
+them agree on are objects, and their mean is better than any one of them.
 """
 
 from __future__ import annotations
@@ -17,23 +17,25 @@ from pointsam_model.nn import PointSAM
 from pointsam_model.segment.embedding import Embedding
 from pointsam_model.segment.prediction import SURE
 
-AGREE = 0.5  # IoU from which two masks are of one object
-OWN_VOTES = 2.0  # of the click itself, where each neighbour has one
-CLICKS_AT_ONCE = 48  # decoded in one batch: bounds the memory
+AGREE = 0.5  # least IoU of two masks of one object
+OWN_VOTES = 2.0  # weight of the click itself; each neighbour's is 1
+CLICKS_AT_ONCE = 48  # clicks per decoder batch; bounds the memory
 
 
 def ask_around(
     model: PointSAM, embedding: Embedding, clicks: Tensor, votes: int
 ) -> tuple[Tensor, Tensor]:
-    """Masks of single clicks: each the mean of those that its neighbours give, decoded once more.
+    """Answers single clicks with votes: each mask is averaged with agreeing ones and decoded again.
 
     Args:
-        clicks: (m, 3) float32, normalised, each on an object of its own.
+        model: the network, in evaluation mode.
+        embedding: of the cloud.
+        clicks: (m, 3) float32, normalised, each on its own object.
         votes: how many of the nearest patch centres are clicked too.
 
     Returns:
-        logits (m, c, n) over the kept points; scores (m, c): predicted IoU times how much the
-        neighbours in the mask agree with it.
+        logits (m, c, n) over the n kept points; scores (m, c): predicted IoU times the mean
+        agreement (IoU) of the neighbours inside the mask.
     """
     answers: list[tuple[Tensor, Tensor]] = []
     in_batches(
@@ -59,13 +61,13 @@ def _ask(
     weight = embedding.center_counts.float()
     overlap = overlaps(own > 0, others > 0, weight)
 
-    # A neighbour agrees as much as the best of its masks does; one outside has no say.
+    # A neighbour's agreement is that of its best mask; those outside the mask do not count.
     best = overlap.unflatten(-1, (around.shape[1], -1)).amax(-1)
     inside = (own > 0).gather(-1, around[:, None].expand_as(best))
     consent = (best * inside).sum(-1) / inside.sum(-1).clamp_min(1)
 
     voices = (overlap >= AGREE).float()
-    # What is clamped is no surer than others: no mask decides alone.
+    # Logits are clamped so that no single mask decides the mean.
     mean = OWN_VOTES * own.clamp(-SURE, SURE) + voices @ others.clamp(-SURE, SURE)
     mean = mean / (OWN_VOTES + voices.sum(-1, keepdim=True))
 
@@ -88,7 +90,7 @@ def decode_clicks(
 ) -> tuple[Tensor, Tensor]:
     """Logits (p, c, l or n) and predicted IoUs (p, c) of clicks (p, q, 3), all on their objects.
 
-    Three masks each, or with mask prompts (1, p, n) one.
+    c is 3, or 1 with mask prompts (1, p, n); `at_centers` decodes at the l patch centres alone.
     """
     logits, scores = model.decode(
         embedding.encoding,

@@ -1,4 +1,4 @@
-"""What happens only once, done before the first cloud comes."""
+"""Warm-up: work that only the first cloud and click would need, done in advance."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from pointsam_model.config.settings import ReductionConfig
 from pointsam_model.segment.predictor import Predictor
 from pointsam_model.segment.prompt import Prompt
 
-FEW = 256  # points that make a CPU's libraries start their threads and choose their kernels
+FEW = 256  # points that suffice for a CPU's libraries to start threads and choose kernels
 
 
 def warm_up(predictor: Predictor) -> None:
     """Embeds a made-up cloud and answers clicks on it, so that the first real ones are not slow.
 
-    With geometry that also reads the numbers that tell its edges and judge masks.
+    With geometry this also loads the weights of the edge and quality models.
 
-    On a GPU the cloud is as large as any that the network sees: kernels are compiled, and memory
-    and algorithms chosen, for its shapes. On a CPU a small one does.
+    On a GPU the cloud has as many points as the network may see: kernels are compiled, memory
+    allocated and algorithms chosen for these shapes. On a CPU a small cloud suffices.
     """
     model = predictor.model
     most = predictor.reduction.max_points or model.config.max_points_gpu

@@ -1,1 +1,1 @@
-"""Objects from one cloud to the next."""
+"""Tracking: the same objects in successive clouds."""

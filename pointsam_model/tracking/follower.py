@@ -1,15 +1,15 @@
 """Following a prompted object: its mask becomes the prompt for later clouds.
 
-An old mask is projected: each point that the network sees of the new cloud takes the logit of its
-nearest point of the old one, in the tracking frame. The mask that was prompted says what it knows,
-and the last one the rest (sides that came into view): if each answer were all of the next prompt,
-small errors would grow from cloud to cloud. What the network answers is compared with what was
-expected; an object that is not seen again is lost, and never guessed. Where it was taken away, a
-rim is left, which its mask held of its surroundings, and which is as wide as the object was: a
-small part of the expected surface is not taken for it.
+An earlier mask is projected: each kept point of the new cloud takes the logit of its nearest kept
+point in the old one, in the tracking frame. The mask that was prompted takes precedence, and the
+latest one supplies the rest, such as sides that came into view; if the next prompt were the latest
+answer alone, small errors would accumulate. The network's answer is compared with what was
+expected: an object that is not seen is reported as missing, never guessed. When an object is
+removed, its mask's rim on the surroundings remains, as wide as the object was; so an answer that
+covers only a small part of the expected surface is rejected.
 
-An object that was prompted in a look at its surroundings is looked for in a look of each new cloud,
-as wide, about where it may be.
+An object that was prompted in a look at its surroundings is searched for in a look of the same
+width at each new cloud, around where it may be.
 """
 
 from __future__ import annotations
@@ -31,35 +31,35 @@ from pointsam_model.segment.prediction import SURE, MaskPrompt, Prediction, inst
 from pointsam_model.segment.prompt import Prompt
 from pointsam_model.tracking.shape import Motion, Shape, extent, in_frame, out_of_frame
 
-SPACINGS = 3.0  # of the kept points: an old point farther away says nothing of a new one
-FEWEST = 3  # kept points on an object that is asked for
-CLICKS = 3  # on the object, and off it; one alone lets the mask shrink to a part or grow
-RIM = 0.4  # of a mask's points are too near to its edge to be clicked
-AROUND = 0.15, 0.5  # of a mask's radius: so far from it are clicks off it
-ALIKE = 0.5  # IoU in space from which the prompted mask still tells of the object
-LEAST_EXTENT = 0.4  # of the surface that is expected: less may be what is left where it was
-SLOW = 0.1  # by so much of the difference each sighting changes what is expected
-AT_REST = 0.02  # by so much a motion must explain an object better than none
+SPACINGS = 3.0  # spacings of kept points: an old point farther away does not determine a new one
+FEWEST = 3  # least kept points on an object that is prompted for
+CLICKS = 3  # on the object, and as many off it; with one, the mask may shrink to a part or grow
+RIM = 0.4  # share of a mask's points that are too near its edge to be clicked
+AROUND = 0.15, 0.5  # distance from the mask of clicks off it, in radii of the mask
+ALIKE = 0.5  # least IoU in space at which the prompted mask is still used
+LEAST_EXTENT = 0.4  # least share of the expected surface: less may be the rim that is left behind
+SLOW = 0.1  # rate at which sightings change the expected extent
+AT_REST = 0.02  # IoU by which a motion must fit better than none
 
 
 class Follower:
-    """One prompted object from cloud to cloud; drop it to release the object.
+    """Follows one prompted object from cloud to cloud.
 
         follower = Follower(prediction, stamp_s, transform)
-        prompt = follower.prompt(embedding, stamp_s, transform)     # of the next cloud
-        (prediction,) = predictor.segment(embedding, [prompt])      # with others, if there are
+        prompt = follower.prompt(embedding, stamp_s, transform)     # for the next cloud
+        (prediction,) = predictor.segment(embedding, [prompt])      # perhaps with other prompts
         instance = follower.see(prediction, stamp_s, transform)     # None: not in this cloud
 
     Args:
         prediction: the prompted object; its best mask is followed.
-        stamp_s: of its cloud [s].
-        transform: (4, 4) from that cloud's coordinate frame into the tracking frame, which is the
-            same for all clouds; None: they are the same.
-        config: what counts as the same object.
+        stamp_s: the stamp of its cloud [s].
+        transform: (4, 4) from that cloud's coordinate frame to the tracking frame, which is the
+            same for all clouds; None: identity.
+        config: when an answer counts as the same object.
 
     Raises:
         PromptError: the mask is empty.
-        ValueError: no rigid transform.
+        ValueError: the transform is not rigid.
     """
 
     def __init__(
@@ -75,34 +75,34 @@ class Follower:
             raise PromptError("the mask to follow is empty")
         shape = self._shape(found[0], transform)
         self._motion = Motion(shape, stamp_s)
-        self._voxel_m = shape.voxel_m  # in which extents are counted
-        self._extent = float(self._extent_of(found[0], transform))  # what is expected
+        self._voxel_m = shape.voxel_m  # voxels in which extents are counted
+        self._extent = float(self._extent_of(found[0], transform))  # expected, in voxels
         self._mask = _Mask.of(prediction, transform)
         self._look_m = _radius_of(prediction)
         self._told = _Told(self._mask, shape, np.zeros(3))
-        self._moved = np.zeros(3)  # in the last cloud, since it was last seen
-        self._missed = False  # in the last cloud in which it was looked for
+        self._moved = np.zeros(3)  # assumed in the last prompt, since it was last seen [m]
+        self._missed = False  # in the last cloud that was searched
 
     @property
     def seen_s(self) -> float:
-        """The stamp of the newest cloud in which it was seen [s]."""
+        """The stamp of the last cloud in which the object was seen [s]."""
         return self._motion.seen_s
 
     def prompt(
         self, embedding: Embedding, stamp_s: float, transform: ArrayLike | None = None
     ) -> Prompt | None:
-        """What to ask of a later cloud: clicks spread over the object and around it, and its mask.
+        """Makes the prompt for a later cloud: clicks on and around the object, and its mask.
 
         Args:
-            embedding: of all of the cloud; it is looked at in part where the object needs that.
-            stamp_s, transform: of that cloud.
+            embedding: of the whole cloud; a look is used if the object was prompted in one.
+            stamp_s, transform: of that cloud, as in the constructor.
 
         Returns:
-            A prompt for `Predictor.segment`; None where too little is seen at the places where the
-            object may be: it is hidden, out of view, or gone.
+            A prompt for `Predictor.segment`; None if too few points are where the object may be:
+            it is hidden, out of view, or gone.
 
         Raises:
-            ValueError: no rigid transform.
+            ValueError: the transform is not rigid.
         """
         if self.lost(stamp_s):
             return None
@@ -129,10 +129,14 @@ class Follower:
     def see(
         self, prediction: Prediction, stamp_s: float, transform: ArrayLike | None = None
     ) -> Instance | None:
-        """What was answered to `prompt`: the object, or None if this is something else.
+        """Checks the answer to `prompt`: returns the object, or None if it is something else.
+
+        Args:
+            prediction: the answer of `Predictor.segment`.
+            stamp_s, transform: of its cloud.
 
         Raises:
-            ValueError: no rigid transform.
+            ValueError: the transform is not rigid.
         """
         if self.lost(stamp_s):
             return None
@@ -154,9 +158,9 @@ class Follower:
         return found[0]
 
     def lost(self, stamp_s: float) -> bool:
-        """Whether it was missed for longer than `keep_s`, or time went back behind it.
+        """Whether the object was missing for longer than `keep_s`, or time jumped back before it.
 
-        One that was never looked for since it was seen is not lost, however long ago that was.
+        An object that was not searched for since it was seen is not lost, however long ago.
         """
         passed = stamp_s - self._motion.seen_s
         return passed < 0 or (self._missed and passed > self.config.keep_s)
@@ -164,16 +168,16 @@ class Follower:
     def _region(
         self, embedding: Embedding, stamp_s: float, transform: ArrayLike | None
     ) -> Ball | None:
-        """The part of a cloud to look for it in; None: all of it, as before."""
+        """The part of a cloud to search; None: all of it, as when the object was prompted."""
         if self._look_m is None:
             return None
-        way = self._motion.moves(stamp_s)[-1] / 2  # it may have stayed, or gone on
+        way = self._motion.moves(stamp_s)[-1] / 2  # midway: it may have stayed or moved on
         (middle,) = out_of_frame((self._motion.shape.centroid + way)[None], transform)
         ball = looks.rounded(embedding, middle, self._look_m + float(np.linalg.norm(way)))
         return looks.wide_enough(embedding, ball, [middle])
 
     def _projected(self, points: NDArray[np.float64]) -> NDArray[np.float32]:
-        """Logits (k,) of points (k, 3) of the tracking frame, as if it stood where last seen."""
+        """Logits (k,) at points (k, 3) [m] in the tracking frame, with the object as last seen."""
         told = self._told.mask.projected(points - self._told.moved)
         logits = np.where(np.isnan(told), self._mask.projected(points), told)
         return np.nan_to_num(logits, nan=-SURE)
@@ -187,19 +191,19 @@ class Follower:
 
 
 def _radius_of(prediction: Prediction) -> float | None:
-    """Of the look that it was answered from; None: from all of the cloud."""
+    """Radius [m] of the look that gave a prediction; None: the whole cloud."""
     ball = prediction.embedding.region
     return None if ball is None else ball.radius
 
 
 def _prompt_on(look: Embedding, logits: NDArray[np.float32]) -> MaskPrompt:
-    """Logits (k,) of the kept points of a look, as a prompt that belongs to it."""
+    """A mask prompt from logits (k,) over the kept points of a look."""
     return MaskPrompt(sent(logits, look.device), look.region)
 
 
 @dataclass(frozen=True)
 class _Mask:
-    """Logits (m,) of a cloud's kept points in the tracking frame, and how far they reach [m]."""
+    """Logits (m,) of a cloud's kept points in the tracking frame, and how far each is valid [m]."""
 
     tree: cKDTree
     logits: NDArray[np.float32]
@@ -211,13 +215,13 @@ class _Mask:
         points = in_frame(kept.points + kept.origin, transform)
         logits = prediction.logits[0].clip(-SURE, SURE)
         tree = cKDTree(points)
-        # The spacing on the object: a LiDAR's grows with the distance.
+        # The spacing on the object: a LiDAR's grows with range.
         on = logits > 0
         distances, _ = tree.query(points[on] if on.sum() > 1 else points, k=2)
         return cls(tree, logits, SPACINGS * float(np.median(distances[:, 1])))
 
     def projected(self, points: NDArray[np.float64]) -> NDArray[np.float32]:
-        """Logits (k,) of other points (k, 3) of the tracking frame; NaN: out of reach."""
+        """Logits (k,) at other points (k, 3) [m] in the tracking frame; NaN: out of reach."""
         distances, nearest = self.tree.query(points, distance_upper_bound=self.reach_m)
         known = np.isfinite(distances)
         return np.where(known, self.logits[np.where(known, nearest, 0)], np.float32(np.nan))
@@ -225,18 +229,18 @@ class _Mask:
 
 @dataclass(frozen=True, eq=False)
 class _Told:
-    """The mask that was prompted, the shape it gave, and how far (3,) that has moved since [m]."""
+    """The mask that was prompted, its shape, and the object's motion (3,) since then [m]."""
 
     mask: _Mask
     shape: Shape
     moved: NDArray[np.float64]
 
     def at(self, seen: Shape, moved: NDArray[np.float64]) -> _Told | None:
-        """Where it is by now; None: the object looks so different that it tells no more of it.
+        """The mask moved to where the object is now; None: the object looks too different.
 
         Args:
             seen: the object now.
-            moved: (3,) [m], by which it was thought to move since it was last seen.
+            moved: (3,) [m], the assumed motion since it was last seen.
         """
         ways = [self.moved, self.moved + moved, seen.centroid - self.shape.centroid]
         overlaps = np.array([self.shape.overlap(seen, way) for way in ways])
@@ -245,7 +249,7 @@ class _Told:
 
 
 def _clicks_on(points: NDArray[np.float64], mask: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """Rows of a mask's innermost point and of others well within it, each far from those before."""
+    """Rows of a mask's innermost point and of others well inside, each far from those before."""
     rows = np.flatnonzero(mask)
     if len(rows) == len(points):
         depth = -np.linalg.norm(points - points.mean(0), axis=1)
@@ -256,7 +260,7 @@ def _clicks_on(points: NDArray[np.float64], mask: NDArray[np.bool_]) -> NDArray[
 
 
 def _clicks_off(points: NDArray[np.float64], mask: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """Rows of points around a mask, each far from those before; none where there are none."""
+    """Rows of points around a mask, each far from those before; may be empty."""
     middle = points[mask].mean(0)
     radius = np.linalg.norm(points[mask] - middle, axis=1).max()
     least, most = (share * radius for share in AROUND)
@@ -270,7 +274,7 @@ def _clicks_off(points: NDArray[np.float64], mask: NDArray[np.bool_]) -> NDArray
 
 
 def _spread(points: NDArray[np.float64], rows: NDArray[np.int64], first: int) -> NDArray[np.int64]:
-    """The first of CLICKS rows and others among `rows`, each far from those before."""
+    """At most CLICKS of `rows`, beginning with `first`, each far from those before."""
     clicks = [first]
     apart = np.full(len(rows), np.inf)
     for _ in range(CLICKS - 1):

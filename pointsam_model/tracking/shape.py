@@ -1,8 +1,8 @@
-"""Where an object was last seen, and how much of it another cloud shows at the same place.
+"""The shape and motion of a tracked object, and its overlap with objects of other clouds.
 
-Masks of two clouds share no rows: a sensor samples a surface anew each time, from elsewhere and in
-another density. What they share is space, so overlap is counted on points thinned to one a voxel,
-in one fixed coordinate frame.
+Masks of two clouds share no rows: a sensor samples a surface anew each time, from another position
+and at another density. They share space, so overlap is computed on points thinned to one per
+voxel, in one fixed coordinate frame.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.spatial import cKDTree
 
-_UNIFORM = math.sqrt(12)  # diagonal of an evenly filled box over its points' rms distance
-_WITHIN = 1.25  # voxels: two samplings of one surface are that near nearly everywhere
+_UNIFORM = math.sqrt(12)  # diagonal of a uniformly filled box over the rms distance of its points
+_WITHIN = 1.25  # voxels: greatest distance, almost everywhere, between two samplings of one surface
 _REMEMBERED = 2  # sightings
 
 
 @dataclass(frozen=True, eq=False)
 class Shape:
-    """An object in one cloud, in the tracking frame.
+    """The shape of an object in one cloud, in the tracking frame.
 
     Attributes:
-        points: (k, 3) float64 [m], the mean of its points in each voxel.
-        voxel_m: edge of those voxels [m].
+        points: (k, 3) float64 [m], the mean of the object's points in each voxel.
+        voxel_m: edge of the voxels [m].
     """
 
     points: NDArray[np.float64] = field(repr=False)
@@ -39,9 +39,9 @@ class Shape:
 
         Args:
             points: (n, 3) [m], at least one, in the tracking frame.
-            voxel_share: edge of a voxel as a share of the object's diagonal; objects of few points
-                get larger ones, as far apart as their points.
-            least_voxel_m: no voxel is smaller [m]; the sensor's noise should fit in.
+            voxel_share: edge of a voxel as a share of the object's diagonal; objects with few
+                points get larger ones, of about the point spacing.
+            least_voxel_m: least edge of a voxel [m]; should exceed the sensor's noise.
         """
         offset = points - points.mean(0)
         diagonal = _UNIFORM * math.sqrt(np.einsum("ij,ij->", offset, offset) / len(points))
@@ -50,12 +50,12 @@ class Shape:
 
     @cached_property
     def centroid(self) -> NDArray[np.float64]:
-        """(3,) [m], whatever the density of the points."""
+        """(3,) [m], independent of the density of the points."""
         return self.points.mean(0)
 
     @cached_property
     def reach(self) -> float:
-        """How far from the centroid there may be something in common with it [m]."""
+        """Distance from the centroid within which another shape may overlap [m]."""
         radius = np.linalg.norm(self.points - self.centroid, axis=1).max()
         return float(radius) + _WITHIN * self.voxel_m
 
@@ -63,14 +63,14 @@ class Shape:
         """IoU of two objects in space, 0 to 1.
 
         Args:
-            other: seen in another cloud.
-            moved: (3,) [m] by which this one is thought to have moved since; None: not at all.
+            other: the shape in another cloud.
+            moved: (3,) [m], the assumed motion of this object since; None: none.
         """
         moved = np.zeros(3) if moved is None else moved
         near = _WITHIN * max(self.voxel_m, other.voxel_m)
         ours = _share_near(self.points + moved, other._tree, near)
         theirs = _share_near(other.points - moved, self._tree, near) if ours else 0.0
-        # Both shares are of one intersection, so the points need no common density.
+        # Each share is relative to its own shape, so the point densities may differ.
         both = ours * theirs
         return both / (ours + theirs - both) if both else 0.0
 
@@ -80,11 +80,11 @@ class Shape:
 
 
 class Motion:
-    """Where an object was seen, and where it may be by now.
+    """Where an object was last seen, and where it may be now.
 
     Args:
         shape: the object as first seen.
-        stamp_s: when that was [s].
+        stamp_s: the stamp of that cloud [s].
     """
 
     def __init__(self, shape: Shape, stamp_s: float) -> None:
@@ -93,25 +93,25 @@ class Motion:
 
     @property
     def shape(self) -> Shape:
-        """As last seen."""
+        """The shape as last seen."""
         return self._seen[-1][0]
 
     @property
     def seen_s(self) -> float:
-        """When it was last seen [s]."""
+        """The stamp of the last cloud in which the object was seen [s]."""
         return self._seen[-1][1]
 
     def moves(self, stamp_s: float) -> list[NDArray[np.float64]]:
-        """How far it may have moved since it was last seen [m]: not at all, and on as before.
+        """Possible motions (3,) since the object was last seen [m]: none, and at its velocity.
 
-        A partial view shifts the centroid of an object at rest; that it stayed is always asked.
+        "None" is always included: a partial view shifts the centroid of an object at rest.
         """
         return self._moves(self.shape, stamp_s - self.seen_s)
 
     def overlaps(self, shapes: Sequence[Shape], stamp_s: float) -> NDArray[np.float64]:
-        """(s,) IoU in space with objects of a later cloud, each where and as it fits best.
+        """(s,) IoU in space with objects of a later cloud, each at the best possible motion.
 
-        As it was before counts too: a mask that leaked or was cut once decides nothing.
+        Earlier shapes are compared too, so that a single bad mask does not matter.
         """
         centroids = np.reshape([shape.centroid for shape in shapes], (-1, 3))
         reaches = np.array([shape.reach for shape in shapes])
@@ -119,17 +119,17 @@ class Motion:
         for old, seen_s in self._seen:
             for moved in self._moves(old, stamp_s - seen_s):
                 apart = np.linalg.norm(centroids - old.centroid - moved, axis=1)
-                # Most are elsewhere, which is far cheaper to see than to measure.
+                # Most are too far away, which is much cheaper to check than the overlap.
                 for row in np.flatnonzero(apart <= reaches + old.reach).tolist():
                     best[row] = max(best[row], old.overlap(shapes[row], moved))
         return best
 
     def see(self, shape: Shape, stamp_s: float, max_speed: float) -> None:
-        """The object in a later cloud; velocities beyond `max_speed` [m/s] are cut to it."""
+        """Records the object in a later cloud; speeds are limited to `max_speed` [m/s]."""
         passed = stamp_s - self.seen_s
         if passed > 0:
             newest = (shape.centroid - self.shape.centroid) / passed
-            # Half of what was known: a centroid jumps with each change of the mask.
+            # Averaged with the previous velocity: a centroid jumps when the mask changes.
             velocity = (self._velocity + newest) / 2
             speed = float(np.linalg.norm(velocity))
             self._velocity = velocity * min(1.0, max_speed / speed) if speed else velocity
@@ -142,13 +142,14 @@ class Motion:
 
 
 def in_frame(points: NDArray[np.floating], transform: ArrayLike | None) -> NDArray[np.float64]:
-    """Points (n, 3) [m] of a cloud in the tracking frame.
+    """Transforms a cloud's points (n, 3) [m] to the tracking frame.
 
     Args:
-        transform: (4, 4) from the cloud's coordinate frame into it; None: they are the same.
+        points: in the cloud's coordinate frame.
+        transform: (4, 4) from the cloud's coordinate frame to the tracking frame; None: identity.
 
     Raises:
-        ValueError: no rigid transform.
+        ValueError: the transform is not rigid.
     """
     if transform is None:
         return points.astype(np.float64)
@@ -157,7 +158,7 @@ def in_frame(points: NDArray[np.floating], transform: ArrayLike | None) -> NDArr
 
 
 def out_of_frame(points: NDArray[np.floating], transform: ArrayLike | None) -> NDArray[np.float64]:
-    """The way back: points (n, 3) [m] of the tracking frame in the cloud's; see `in_frame`."""
+    """The inverse of `in_frame`: transforms points (n, 3) [m] to the cloud's coordinate frame."""
     if transform is None:
         return points.astype(np.float64)
     turn, shift = _rigid(transform)
@@ -168,7 +169,7 @@ def _rigid(transform: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float6
     """Rotation (3, 3) and translation (3,) [m] of a transform.
 
     Raises:
-        ValueError: no rigid transform.
+        ValueError: the transform is not rigid.
     """
     matrix = np.asarray(transform, np.float64)
     if matrix.shape != (4, 4):
@@ -181,15 +182,15 @@ def _rigid(transform: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float6
 
 
 def extent(points: NDArray[np.floating], voxel_m: float) -> int:
-    """How many voxels of this edge [m] hold points (n, 3) [m].
+    """Number of voxels with this edge [m] that contain points (n, 3) [m].
 
-    It tells of a surface's area whatever the density, while points are no farther apart than that.
+    Proportional to the surface's area, if points are no farther apart than the voxels.
     """
     return len(_voxel_means(points, voxel_m))
 
 
 def _voxel_means(points: NDArray[np.floating], voxel_m: float) -> NDArray[np.float64]:
-    """(k, 3) mean of the points in each voxel that has any."""
+    """(k, 3) mean of the points in each occupied voxel."""
     cell = np.floor((points - points.min(0)) / voxel_m).astype(np.int64)
     wide, deep, _ = (cell.max(0) + 1).tolist()
     key = cell[:, 0] + wide * (cell[:, 1] + deep * cell[:, 2])

@@ -1,8 +1,8 @@
 """Tracking: instances keep their ids from cloud to cloud while they stay where they are expected.
 
-An instance is its earlier self if both fill the same space, or if it goes on as it moved before; of
-those left over, one of the same shape nearby is taken for an object that began to move. Each step
-is one assignment of all instances at once.
+An instance is matched to an earlier one if both fill the same space, at rest or moved on at the
+same velocity. Those left over are matched to instances of the same shape nearby, as objects that
+began to move. Each of the two steps is one assignment of all instances at once.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from scipy.optimize import linear_sum_assignment
 from pointsam_model.config.settings import TrackingConfig
 from pointsam_model.tracking.shape import Motion, Shape, in_frame
 
-MOST = 512  # objects, beside those of the last cloud, that are remembered while nobody looks
-JUMP_S = 2.0  # what moved unseen for longer may be anywhere, and something like it nearer
+MOST = 512  # objects remembered, beside those of the last cloud, that are not searched for
+JUMP_S = 2.0  # cap on the time for a jump [s]: after longer, a similar object may be nearer
 
 
 class HasPoints(Protocol):
-    """What is read of an instance."""
+    """The part of an instance that tracking uses."""
 
     @property
     def points(self) -> NDArray[np.floating]:
@@ -31,46 +31,46 @@ class HasPoints(Protocol):
 
 
 class Tracker:
-    """Gives instances ids that stay with the objects.
+    """Assigns persistent ids to instances.
 
-    Deterministic; an id is never given twice, also after a reset. For one thread at a time.
+    Deterministic. Ids are never reused, even after a reset. Not thread-safe.
 
     Args:
-        config: what counts as the same object.
+        config: when two instances count as the same object.
     """
 
     def __init__(self, config: TrackingConfig | None = None) -> None:
         self.config = config or TrackingConfig()
         self._next = 1
         self._tracks: dict[int, Motion] = {}
-        self._missed: set[int] = set()  # since they were last seen
+        self._missed: set[int] = set()  # ids of objects searched for and not found since last seen
         self._stamp_s = -math.inf
 
     def update(
         self, instances: Sequence[HasPoints], stamp_s: float, transform: ArrayLike | None = None
     ) -> list[int]:
-        """The ids of a cloud's instances.
+        """Matches a cloud's instances to earlier ones and returns their ids.
 
-        Time that jumps back (a bag that starts over) begins anew: nothing is recognised. An object
-        that is missing is remembered until `keep_s` after it was last seen.
+        If time jumps back (a bag starts over), tracking starts afresh. A missing object is
+        remembered until `keep_s` after it was last seen.
 
         Args:
-            instances: of one cloud, in any order: another order permutes the ids.
-            stamp_s: of the cloud [s].
-            transform: (4, 4) from the cloud's coordinate frame into the tracking frame, which is
-                the same for all clouds; None: they are the same.
+            instances: of one cloud; another order only permutes the ids.
+            stamp_s: the cloud's stamp [s].
+            transform: (4, 4) from the cloud's coordinate frame to the tracking frame, which is the
+                same for all clouds; None: identity.
 
         Returns:
-            One id an instance, at least 1, each once.
+            One id per instance, at least 1, all distinct.
 
         Raises:
-            ValueError: no rigid transform, or a stamp that is not finite.
+            ValueError: the transform is not rigid, or the stamp is not finite.
         """
         shapes = self._shapes(instances, stamp_s, transform)
         if stamp_s < self._stamp_s:
             self.reset()
         self._forget(stamp_s)
-        # In an order of their own: neither equal overlaps nor new ids depend on the input's.
+        # Sorted, so that neither ties nor new ids depend on the input's order.
         order = _ordered(shapes)
         found = self._recognised([shapes[row] for row in order], stamp_s)
         ids = [0] * len(shapes)
@@ -89,16 +89,17 @@ class Tracker:
         transform: ArrayLike | None = None,
         exclude: Sequence[Collection[int]] = (),
     ) -> list[int | None]:
-        """The ids of those instances that are where a known object is; None: it is none of them.
+        """The ids of known objects for instances at the same place; None: not a known object.
 
-        Changes nothing. The cloud need not be whole, and may be older than the last one.
+        Changes no state. The instances need not be all of a cloud's, which may be older than the
+        last one.
 
         Args:
-            instances, stamp_s, transform: as `update` takes them.
-            exclude: of each instance the ids that it cannot have; empty: it can have any.
+            instances, stamp_s, transform: see `update`.
+            exclude: for each instance, the ids that it cannot have; empty: no restriction.
 
         Raises:
-            ValueError: no rigid transform, or a stamp that is not finite.
+            ValueError: the transform is not rigid, or the stamp is not finite.
         """
         shapes = self._shapes(instances, stamp_s, transform)
         ids = [known for known in self._tracks if self._remembers(known, stamp_s)]
@@ -112,41 +113,41 @@ class Tracker:
     def see(
         self, known: int, instance: HasPoints, stamp_s: float, transform: ArrayLike | None = None
     ) -> None:
-        """Says where the object of an id is, for one that is found otherwise (see `new_id`).
+        """Records where an object was found that is tracked by other means (see `new_id`).
 
-        An older sighting than the object's last one changes nothing.
+        A sighting older than the object's last one is ignored.
 
         Args:
-            known: the id.
-            instance, stamp_s, transform: as `update` takes them.
+            known: the object's id.
+            instance, stamp_s, transform: see `update`.
 
         Raises:
-            ValueError: no rigid transform, or a stamp that is not finite.
+            ValueError: the transform is not rigid, or the stamp is not finite.
         """
         (shape,) = self._shapes([instance], stamp_s, transform)
         self._put(known, shape, stamp_s)
         self._forget(stamp_s)
 
     def miss(self, known: int, stamp_s: float) -> None:
-        """Says that the object of an id was looked for and not found; `keep_s` counts for it now.
+        """Records that an object was searched for and not found; from now on `keep_s` applies.
 
-        A cloud that is not newer than the object's last sighting changes nothing.
+        A cloud that is not newer than the object's last sighting is ignored.
 
         Args:
-            known: the id.
-            stamp_s: of the cloud [s].
+            known: the object's id.
+            stamp_s: the cloud's stamp [s].
         """
         track = self._tracks.get(known)
         if track is not None and track.seen_s < stamp_s:
             self._missed.add(known)
 
     def new_id(self) -> int:
-        """An id that no instance has or will have, for an object that is tracked otherwise."""
+        """Reserves an id for an object that is tracked by other means."""
         self._next += 1
         return self._next - 1
 
     def reset(self) -> None:
-        """Recognises nothing any more; ids go on."""
+        """Forgets all objects; ids continue."""
         self._tracks.clear()
         self._missed.clear()
         self._stamp_s = -math.inf
@@ -170,7 +171,7 @@ class Tracker:
         self._missed.discard(known)
 
     def _forget(self, stamp_s: float) -> None:
-        """Drops what was missed for too long, and of what nobody looks for the oldest."""
+        """Drops objects missing for too long, and the oldest of those not searched for."""
         kept = {
             known: track
             for known, track in self._tracks.items()
@@ -184,12 +185,12 @@ class Tracker:
         self._missed &= kept.keys()
 
     def _remembers(self, known: int, stamp_s: float) -> bool:
-        # What nobody looked for since it was seen is where it was, however long ago that is.
+        # An object that was not searched for since it was seen is assumed to be still there.
         passed = abs(stamp_s - self._tracks[known].seen_s)
         return known not in self._missed or passed <= self.config.keep_s
 
     def _recognised(self, shapes: Sequence[Shape], stamp_s: float) -> dict[int, int]:
-        """For each shape (by its place) that is of a known object, the object's id."""
+        """The ids of known objects, by the index of the shape that matches each."""
         ids = list(self._tracks)
         pairs = _assigned(self._overlaps(ids, shapes, stamp_s))
         pairs |= self._jumped(shapes, stamp_s, pairs)
@@ -198,7 +199,7 @@ class Tracker:
     def _overlaps(
         self, ids: Sequence[int], shapes: Sequence[Shape], stamp_s: float
     ) -> NDArray[np.float64]:
-        """IoU in space of tracks (rows) and shapes (columns); 0 where it is too little."""
+        """IoU in space of tracks (rows) and shapes (columns); 0 below the threshold."""
         overlap = np.zeros((len(ids), len(shapes)))
         for row, known in enumerate(ids):
             overlap[row] = self._tracks[known].overlaps(shapes, stamp_s)
@@ -207,13 +208,13 @@ class Tracker:
     def _jumped(
         self, shapes: Sequence[Shape], stamp_s: float, pairs: dict[int, int]
     ) -> dict[int, int]:
-        """Of tracks (rows) and shapes without each other, those alike and near enough."""
+        """Matches the tracks (rows) and shapes left over that are alike and near enough."""
         value = np.zeros((len(self._tracks), len(shapes)))
         left = set(range(len(shapes))) - set(pairs.values())
         for row, track in enumerate(self._tracks.values()):
             if row in pairs:
                 continue
-            # What moves is seen moving: there was no time but since the last cloud.
+            # Only the time since the last cloud counts: earlier motion would have been seen.
             passed = min(stamp_s - self._stamp_s, stamp_s - track.seen_s, JUMP_S)
             gate = self.config.max_speed * passed
             expected = track.shape.centroid + track.moves(stamp_s)[-1]
@@ -236,7 +237,7 @@ def _ordered(shapes: Sequence[Shape]) -> list[int]:
 
 
 def _assigned(value: NDArray[np.float64]) -> dict[int, int]:
-    """Columns of rows, each once, of the greatest sum of values; pairs without value are none."""
+    """The one-to-one assignment, row to column, of greatest total value; pairs of 0 are dropped."""
     rows, columns = linear_sum_assignment(value, maximize=True)
     pairs = zip(rows.tolist(), columns.tolist(), strict=True)
     return {row: column for row, column in pairs if value[row, column] > 0}

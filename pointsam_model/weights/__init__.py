@@ -1,4 +1,4 @@
-"""Checkpoints: reading them safely, writing them, and the one that ships."""
+"""Checkpoints: safe reading and writing, and the one that is shipped."""
 
 from pointsam_model.weights.loading import check_model, load_model, load_network
 from pointsam_model.weights.saving import save_checkpoint

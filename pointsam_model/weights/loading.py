@@ -16,8 +16,8 @@ from pointsam_model.nn import PointSAM
 from pointsam_model.nn.graphs import CudaBackend, Graphs
 from pointsam_model.quality import quality_of
 
-# In the released files, left over from the image model the transformer was grown from; the
-# network has no use for them.
+# In the released files, left over from the image model that the transformer was initialised from;
+# not used by the network.
 UNUSED = tuple(
     f"pc_encoder.transformer.{name}"
     for name in ("cls_token", "pos_embed", "patch_embed.", "head.", "norm.")
@@ -40,18 +40,18 @@ def load_model(
     Args:
         model: `tiny`, `large`, `giant`, or the path of a JSON config.
         checkpoint: a safetensors file; None: the shipped one, which only `tiny` has.
-        device: `auto` (a GPU where there is one), `cpu`, `cuda`, `cuda:1`.
-        dtype: `float32`, `bfloat16` or `float16`: what the weights are kept and multiplied in.
-        cuda_graphs: on a GPU, start the kernels of a click, or of an embedding, as one. The weights
-            must then stay as they are.
+        device: `auto` (a GPU if there is one), `cpu`, `cuda`, `cuda:1`.
+        dtype: `float32`, `bfloat16` or `float16`, in which weights are stored and multiplied.
+        cuda_graphs: on a GPU, launch a click, or an embedding, as one CUDA graph. The weights must
+            then not be changed.
 
     Raises:
         ConfigError: unknown model, device or dtype.
-        CheckpointError: no such file, no safetensors, truncated, or not this model's weights; or
-            the quality that lies beside it cannot be used (`quality_of`).
+        CheckpointError: no such file, not a safetensors file, truncated, or not this model's
+            weights; or the quality model next to it is unusable (`quality_of`).
     """
     network = load_network(model, checkpoint, device=device, dtype=dtype, cuda_graphs=cuda_graphs)
-    quality_of(network.checkpoint)  # read when it is needed: a bad one is found now, not at a click
+    quality_of(network.checkpoint)  # so that an invalid file fails here, not at a click
     return network
 
 
@@ -63,7 +63,7 @@ def load_network(
     dtype: str = "float32",
     cuda_graphs: bool = True,
 ) -> PointSAM:
-    """As `load_model`, whatever quality lies beside the weights: for who fits a new one."""
+    """Like `load_model`, but without checking the quality model, for fitting a new one."""
     config = preset(model)
     kept_in, where, path = _dtype(dtype), find_device(device), _path(model, checkpoint)
     with torch.device("meta"):
@@ -82,10 +82,10 @@ def check_model(
     device: Device = "auto",
     dtype: str = "float32",
 ) -> None:
-    """Finds in a moment what `load_model` would refuse, up to the header of the checkpoint.
+    """Quickly checks the arguments of `load_model`, up to the header of the checkpoint.
 
-    Arguments and errors are those of `load_model`; the weights are neither read nor compared, the
-    small file of the quality beside them is.
+    Arguments and errors are those of `load_model`. The weights themselves are not read; the small
+    file of the quality model next to them is.
     """
     preset(model)
     _dtype(dtype)
@@ -107,7 +107,7 @@ def _dtype(name: str) -> torch.dtype:
 
 
 def _path(model: str, checkpoint: str | Path | None) -> Path:
-    """The file of the weights; the shipped one where none is given."""
+    """The file of the weights, by default the shipped one."""
     if checkpoint is not None:
         return Path(checkpoint)
     if model != "tiny":
@@ -117,10 +117,10 @@ def _path(model: str, checkpoint: str | Path | None) -> Path:
 
 
 def find_device(name: Device) -> torch.device:
-    """The torch device of a setting; `auto` is the first GPU where there is one.
+    """The torch device for a setting; `auto` is the first GPU if there is one, else the CPU.
 
     Raises:
-        ConfigError: no such device here.
+        ConfigError: there is no such device.
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -140,8 +140,8 @@ def find_device(name: Device) -> torch.device:
 def read_weights(network: nn.Module, path: Path, device: torch.device, dtype: torch.dtype) -> None:
     """Fills a network built on the meta device from a file.
 
-    Tensors are copied out of the mapping one by one: a file that is replaced under a running node
-    must not take the node with it. So the peak is the network and one tensor.
+    Tensors are copied out of the memory mapping one by one, because replacing the file would crash
+    a running node. Peak memory is the network and one tensor.
 
     Raises:
         CheckpointError: names the first tensor that is missing, misshapen or unknown.
@@ -172,7 +172,7 @@ def read_weights(network: nn.Module, path: Path, device: torch.device, dtype: to
 
 
 def dtype_of(name: str, dtype: torch.dtype) -> torch.dtype:
-    """What a tensor of a network in `dtype` is kept in, in memory and in files."""
+    """The type in which a tensor of a network in `dtype` is stored, in memory and in files."""
     return torch.float32 if name.endswith(KEPT_FLOAT32) else dtype
 
 
@@ -186,7 +186,7 @@ def _check_is_safetensors(path: Path) -> None:
             start = file.read(9)
     except OSError as error:
         raise CheckpointError(f"cannot read the checkpoint {path}: {error.strerror}") from error
-    if start[8:9] == b"{":  # after the length of the header, whose bytes may be any
+    if start[8:9] == b"{":  # after the 8 bytes of the header's length
         return
     if start[:2] == b"PK" or start[:1] == b"\x80":
         raise CheckpointError(
@@ -197,7 +197,7 @@ def _check_is_safetensors(path: Path) -> None:
 
 
 def _check_config(network: nn.Module, metadata: dict[str, str], path: Path) -> None:
-    """A checkpoint that says how it was built must agree: shapes alone do not show the heads."""
+    """Compares the config in a checkpoint, if any: shapes alone do not show the number of heads."""
     config = getattr(network, "config", None)
     if config is None or "config" not in metadata:
         return

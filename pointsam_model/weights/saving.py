@@ -1,4 +1,4 @@
-"""Writes a checkpoint that says what it is."""
+"""Writes checkpoints with their config and origin."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ def save_checkpoint(
     dtype: torch.dtype = torch.float32,
     about: Mapping[str, str] | None = None,
 ) -> None:
-    """Writes a network as safetensors with its config inside; a crash leaves the old file whole.
+    """Writes a network as safetensors with its config; a crash leaves the old file intact.
 
-    It also says the versions of this package and of PyTorch that made it.
+    The metadata also contains the versions of this package and of PyTorch.
 
     Args:
-        about: what else the file should say of itself: command, seed, data.
+        about: further metadata, such as command, seed and data.
     """
     path = Path(path)
     weights = {

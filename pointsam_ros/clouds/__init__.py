@@ -1,1 +1,1 @@
-"""Clouds from their messages to what the model takes, and which of them are kept."""
+"""Clouds: decoding of messages, and which clouds are retained and embedded."""

@@ -1,7 +1,7 @@
-"""PointCloud2 <-> Cloud, and the same cloud with other points or more fields.
+"""PointCloud2 to Cloud and back, and copies of messages with fewer points or more fields.
 
-`layout_of` is the door: every malformed message is refused there, with a reason, before anything
-of a size that the message declares is allocated. No function modifies the message it gets.
+`layout_of` refuses every malformed message, with a reason, before anything of a declared size is
+allocated. No function modifies its input message.
 """
 
 from __future__ import annotations
@@ -32,24 +32,24 @@ TYPES: dict[
 
 
 def read(msg: PointCloud2) -> Cloud:
-    """The cloud of a message: its n = width * height points in source order.
+    """Reads the cloud in a message: n = width * height points in source order.
 
     Raises:
-        CloudError: the message is malformed (see `layout_of`), or no point of it is finite.
+        CloudError: the message is malformed (see `layout_of`), or has no valid point.
     """
     return Cloud.from_buffer(data_of(msg), layout_of(msg))
 
 
 def layout_of(msg: PointCloud2) -> CloudLayout:
-    """How the points lie in the message's data, checked against the data that came.
+    """The layout of the points in a message, checked against its data.
 
-    A `row_step` of 0 is repaired to width * point_step, a field count of 0 to 1 (as PCL does).
+    A `row_step` of 0 is corrected to width * point_step, a field count of 0 to 1 (as PCL does).
 
     Raises:
-        CloudError: no points; x, y or z missing or not floating point; two fields of one name
+        CloudError: no points; x, y or z missing or not floating point; two fields of the same name
             among those that are read; an unknown field type; a field that ends beyond point_step; a
             row_step smaller than a row; data shorter or longer than declared. Says what is wrong
-            and what would be right.
+            and how to correct it.
     """
     layout = CloudLayout.of_message(msg)
     _check_coordinates(layout)
@@ -63,7 +63,7 @@ def layout_of(msg: PointCloud2) -> CloudLayout:
 
 
 def data_of(msg: PointCloud2) -> np.ndarray:
-    """The bytes of the message, (len(data),) uint8: a read-only view."""
+    """A read-only view of the message's bytes, (len(data),) uint8."""
     view = np.frombuffer(msg.data, dtype=np.uint8)
     view.flags.writeable = False
     return view
@@ -77,17 +77,17 @@ def write(
     height: int = 1,
     **fields: np.ndarray,
 ) -> PointCloud2:
-    """A little-endian PointCloud2 without padding.
+    """Makes a little-endian PointCloud2 without padding.
 
     Args:
         header: std_msgs/Header.
         xyz: (n,3) float32 or float64 [m].
         rgb: (n,3) uint8, written as PCL's packed float field `rgb`; None: no colour.
         height: rows of an organised cloud; n must be a multiple of it.
-        fields: further fields by name, each (n,) of a type that PointField knows.
+        fields: further fields by name, each (n,) of a type that PointField supports.
 
     Raises:
-        CloudError: lengths that do not agree, or a type that PointField does not know.
+        CloudError: lengths that do not match, or a type that PointField does not support.
     """
     xyz = np.asarray(xyz)
     columns = {axis: xyz[:, index] for index, axis in enumerate("xyz")}
@@ -111,23 +111,23 @@ def write(
 
 
 def pack_rgb(rgb: np.ndarray) -> np.ndarray:
-    """(n,3) uint8 -> (n,) float32 whose bits are 0x00RRGGBB, PCL's field `rgb`."""
+    """Packs colours (n,3) uint8 to (n,) float32 with the bits 0x00RRGGBB, PCL's field `rgb`."""
     red, green, blue = (np.asarray(rgb)[:, channel].astype("<u4") for channel in range(3))
     return (red << 16 | green << 8 | blue).view("<f4")
 
 
 def with_fields(msg: PointCloud2, columns: Mapping[str, np.ndarray]) -> PointCloud2:
-    """The same cloud with fields appended to each point; everything it had stays as it was.
+    """A copy of a cloud with fields appended to each point; all others stay as they are.
 
     Args:
         msg: a message that `layout_of` accepts.
-        columns: name -> (n,) values of a type that PointField knows. A field of the same name in
-            the source is hidden: its bytes stay, its name goes.
+        columns: (n,) values by name, of types that PointField supports. A field of the same name
+            in the source is hidden: its bytes stay, but it is not listed.
     """
     layout = layout_of(msg)
     size = layout.height * layout.width
     added = _point_type(columns, size, layout.big_endian)
-    offset = -(-layout.point_step // 4) * 4  # aligned, so that any reader takes it
+    offset = -(-layout.point_step // 4) * 4  # aligned, as some readers require
     step = offset + added.itemsize
     points = np.zeros((layout.height, layout.width, step), np.uint8)
     points[..., : layout.point_step] = _points(msg, layout)
@@ -145,7 +145,7 @@ def with_fields(msg: PointCloud2, columns: Mapping[str, np.ndarray]) -> PointClo
 
 
 def with_rows(msg: PointCloud2, rows: np.ndarray) -> PointCloud2:
-    """An unorganised cloud of the points `rows` (k,) of the source, all fields as they were."""
+    """A copy with only the points in `rows` (k,), unorganised, with all fields."""
     layout = layout_of(msg)
     view = _points(msg, layout)
     points = view[rows // layout.width, rows % layout.width]
@@ -168,7 +168,7 @@ def _check_coordinates(layout: CloudLayout) -> None:
 
 
 def _points(msg: PointCloud2, layout: CloudLayout) -> np.ndarray:
-    """(height, width, point_step) uint8: a view of the message's points without row padding."""
+    """A view (height, width, point_step) uint8 of the message's points without row padding."""
     rows = data_of(msg).reshape(layout.height, layout.row_step)
     points = rows[:, : layout.width * layout.point_step]
     return points.reshape(layout.height, layout.width, layout.point_step)
@@ -196,7 +196,7 @@ def _datatype(kind: np.dtype) -> int:
         if known == kind.newbyteorder("<"):
             return int(datatype)
     known_names = ", ".join(known.name for known in TYPES.values())
-    raise CloudError(f"PointField has no type for {kind.name}; it takes {known_names}")
+    raise CloudError(f"PointField has no type for {kind.name}; it supports {known_names}")
 
 
 def _like(msg: PointCloud2, height: int, width: int) -> PointCloud2:
@@ -212,7 +212,7 @@ def _like(msg: PointCloud2, height: int, width: int) -> PointCloud2:
 def _filled(msg: PointCloud2, points: np.ndarray, point_step: int) -> PointCloud2:
     msg.point_step = int(point_step)
     msg.row_step = int(point_step) * msg.width
-    data = array.array("B")  # an array.array is taken as it is, an ndarray byte by byte
+    data = array.array("B")  # rclpy copies an ndarray byte by byte, an array.array not at all
     data.frombytes(np.ascontiguousarray(points).reshape(-1).data)
     msg.data = data
     return msg

@@ -1,4 +1,4 @@
-"""The newest clouds, each with its embedding once it has one."""
+"""The store of the newest clouds, with their embeddings."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from pointsam_ros.codes import Code
 from pointsam_ros.config import CloudSettings, LimitSettings
 from pointsam_ros.refusal import Refusal
 
-REFUSED = 100  # clouds, whose stamps and reasons are remembered
-AHEAD_S, BEHIND_S = 1.0, 10.0  # a stamp farther from the arrival is of another clock
-OTHER_CLOCK_S = 3600.0  # a request's stamp so far from all clouds' is of another clock than theirs
-JUMP_BACK_S = 2.0  # two clouds in a row so much before the newest: time started again
+REFUSED = 100  # refused clouds whose stamps and reasons are remembered
+AHEAD_S, BEHIND_S = 1.0, 10.0  # a stamp farther from the arrival is from another clock [s]
+OTHER_CLOCK_S = 3600.0  # a request's stamp so far from all clouds' is from another clock [s]
+JUMP_BACK_S = 2.0  # two successive clouds older than the newest by this: time jumped back [s]
 
 
 @dataclass(eq=False)
 class StoredCloud:
-    """A message that passed the door, decoded and embedded only when somebody needs it.
+    """A cloud whose message was accepted; decoded and embedded only when needed.
 
     Attributes:
-        msg: the source's message, never modified.
-        layout: how its points lie in its data.
-        stamp_ns: its header's stamp [ns]; 0: it has none.
-        arrived_ns: the node's time when it came [ns].
-        attached: it came with a request, not from the sensor.
-        embedding: set by the worker's thread.
+        msg: the source message, never modified.
+        layout: the layout of its points.
+        stamp_ns: the stamp in its header [ns]; 0: none.
+        arrived_ns: the node's time of its arrival [ns].
+        attached: whether it was attached to a request, not sent by the sensor.
+        embedding: set by the worker's thread; None: not embedded.
     """
 
     msg: PointCloud2
@@ -45,10 +45,10 @@ class StoredCloud:
     def from_msg(
         cls, msg: PointCloud2, arrived_ns: int, limits: LimitSettings, attached: bool = False
     ) -> StoredCloud:
-        """Checks the message's size and layout, not yet its points; copies nothing.
+        """Checks the message's size and layout, but not its points; copies nothing.
 
         Raises:
-            CloudError: malformed, or beyond one of the limits.
+            CloudError: the message is malformed or exceeds one of the limits.
         """
         _check_size(msg, limits)
         layout = cloud_msgs.layout_of(msg)
@@ -64,52 +64,57 @@ class StoredCloud:
         return self.layout.width * self.layout.height
 
     def read(self, device: str = "cpu") -> Cloud:
-        """The decoded cloud; a GPU is sent the message's bytes and decodes them.
+        """Decodes the cloud on a device.
 
         Raises:
-            CloudError: no point of it is finite.
+            CloudError: it has no valid point.
         """
         return Cloud.from_buffer(cloud_msgs.data_of(self.msg), self.layout, device)
 
     @property
     def offset_s(self) -> float:
-        """Seconds from its stamp to its arrival: latency, where sensor and node share a clock."""
+        """Time from its stamp to its arrival [s]: the latency, if sensor and node share a clock."""
         return (self.arrived_ns - self.stamp_ns) / 1e9 if self.stamp_ns else 0.0
 
     @property
     def shares_clock(self) -> bool:
-        """Whether its stamp can be of the node's clock. A sensor that counts from power-on, a
-        recording played without simulated time, or a clock that is not set does not share it."""
+        """Whether its stamp is plausible on the node's clock.
+
+        It is not for a sensor that counts from power-on, a recording played without simulated time,
+        or a clock that is not set.
+        """
         return -AHEAD_S <= self.offset_s <= BEHIND_S
 
     @property
     def time_ns(self) -> int:
-        """When it was measured by the node's clock [ns]: its stamp, or its arrival where the stamp
-        is missing or of another clock."""
+        """When it was measured, on the node's clock [ns].
+
+        Its stamp, or its arrival if the stamp is missing or from another clock.
+        """
         return self.stamp_ns if self.stamp_ns and self.shares_clock else self.arrived_ns
 
     def age_s(self, now_ns: int) -> float:
-        """Seconds since it was measured, by the node's clock."""
+        """Time since it was measured, on the node's clock [s]."""
         return (now_ns - self.time_ns) / 1e9
 
 
 class CloudStore:
-    """Keeps the clouds that came last. May be used from several threads.
+    """Retains the latest clouds. Thread-safe.
 
     Args:
-        topic: where the clouds come from, for messages.
+        topic: the topic of the clouds, for messages.
 
     Attributes:
-        jumps: how often time has jumped back.
+        jumps: how many times the clouds' time has jumped back.
     """
 
     def __init__(self, topic: str) -> None:
         self.topic = topic
         self._lock = threading.Lock()
-        self._clouds: list[StoredCloud] = []  # in the order they came
+        self._clouds: list[StoredCloud] = []  # in order of arrival
         self.jumps = 0
-        self._refused: deque[tuple[int, str]] = deque(maxlen=REFUSED)  # stamps and why
-        self._behind = False  # the cloud that came last was far behind the newest
+        self._refused: deque[tuple[int, str]] = deque(maxlen=REFUSED)  # stamps and reasons
+        self._behind = False  # the latest arrival was much older than the newest
 
     def __contains__(self, cloud: StoredCloud) -> bool:
         with self._lock:
@@ -120,12 +125,12 @@ class CloudStore:
             return len(self._clouds)
 
     def add(self, cloud: StoredCloud, retain: int) -> bool:
-        """Keeps a cloud in place of one with the same stamp, and at most `retain` in all.
+        """Adds a cloud, replacing one with the same stamp, and retains at most `retain`.
 
         Returns:
-            Whether time jumped back (a bag that starts again): clouds of the time to come are then
-            forgotten, so that the newest is again the one that came last. One cloud far behind is
-            merely late; the second in a row means a jump. A cloud without a stamp means nothing.
+            Whether time jumped back (a bag starts over): clouds with later stamps are then dropped,
+            so that the newest is again the latest arrival. A single old cloud is merely late; two
+            in a row are a jump. Clouds without a stamp are ignored in this.
         """
         with self._lock:
             newest = max((known.stamp_ns for known in self._clouds), default=cloud.stamp_ns)
@@ -146,18 +151,18 @@ class CloudStore:
         return jumped
 
     def discard(self, cloud: StoredCloud, why: str) -> None:
-        """Forgets a cloud that turned out to be unusable."""
+        """Drops a cloud that turned out to be unusable."""
         with self._lock:
             self._clouds = [known for known in self._clouds if known is not cloud]
         self.refuse(cloud.stamp_ns, why)
 
     def refuse(self, stamp_ns: int, why: str) -> None:
-        """Remembers that a cloud came and cannot be used, for those who ask for its stamp."""
+        """Remembers why a cloud is unusable, for requests with its stamp."""
         with self._lock:
             self._refused.append((stamp_ns, why))
 
     def clear(self) -> None:
-        """Forgets all clouds and their embeddings."""
+        """Drops all clouds and their embeddings."""
         with self._lock:
             self._clouds = []
             self._refused.clear()
@@ -168,10 +173,10 @@ class CloudStore:
             return _latest(self._clouds)
 
     def at(self, stamp_ns: int, tolerance_s: float) -> StoredCloud:
-        """The retained cloud of a stamp.
+        """The retained cloud with a stamp.
 
         Raises:
-            Refusal: BAD_CLOUD; it came and was refused. NO_CLOUD; says which stamps there are.
+            Refusal: BAD_CLOUD; it arrived and was refused. NO_CLOUD; says which are retained.
         """
         with self._lock:
             clouds, refused = list(self._clouds), list(self._refused)
@@ -187,13 +192,13 @@ class CloudStore:
         stamps = [cloud.stamp_ns for cloud in clouds]
         if abs(nearest.stamp_ns - stamp_ns) > OTHER_CLOCK_S * 1e9:
             hint = (
-                "it is of another clock than the clouds': send the stamp of a cloud's own header, "
-                "or a zero stamp for the newest"
+                "it is from another clock than the clouds' stamps: send the stamp of a cloud's own "
+                "header, or a zero stamp for the newest"
             )
         elif stamp_ns > max(stamps):
-            hint = "it has not come yet: ask later, or with a zero stamp for the newest"
+            hint = "it has not arrived yet: ask later, or with a zero stamp for the newest"
         elif stamp_ns < min(stamps):
-            hint = "it is older than all that are: raise clouds.retain, or ask sooner"
+            hint = "it is older than all retained clouds: raise clouds.retain, or ask sooner"
         else:
             hint = "it was lost or never sent: raise clouds.stamp_tolerance_s if stamps are rounded"
         raise Refusal(
@@ -203,18 +208,18 @@ class CloudStore:
         )
 
     def current(self, now_ns: int, settings: CloudSettings) -> StoredCloud:
-        """The cloud of a request without a stamp.
+        """The cloud for a request without a stamp.
 
         The newest embedded one if it is younger than `max_age_s`, else the newest one.
 
         Raises:
-            Refusal: NO_CLOUD; as `fresh`.
+            Refusal: NO_CLOUD; see `fresh`.
         """
         newest = self.fresh(now_ns, settings.stale_s)
         with self._lock:
             embedded = [cloud for cloud in self._clouds if cloud.embedding is not None]
         latest = _latest(embedded)
-        ahead_s = max(0.0, -newest.age_s(now_ns))  # at least, of the sensor's clock
+        ahead_s = max(0.0, -newest.age_s(now_ns))  # least lead of the sensor's clock
         if latest is not None and latest.age_s(now_ns) + ahead_s <= settings.max_age_s:
             return latest
         return newest
@@ -223,7 +228,7 @@ class CloudStore:
         """The newest cloud.
 
         Raises:
-            Refusal: NO_CLOUD; none has come, or even the newest is older than `stale_s` (0: never).
+            Refusal: NO_CLOUD; none has arrived, or the newest is older than `stale_s` (0: never).
         """
         newest = self.newest()
         if newest is None:
@@ -242,13 +247,13 @@ class CloudStore:
     def _nothing_came(self) -> Refusal:
         return Refusal(
             Code.NO_CLOUD,
-            f"no cloud has arrived yet on {self.topic}: see that it is published, or attach the "
+            f"no cloud has arrived yet on {self.topic}: check that it is published, or attach the "
             "cloud to the request",
         )
 
 
 def _latest(clouds: list[StoredCloud]) -> StoredCloud | None:
-    """The one that was measured last; of several at the same time the last that came."""
+    """The cloud measured last; in a tie, the latest arrival."""
     return max(reversed(clouds), key=lambda cloud: cloud.time_ns, default=None)
 
 

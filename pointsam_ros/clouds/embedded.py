@@ -1,4 +1,4 @@
-"""Which clouds have an embedding: as many as the device's memory is to hold."""
+"""Limits the device memory of embeddings by dropping the least recently used."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from pointsam_ros.clouds.cloud_store import StoredCloud
 
 
 class EmbeddedClouds:
-    """Clouds with an embedding, by when they were last used. Only the worker's thread uses it.
+    """Clouds with an embedding, in order of use. For the worker's thread only.
 
-    A cloud that loses its embedding stays where it is kept, and is embedded again when asked for.
+    A cloud whose embedding is dropped is itself retained, and embedded again when needed.
     """
 
     def __init__(self) -> None:
-        self._used: list[ref[StoredCloud]] = []  # the least recently used first
+        self._used: list[ref[StoredCloud]] = []  # least recently used first
 
     @property
     def nbytes(self) -> int:
-        """Memory that the embeddings take."""
+        """Bytes of memory that the embeddings take."""
         return sum(_nbytes(cloud) for cloud in self._embedded())
 
     def use(self, cloud: StoredCloud, most_bytes: int) -> None:
-        """Counts a cloud as used now; the least recently used others lose their embeddings until
-        all fit into `most_bytes`, or this one's is the only one."""
+        """Marks a cloud as used, and drops the least recently used embeddings of others until all
+        fit into `most_bytes`, or only this one is left."""
         others = [known for known in self._embedded() if known is not cloud]
         taken = sum(map(_nbytes, others)) + _nbytes(cloud)
         while others and taken > most_bytes:
@@ -32,11 +32,11 @@ class EmbeddedClouds:
         self._used = [ref(known) for known in (*others, cloud)]
 
     def drop_all(self) -> bool:
-        """Takes all embeddings away; whether there was one."""
+        """Drops all embeddings; returns whether there was one."""
         return self._drop(self._embedded())
 
     def drop_others(self, cloud: StoredCloud) -> bool:
-        """Takes all embeddings but this cloud's away; whether there was one."""
+        """Drops all embeddings but this cloud's; returns whether there was one."""
         return self._drop([known for known in self._embedded() if known is not cloud])
 
     def _drop(self, clouds: list[StoredCloud]) -> bool:

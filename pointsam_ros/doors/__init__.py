@@ -1,1 +1,1 @@
-"""Where clouds, clicks, requests and goals come in, each answered or refused there."""
+"""The entry points for clouds, clicks, requests and goals; each is answered or refused there."""

@@ -1,4 +1,4 @@
-"""The door for people: points published from RViz."""
+"""Topics for interactive use: clicks published from RViz."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ DEPTH = 10
 
 
 class ClickTopics:
-    """Published points are clicks on one object, until somebody starts over."""
+    """Treats published points as clicks on one object, until `~/reset_clicks` starts a new one."""
 
     def __init__(self, host: Host) -> None:
         self._host, node = host, host.node
@@ -37,7 +37,7 @@ class ClickTopics:
         ]
 
     def destroy(self) -> None:
-        """Takes the topics and the service away."""
+        """Closes the topics and services."""
         for subscription in self._subscriptions:
             self._host.node.destroy_subscription(subscription)
         for service in self._services:
@@ -51,7 +51,7 @@ class ClickTopics:
 
     async def _clicked(self, msg: PointStamped, label: int) -> None:
         host = self._host
-        # The stamp is the time of the click on RViz's clock; what counts is the cloud's.
+        # The stamp is RViz's time of the click; the cloud's own time is used instead.
         header = Header(frame_id=msg.header.frame_id)
         request = SegmentPrompts.Request(header=header, points=[msg.point], labels=[label])
         async with host.requests.opened("click") as opened:
@@ -74,7 +74,7 @@ class ClickTopics:
             response.message = "the next click begins a new object on the newest cloud"
             if left is not None:
                 host.node.get_logger().info("clicks start over with a new object")
-                host.publish(left)  # the display forgets it too
+                host.publish(left)  # clears the display
         if opened.refusal is not None:
             response.success, response.message = False, opened.refusal.message
         return response
@@ -85,7 +85,7 @@ class ClickTopics:
         host = self._host
         async with host.requests.opened("undo") as opened:
             await host.requests.ask(host.requests.loaded().segmenter.undo_click, then=host.publish)
-            response.success, response.message = True, "the last click is taken back"
+            response.success, response.message = True, "the last click was undone"
         if opened.refusal is not None:
             response.success, response.message = False, opened.refusal.message
         return response

@@ -1,4 +1,4 @@
-"""What the node is to its doors."""
+"""The interface of the node to its doors."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from pointsam_ros.process.process import WorkNode
 
 
 class Host(Protocol):
-    """Who has the doors.
+    """The node that the doors belong to.
 
     Attributes:
-        tally: what became of clouds and requests.
-        requests: those that are open; they ask the model.
+        tally: counts clouds, requests and their outcomes.
+        requests: the open requests, through which the model is asked.
     """
 
     tally: Tally
@@ -24,11 +24,11 @@ class Host(Protocol):
 
     @property
     def node(self) -> WorkNode:
-        """For ROS: its topics and services, its log, its time."""
+        """The ROS node, for topics, services, logging and time."""
 
     @property
     def config(self) -> NodeConfig:
-        """The parameters as they are now."""
+        """The current parameters."""
 
     def publish(self, answer: Answer) -> None:
-        """Publishes an answer for those who listen."""
+        """Publishes an answer on the topics with subscribers."""

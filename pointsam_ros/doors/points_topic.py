@@ -1,4 +1,4 @@
-"""The topic of clouds: subscribed to, checked, counted, and kept."""
+"""The topic of clouds: subscribes, checks, counts, and stores them."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ from pointsam_ros.outputs.qos import mismatch, profile
 from pointsam_ros.process.process import WorkNode
 from pointsam_ros.requests.transforms import Lookup
 
-LOOK_S = 1.0  # between two looks at who publishes
-ALONE_LOOKS = 5  # without anybody, before the log says so: to be discovered takes a while
+LOOK_S = 1.0  # period of checking for publishers [s]
+ALONE_LOOKS = 5  # checks without a publisher before a warning: discovery takes a while
 
 
 class PointsTopic:
-    """The clouds of `~/points`, while it is open.
+    """The subscription to `~/points`, while it is open.
 
     Args:
-        node: who subscribes.
-        config: the parameters as they are now.
-        tally: counts what becomes of them.
-        lookup: forgets its transforms when the clouds' time jumps back.
-        on_new: called with each cloud that is kept.
+        node: the node that subscribes.
+        config: returns the current parameters.
+        tally: counts clouds and their outcomes.
+        lookup: is told to drop its transforms when the clouds' time jumps back.
+        on_new: called with each stored cloud.
 
     Attributes:
-        store: the clouds that are retained.
+        store: the retained clouds.
     """
 
     def __init__(
@@ -56,12 +56,12 @@ class PointsTopic:
         self._gaps = Gaps()
         self._subscription: Subscription | None = None
         self._looking: Timer | None = None
-        self._latched = False  # clouds that were published earlier are sent too
-        self._came = False  # a cloud, since it was opened
-        self._alone = 0  # looks that found no publisher
+        self._latched = False  # subscribed as transient_local
+        self._came = False  # a cloud has arrived since opening
+        self._alone = 0  # consecutive checks without a publisher
 
     def open(self) -> None:
-        """Subscribes; clouds that are lost on their way are counted where the middleware tells."""
+        """Subscribes; clouds lost in transport are counted if the middleware reports them."""
         self._latched = self._config().points.qos.durability == "transient_local"
         self._came = False
         self._alone = 0
@@ -82,7 +82,7 @@ class PointsTopic:
             self._subscription = self._subscribed(None)
 
     def close(self) -> None:
-        """Subscribes no longer, and forgets all clouds and their embeddings."""
+        """Unsubscribes, and drops all clouds and their embeddings."""
         if self._looking is not None:
             self._node.destroy_timer(self._looking)
             self._looking = None
@@ -91,7 +91,7 @@ class PointsTopic:
         self._gaps.restart()
 
     def seen(self) -> Clouds:
-        """What is known of the sensor's clouds."""
+        """The state of the sensor's clouds, for the node's health."""
         newest = self.store.newest()
         age = None if newest is None else newest.age_s(self._node.now_ns())
         offset = 0.0 if newest is None or newest.shares_clock else newest.offset_s
@@ -103,7 +103,7 @@ class PointsTopic:
             self._subscription = None
 
     def _look(self) -> None:
-        """Looks who publishes: nobody, or somebody who keeps what was published earlier."""
+        """Checks for publishers: none, or ones that keep earlier messages (transient_local)."""
         known = self._node.get_publishers_info_by_topic(self.store.topic)
         if not known:
             self._alone += 1
@@ -130,10 +130,10 @@ class PointsTopic:
         return f"nobody publishes on {self.store.topic}; {where}"
 
     def _match(self, offered: Sequence[QoSProfile]) -> None:
-        """Asks for clouds that were published earlier where none comes and publishers keep them.
+        """Subscribes as transient_local if no cloud arrives and all publishers keep theirs.
 
-        A sensor that keeps its clouds and goes on sending is not asked: what that takes, to be
-        reliable, is not worth clouds that are old. A publisher that keeps none would not be heard.
+        Not for a sensor that keeps its clouds and continues to publish: old clouds are not worth a
+        reliable subscription. And a volatile publisher would not match.
         """
         latched = all(map(_keeps, offered)) and (self._latched or not self._came)
         if latched == self._latched:
@@ -154,7 +154,7 @@ class PointsTopic:
         qos = profile(self._config().points.qos)
         if self._latched:
             qos.durability = DurabilityPolicy.TRANSIENT_LOCAL
-            qos.reliability = ReliabilityPolicy.RELIABLE  # which the middleware wants for it
+            qos.reliability = ReliabilityPolicy.RELIABLE  # transient_local requires it
         return self._node.create_subscription(
             PointCloud2, "~/points", self._on_cloud, qos, event_callbacks=events
         )
@@ -188,7 +188,7 @@ class PointsTopic:
 
 
 def _keeps(offered: QoSProfile) -> bool:
-    """Whether who publishes so sends what it has published to those who come later."""
+    """Whether a publisher with this QoS sends earlier messages to late subscribers."""
     return (
         offered.durability == DurabilityPolicy.TRANSIENT_LOCAL
         and offered.reliability == ReliabilityPolicy.RELIABLE

@@ -1,4 +1,4 @@
-"""The door for planners: the service `~/segment_prompts`."""
+"""The service `~/segment_prompts`, for planners and other programs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pointsam_ros.work.segmenter import PromptJob
 
 
 class PromptService:
-    """Answers each request, whatever is wrong with it."""
+    """Answers every request, if need be with the reason why it is refused."""
 
     def __init__(self, host: Host) -> None:
         self._host = host
@@ -30,7 +30,7 @@ class PromptService:
         )
 
     def destroy(self) -> None:
-        """Takes the service away."""
+        """Closes the service."""
         self._host.node.destroy_service(self._service)
 
     async def _on_request(
@@ -43,7 +43,7 @@ class PromptService:
             response.success, response.code = False, int(opened.refusal.code)
             response.message = opened.refusal.message
         elapsed = time.monotonic() - began
-        if response.success:  # to refuse takes no time, and would hide how long answers take
+        if response.success:  # refusals take no time and would distort the statistics
             self._host.tally.took("request", elapsed)
         response.elapsed = Duration(sec=int(elapsed), nanosec=int(elapsed % 1 * 1e9))
         self._host.node.get_logger().debug(f"request answered in {elapsed * 1e3:.1f} ms")

@@ -1,4 +1,4 @@
-"""The door for whole clouds: the action `~/propose_instances`."""
+"""The action `~/propose_instances`, which segments whole clouds."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ from pointsam_ros.refusal import Refusal
 from pointsam_ros.transport import SERVICE_QOS
 from pointsam_ros.work.worker import Rank
 
-# Clients ask for the result when their goal is accepted. rclpy's 15 minutes would keep the clouds
-# of all goals in memory for as long.
+# Clients request the result as soon as their goal is accepted. With rclpy's default of 15 minutes
+# the clouds of all goals would stay in memory for that long.
 RESULT_KEPT_S = 10
 
 
 class ProposeAction:
     """Carries out one goal at a time.
 
-    Every goal is accepted: a rejected one could not be told why. What is refused is aborted, with
-    code and message in its result.
+    Every goal is accepted, because a rejection cannot carry a reason. A refused goal is aborted,
+    with code and message in its result.
     """
 
     def __init__(self, host: Host) -> None:
         self._host = host
-        self._open: dict[bytes, Future] = {}  # the answers that are awaited, by goal
-        self._begun: dict[bytes, float] = {}  # when, by goal
+        self._open: dict[bytes, Future] = {}  # pending answers by goal
+        self._begun: dict[bytes, float] = {}  # start times by goal
         self._server = ActionServer(
             host.node,
             ProposeInstances,
@@ -47,7 +47,7 @@ class ProposeAction:
         )
 
     def destroy(self) -> None:
-        """Takes the action away."""
+        """Closes the action."""
         self._server.destroy()
 
     def _on_cancel(self, goal: ServerGoalHandle) -> CancelResponse:
@@ -78,7 +78,7 @@ class ProposeAction:
         return result
 
     def _tell_of_end(self, goal: ServerGoalHandle, how: str) -> None:
-        """A line of the log, of a goal that has begun: others may be cancelled in a flood."""
+        """Logs the end of a goal that had begun; cancelling others could flood the log."""
         began = self._begun.get(_key(goal))
         if began is not None:
             took = time.monotonic() - began
@@ -119,5 +119,5 @@ def _key(goal: ServerGoalHandle) -> bytes:
 
 
 def _name(goal: ServerGoalHandle) -> str:
-    """What the log calls a goal: the first digits of its id."""
+    """The name of a goal in the log: the first digits of its id."""
     return f"goal {_key(goal).hex()[:8]}"

@@ -1,4 +1,4 @@
-"""The door by which followed objects are released: the service `~/release_objects`."""
+"""The service `~/release_objects`, which stops following objects."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from pointsam_interfaces.srv import ReleaseObjects
 from pointsam_ros.doors.host import Host
 from pointsam_ros.outputs.answers import Answer
 
-NAMED = 10  # ids, in a message or a line of the log
+NAMED = 10  # most ids named in a message or a line of the log
 
 
 class ReleaseService:
-    """Ends the following of objects."""
+    """Stops following objects on request."""
 
     def __init__(self, host: Host) -> None:
         self._host = host
@@ -26,7 +26,7 @@ class ReleaseService:
         )
 
     def destroy(self) -> None:
-        """Takes the service away."""
+        """Closes the service."""
         self._host.node.destroy_service(self._service)
 
     async def _on_request(
@@ -43,13 +43,13 @@ class ReleaseService:
             if unknown:
                 response.message = f"no object of these ids is followed: {_named('', unknown)}"
             if last is not None:
-                host.publish(Answer(last, [], []))  # the display forgets it too
+                host.publish(Answer(last, [], []))  # clears the display
         if opened.refusal is not None:
             response.success, response.message = False, opened.refusal.message
         return response
 
 
 def _named(prefix: str, ids: Sequence[int]) -> str:
-    """Ids for a person, at most NAMED of them."""
+    """Formats ids for messages, at most NAMED of them."""
     named = ", ".join(f"{prefix}{track_id}" for track_id in ids[:NAMED])
     return named + (f" and {len(ids) - NAMED} more" if len(ids) > NAMED else "")

@@ -1,4 +1,4 @@
-"""Requests while they are open: counted, asked of the model, and refused where they must be."""
+"""Open requests: counted, passed to the model, and answered or refused."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ from pointsam_ros.work.model_thread import ModelThread
 from pointsam_ros.work.worker import OverloadedError, Rank
 
 Result = TypeVar("Result")
-OVERLOADED_S = 0.01  # of rest after a refusal: the model's thread needs the interpreter more
-REFUSAL_LOGGED_S = 0.1  # from one line to the next: writing a line takes longer than to refuse
+OVERLOADED_S = 0.01  # pause after a refusal [s]: the model's thread needs the interpreter more
+REFUSAL_LOGGED_S = 0.1  # least time between log lines [s]: logging takes longer than refusing
 
 
 @dataclass
 class Open:
-    """A request that has no answer yet.
+    """A request that is not answered yet.
 
     Attributes:
-        refusal: why it is not answered, once that is known.
-        cancelled: whether who asked has taken it back.
+        refusal: why it is refused, once known; None: not refused.
+        cancelled: whether the client has cancelled it.
     """
 
     refusal: Refusal | None = None
@@ -41,15 +41,15 @@ class Open:
 
 
 class Requests:
-    """All that is asked of the model.
+    """All requests to the model.
 
     Args:
-        node: in whose executor they wait.
+        node: the node in whose executor requests wait.
         model: answers them.
-        lookup: where coordinate frames are.
-        config: the parameters as they are now.
-        tally: counts what becomes of them.
-        not_ready: says why there is no model.
+        lookup: finds transforms between coordinate frames.
+        config: returns the current parameters.
+        tally: counts requests and their outcomes.
+        not_ready: returns why there is no model.
     """
 
     def __init__(
@@ -71,24 +71,24 @@ class Requests:
         self.open = 0
 
     def waiting(self, rank: Rank) -> int:
-        """How many wait for the model, of a rank."""
+        """Number of requests of a rank that wait for the model."""
         worker = self._model.worker
         return worker.waiting(rank) if worker else 0
 
     @property
     def waiting_for_transforms(self) -> int:
-        """How many wait for a transform."""
+        """Number of requests that wait for a transform."""
         return self._waiting.count
 
     @asynccontextmanager
     async def opened(self, what: str) -> AsyncIterator[Open]:
-        """A request, from its coming to its answer; what it raises is its refusal.
+        """Context of a request from arrival to answer; an exception in it becomes its refusal.
 
-        It counts as open meanwhile, as answered afterwards, or as refused, and the log tells of
-        refusals, but no flood of them.
+        The request counts as open inside, and as answered or refused afterwards. Refusals are
+        logged, at a limited rate.
 
         Args:
-            what: what the log calls it: a request, a goal, a click.
+            what: its kind, for the log: request, goal, or click.
         """
         request = Open()
         self.open += 1
@@ -100,15 +100,15 @@ class Requests:
         except Exception as error:
             request.refusal = self._refused(error, what)
             if request.refusal.code == Code.OVERLOADED:
-                time.sleep(OVERLOADED_S)  # awaited, the flood had a third fewer answers
+                time.sleep(OVERLOADED_S)  # not awaited: a third fewer of a flood would be answered
         finally:
             self.open -= 1
 
     def loaded(self) -> Loaded:
-        """The model.
+        """The loaded model.
 
         Raises:
-            Refusal: NOT_READY; says what the node is doing instead.
+            Refusal: NOT_READY; says what state the node is in.
         """
         loaded = self._model.loaded
         if loaded is None:
@@ -122,20 +122,20 @@ class Requests:
         rank: Rank = Rank.PROMPT,
         on_queued: Callable[[Future], None] | None = None,
     ) -> Result:
-        """Has the model's thread do a job; waits for its answer without holding up the executor.
+        """Runs a job in the model's thread and waits for its answer without blocking the executor.
 
-        A job that misses a transform is asked again when that has come: neither the model nor the
-        executor is held up meanwhile, and whoever needs no transform is answered.
+        A job that lacks a transform is run again once that has arrived; meanwhile neither the model
+        nor the executor is blocked, and other requests are answered.
 
         Args:
-            job: what answers the request; may run twice, the first time as far as the transform.
+            job: computes the answer; may run twice, the first time until the missing transform.
             then: called with the answer in the model's thread.
-            rank: PROMPT, or GOAL for one that takes long.
-            on_queued: given the future of the answer, by which the job can be cancelled.
+            rank: PROMPT, or GOAL for a long job.
+            on_queued: called with the future of the answer, which can be used to cancel the job.
 
         Raises:
-            Refusal: OVERLOADED; NOT_READY, where the node is deactivated meanwhile.
-            MissingTransform: it has not come within `transforms.timeout_s`.
+            Refusal: OVERLOADED; or NOT_READY, if the node is deactivated meanwhile.
+            MissingTransform: it did not arrive within `transforms.timeout_s`.
             CancelledError: of concurrent.futures; the job was cancelled.
             Exception: what the job raised.
         """
@@ -175,7 +175,7 @@ class Requests:
         return answer.result()
 
     def _refused(self, error: Exception, what: str) -> Refusal:
-        """Counts and logs why `what` is not answered. The error's traceback is gone afterwards."""
+        """Counts and logs why `what` is refused; drops the error's traceback."""
         refusal, log = refusal_of(error), self._node.get_logger()
         self._tally.request(refusal.code)
         if refusal.code == Code.FAILED:

@@ -1,4 +1,4 @@
-"""The door to sessions: the service `~/edit_session` takes requests back and ends sessions."""
+"""The service `~/edit_session`, which undoes requests and ends sessions."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class SessionService:
         )
 
     def destroy(self) -> None:
-        """Takes the service away."""
+        """Closes the service."""
         self._host.node.destroy_service(self._service)
 
     async def _on_request(

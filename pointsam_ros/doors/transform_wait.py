@@ -1,4 +1,4 @@
-"""Requests in another coordinate frame wait for their transform here, not in the worker."""
+"""Lets requests wait for the transform of their coordinate frame without blocking the worker."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ POLL_S = 0.02
 class TransformWait:
     """Waits for missing transforms.
 
-    As many requests as may wait for the worker (`limits.max_pending`) may wait for a transform; a
-    further one is refused without waiting, so that a flood of them costs nothing.
+    At most `limits.max_pending` requests wait for a transform; further ones are refused at once, so
+    that a flood of them costs nothing.
 
     Args:
-        node: in whose executor they wait.
-        lookup: where coordinate frames are.
-        config: the parameters as they are now.
-        loaded: raises what ends the waiting: nobody waits on for a node that ends.
+        node: the node in whose executor requests wait.
+        lookup: finds transforms between coordinate frames.
+        config: returns the current parameters.
+        loaded: called while waiting; raises if the node is deactivated, which ends the wait.
 
     Attributes:
-        count: how many requests wait.
+        count: number of waiting requests.
     """
 
     def __init__(
@@ -43,10 +43,10 @@ class TransformWait:
         self.count = 0
 
     async def until_known(self, missing: MissingTransform) -> None:
-        """Waits until a transform has come.
+        """Waits until a transform has arrived.
 
         Raises:
-            MissingTransform: it has not within `transforms.timeout_s`, or too many wait.
+            MissingTransform: it did not within `transforms.timeout_s`, or too many requests wait.
         """
         config = self._config()
         if self.count >= config.limits.max_pending:

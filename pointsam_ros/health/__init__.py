@@ -1,1 +1,1 @@
-"""What the node notices of itself and its clouds, and says in its diagnostics."""
+"""Monitoring of the node and its clouds, for the diagnostics."""

@@ -1,4 +1,4 @@
-"""What the node says of itself on /diagnostics."""
+"""The node's status on /diagnostics."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ MEMORY = Path("/proc/self/statm")
 
 
 class Diagnostics:
-    """Publishes a tally, rates, memory and the node's state every second, of real time.
+    """Publishes the tally, rates, memory and the node's state every second of real time.
 
     Args:
-        node: whose they are.
-        tally: what it counts.
-        state: how it is.
-        values: what else is to be told.
+        node: the node to report on.
+        tally: its counts and times.
+        state: returns its state.
+        values: returns further values to publish.
     """
 
     def __init__(
@@ -64,14 +64,14 @@ class Diagnostics:
 
 
 class Rates:
-    """How often clouds come, are embedded, and requests are answered, over the last seconds."""
+    """Rates of received clouds, embedded clouds and answered requests over the last seconds."""
 
     def __init__(self, tally: Tally) -> None:
         self._tally = tally
         self._counts: deque[tuple[float, dict[str, int]]] = deque(maxlen=RATES_OVER + 1)
 
     def values(self) -> dict[str, str]:
-        """The rates [Hz] since the call `RATES_OVER` calls ago; none at the first call."""
+        """The rates [Hz] over the last `RATES_OVER` calls; empty at the first call."""
         counts = {
             "clouds received [Hz]": self._tally.clouds("received"),
             "clouds embedded [Hz]": self._tally.clouds("embedded"),
@@ -85,7 +85,7 @@ class Rates:
 
 
 def memory_values(on_device: DeviceMemory | None) -> dict[str, str]:
-    """The memory of this process [MiB], and of a GPU where it has one; as text."""
+    """Memory of this process and, if any, its GPU memory [MiB], as text."""
     values = {"memory resident [MiB]": _mib(_resident())}
     if on_device is not None:
         values["GPU memory allocated [MiB]"] = _mib(on_device.allocated)
@@ -94,7 +94,7 @@ def memory_values(on_device: DeviceMemory | None) -> dict[str, str]:
 
 
 def _resident() -> int:
-    """Bytes of this process that are in memory; 0 where there is no Linux to tell."""
+    """Resident memory of this process in bytes; 0 except on Linux."""
     try:
         return int(MEMORY.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     except OSError:

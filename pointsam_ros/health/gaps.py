@@ -1,4 +1,4 @@
-"""Clouds that a steady sensor has sent and that never came, by the stamps of those that did."""
+"""Detects clouds of a steady sensor that never arrived, from the stamps of those that did."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from dataclasses import dataclass
 
 import numpy as np
 
-BLOCK = 33  # stamps that are judged together: 32 intervals
-RECENT = 3  # blocks that `recent` is about
-LONGEST = 40  # more periods without a cloud are a pause of the sensor
-IN_A_ROW = 4  # clouds that may be lost together; more must not be most of those that are missing
-LEAST_SINGLE = 5  # intervals of one period that a block must have to show the period
-OFF_BEAT = 0.25  # periods: an interval farther from a whole number of them does not fit
-MOST_OFF_BEAT = 0.1  # share of the intervals; a topic with more has no steady sensor
-REGULAR = 6  # gaps that repeat so often are how the sensor works, not lost clouds
+BLOCK = 33  # stamps evaluated together: 32 intervals
+RECENT = 3  # blocks covered by `recent`
+LONGEST = 40  # periods: a longer gap is a pause of the sensor
+IN_A_ROW = 4  # clouds lost in a row; longer runs must not be most of the missing clouds
+LEAST_SINGLE = 5  # least intervals of a single period in a block, to determine the period
+OFF_BEAT = 0.25  # periods: greatest deviation of an interval from a multiple of the period
+MOST_OFF_BEAT = 0.1  # share of intervals beyond that; with more, the sensor is not steady
+REGULAR = 6  # repetitions from which a gap is a property of the sensor, not a loss
 
 
 @dataclass(frozen=True)
 class Recent:
-    """What became of the clouds that should have come of late: they came, or are missing.
+    """Counts of clouds that recently arrived or are missing.
 
-    `lost` of them were so on their way, as far as the middleware tells.
+    `lost` of the missing were lost in transport, according to the middleware.
     """
 
     came: int = 0
@@ -40,15 +40,15 @@ class Recent:
 
 
 class Gaps:
-    """Finds the clouds that are missing between those that came. May be used from several threads.
+    """Counts the clouds missing between those that arrived. Thread-safe.
 
-    A sensor of steady rate stamps its clouds on a beat; a stamp that is left out is a cloud that
-    was lost on its way, was overwritten in the node's own queue, or was not sent. Nothing is
-    counted for a topic without a beat, nor over a pause (a gap longer than all others together) or
-    a jump of time; a change of rate may count for a few.
+    A sensor with a steady rate stamps its clouds periodically. A missing stamp is a cloud that was
+    lost in transport, overwritten in the node's own queue, or not sent. Nothing is counted for a
+    topic without a steady rate, nor over a pause (a gap longer than all others together) or a jump
+    of time; a change of rate may count as a few.
 
     Attributes:
-        losses_told: whether the middleware tells of clouds that are lost on their way.
+        losses_told: whether the middleware reports clouds lost in transport.
     """
 
     def __init__(self) -> None:
@@ -60,15 +60,15 @@ class Gaps:
 
     @property
     def recent(self) -> Recent:
-        """What was counted of late."""
+        """The counts of the most recent blocks."""
         with self._lock:
             return sum(self._blocks, Recent())
 
     def came(self, stamp_ns: int) -> int:
-        """A cloud came; one without a stamp (0) says nothing.
+        """Records the arrival of a cloud; one without a stamp (0) is ignored.
 
         Returns:
-            How many missing ones this made known: it takes some clouds to see a beat.
+            Number of missing clouds newly detected; it takes some clouds to find the period.
         """
         with self._lock:
             if stamp_ns:
@@ -81,12 +81,12 @@ class Gaps:
             return missing
 
     def lost(self, count: int) -> None:
-        """The middleware told of clouds that were lost on their way."""
+        """Records clouds that the middleware reported as lost in transport."""
         with self._lock:
             self._lost += count
 
     def restart(self) -> None:
-        """Begins anew: another sensor may come, or another time."""
+        """Starts afresh, for another sensor or after a jump of time."""
         with self._lock:
             self._block.clear()
             self._blocks.clear()
@@ -94,13 +94,13 @@ class Gaps:
 
 
 def missing_between(stamps_ns: Sequence[int]) -> int | None:
-    """How many stamps are left out of a steady sequence.
+    """Number of stamps missing from a periodic sequence.
 
     Args:
-        stamps_ns: in any order [ns]; each may be off its beat by up to a tenth of the period.
+        stamps_ns: in any order [ns]; each may deviate by up to a tenth of the period.
 
     Returns:
-        The number; None where the stamps show no steady beat.
+        The number; None if the stamps are not periodic.
     """
     stamps = np.unique(np.asarray(stamps_ns, np.int64))
     intervals = np.diff(stamps).astype(np.float64)
@@ -120,7 +120,7 @@ def missing_between(stamps_ns: Sequence[int]) -> int | None:
 
 
 def _refined(period: float, ascending: np.ndarray) -> float:
-    """The period that all intervals agree on: each longer one makes it more exact."""
+    """Refines the period with successively longer intervals."""
     elapsed, steps = 0.0, 0
     for interval in ascending.tolist():
         elapsed += interval
@@ -130,7 +130,7 @@ def _refined(period: float, ascending: np.ndarray) -> float:
 
 
 def _without_pauses(gaps: list[int]) -> int:
-    """The sum of the gaps, but for those longer than all shorter ones together."""
+    """The sum of the gaps, except those longer than all shorter ones together."""
     ascending = sorted(gaps)
     while ascending and ascending[-1] > max(IN_A_ROW, sum(ascending[:-1])):
         ascending.pop()
@@ -140,7 +140,7 @@ def _without_pauses(gaps: list[int]) -> int:
 def _is_regular(steps: list[int]) -> bool:
     """Whether every cloud, or every second one, is followed by the same gap for a while.
 
-    That is what a change of rate looks like, or two sensors on one topic.
+    This indicates a change of rate, or two sensors on one topic.
     """
     for lag in (1, 2):
         repeated = 0

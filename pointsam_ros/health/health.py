@@ -1,4 +1,4 @@
-"""Whether the node is as it should be: rules on what it counts, by the parameters `diagnostics`."""
+"""The node's health: rules on its counts and times, with limits from `diagnostics.*`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.E
 
 @dataclass(frozen=True)
 class State:
-    """What the node is doing, and whether that is as it should be."""
+    """What the node is doing, with a diagnostic level."""
 
     text: str
     level: bytes = OK
@@ -25,15 +25,15 @@ class State:
 
 @dataclass(frozen=True)
 class Clouds:
-    """What is known of the sensor's clouds.
+    """The state of the sensor's clouds.
 
     Attributes:
-        topic: where they come from.
-        age_s: of the newest [s]; None: none came.
-        offset_s: from the newest one's stamp to its arrival [s], where the stamp is of another
+        topic: their topic.
+        age_s: age of the newest [s]; None: none has arrived.
+        offset_s: time from the newest one's stamp to its arrival [s], if the stamp is from another
             clock than the node's; else 0.
-        recent: what came and what is missing.
-        losses_told: whether the middleware tells of clouds that are lost on their way.
+        recent: counts of clouds that arrived and that are missing.
+        losses_told: whether the middleware reports clouds lost in transport.
     """
 
     topic: str
@@ -46,10 +46,10 @@ class Clouds:
 def health(
     state: State, clouds: Clouds, tally: Tally, config: NodeConfig, namesakes: str | None = None
 ) -> State:
-    """The node's state; where that is good, also what is wrong with clouds, answers and its name.
+    """The node's state and, if that is OK, problems with its clouds, answers and name.
 
-    The worst comes first in the text. A limit that is passed `diagnostics.error_factor` times over
-    is an ERROR, else a WARN.
+    The worst problem comes first. Exceeding a limit by `diagnostics.error_factor` is an ERROR, else
+    a WARN.
     """
     if state.level != OK:
         return state
@@ -110,7 +110,7 @@ def _of_missing(clouds: Clouds, config: NodeConfig) -> Iterator[State]:
 
 
 def _remedy(clouds: Clouds) -> str:
-    """What to do about missing clouds; who lost them is told as far as it is known."""
+    """What to do about missing clouds, depending on where they were lost, if known."""
     on_the_way = (
         "set FASTRTPS_DEFAULT_PROFILES_FILE to config/fastdds_large_clouds.xml of this package in "
         "the publisher's environment, or make both sides reliable (points.qos.reliability)"
@@ -134,6 +134,6 @@ def _of_latency(tally: Tally, config: NodeConfig) -> Iterator[State]:
 
 
 def _level(times: float, config: NodeConfig) -> bytes:
-    """How bad it is that a value is so many times its limit."""
+    """The diagnostic level of a value that is so many times its limit."""
     level: bytes = ERROR if times >= config.diagnostics.error_factor else WARN
     return level

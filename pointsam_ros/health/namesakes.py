@@ -1,14 +1,14 @@
-"""Two nodes of one name: each gets every request and every cloud, and nobody knows who answers."""
+"""Detects nodes with the same name: each gets every request, and either may answer."""
 
 from __future__ import annotations
 
 from rclpy.node import Node
 
-FORGOTTEN_AFTER_S = 20  # Fast DDS counts a participant so long after its process was killed
+FORGOTTEN_AFTER_S = 20  # time for which Fast DDS still lists a killed process [s]
 
 
 def namesakes(node: Node) -> str | None:
-    """What to say where other nodes have this one's name and namespace; None: it is alone."""
+    """A message if other nodes have this one's name and namespace; None: the name is unique."""
     mine = (node.get_name(), node.get_namespace())
     count = node.get_node_names_and_namespaces().count(mine)
     if count < 2:

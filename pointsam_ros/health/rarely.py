@@ -1,4 +1,4 @@
-"""Log lines on what is wrong with one cloud after the other."""
+"""Rate-limited log lines, for problems that recur with every cloud."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ LOGGED_S = 60.0
 
 
 class Rarely:
-    """Passes on a line at most once in LOGGED_S; the diagnostics tell it all the time.
+    """Logs at most one line per LOGGED_S; the diagnostics show the problem all the time.
 
     Args:
-        log: takes a line.
+        log: writes a line.
     """
 
     def __init__(self, log: Callable[[str], None]) -> None:
@@ -20,7 +20,7 @@ class Rarely:
         self._next = float("-inf")
 
     def __call__(self, line: str) -> None:
-        """Logs a line, unless one was logged a moment ago."""
+        """Logs a line, unless one was logged less than LOGGED_S ago."""
         if time.monotonic() >= self._next:
             self._next = time.monotonic() + LOGGED_S
             self._log(line)

@@ -1,4 +1,4 @@
-"""Counts and times what happens to clouds and requests."""
+"""Counts and times of clouds and requests."""
 
 from __future__ import annotations
 
@@ -26,24 +26,24 @@ STAGES = {
     "publish": "an answer to messages on the topics that somebody listens to",
     "request": "end to end: a request of the service that is answered with success",
 }
-TIMES_KEPT = 200  # of each stage, the newest
+TIMES_KEPT = 200  # latest times kept per stage
 
 
 class Watcher(Protocol):
-    """Is told each stage's time as it ends."""
+    """Receives the time of each stage as it ends."""
 
     def watches(self) -> bool:
-        """Whether anybody wants to know; exact times are then worth a wait for the device."""
+        """Whether exact times are wanted, for which the device must be waited for."""
 
     def took(self, stage: str, seconds: float) -> None:
-        """One of STAGES has ended."""
+        """Receives the time of one of STAGES."""
 
 
 class Tally:
-    """Counts what happened to clouds and requests. May be used from several threads.
+    """Counts and times clouds and requests. Thread-safe.
 
     Attributes:
-        watcher: is told the times too; None: nobody.
+        watcher: receives the times as well, or None.
     """
 
     def __init__(self) -> None:
@@ -65,11 +65,11 @@ class Tally:
         self._failed_at = float("-inf")
 
     def cloud(self, fate: str, count: int = 1) -> None:
-        """Counts clouds: received, embedded, superseded, lost (by DDS).
+        """Counts clouds by one of CLOUD_FATES.
 
-        Superseded is one that a newer one replaced before anything needed it: a sensor is faster
-        than the node must be. And "time jumps", at which the clouds of the time to come are
-        forgotten.
+        "superseded": replaced by a newer one before it was needed, as sensors are faster than the
+        node has to be. "lost": by DDS. "time jumps" counts jumps, at which clouds with later stamps
+        are dropped.
         """
         with self._lock:
             self._clouds[fate] += count
@@ -79,13 +79,13 @@ class Tally:
                 self._is_unheard = False
 
     def refused(self, reason: str, unread: bool = False) -> None:
-        """Counts a cloud of the sensor that cannot be used; unread: as its message already says."""
+        """Counts an unusable cloud of the sensor; unread: its message is already malformed."""
         with self._lock:
             self._clouds["refused"] += 1
             self._last_refused, self._last_is_bad, self._last_was_unread = reason, True, unread
 
     def accepted(self) -> None:
-        """A cloud of the sensor came whose message is good; its points are not read yet."""
+        """Records a cloud of the sensor with a valid message; its points are not read yet."""
         with self._lock:
             self._last_is_bad = self._last_is_bad and not self._last_was_unread
 
@@ -110,27 +110,27 @@ class Tally:
             self._objects[fate] += count
 
     def unrecognisable(self, reason: str) -> None:
-        """Remembers why objects cannot be recognised in the sensor's clouds; empty: they can."""
+        """Records why objects cannot be recognised in the sensor's clouds; empty: they can."""
         with self._lock:
             self._unrecognised = reason
 
     def sensor_at(self, place: str) -> None:
-        """Remembers in words where the sensor of the last cloud stood."""
+        """Records, as text, the sensor's position in the last cloud."""
         with self._lock:
             self._sensor = place
 
     def sensor_missing(self, reason: str) -> None:
-        """Remembers why no transform tells where the sensor is; empty: one does, or need not."""
+        """Records why no transform gives the sensor's position; empty: it does or is not needed."""
         with self._lock:
             self._missing_sensor = reason
 
     def doubtful(self, reason: str) -> None:
-        """Remembers why the last cloud is probably not in metres; empty: nothing says so."""
+        """Records why the last cloud is probably not in metres; empty: no reason to doubt."""
         with self._lock:
             self._doubt = reason
 
     def took(self, stage: str, seconds: float) -> None:
-        """Remembers how long one of STAGES took."""
+        """Records how long one of STAGES took [s]."""
         with self._lock:
             self._times[stage].append(seconds)
         watcher = self.watcher
@@ -138,74 +138,74 @@ class Tally:
             watcher.took(stage, seconds)
 
     def milliseconds(self, stage: str, percent: float) -> float | None:
-        """The percentile of what one of STAGES took of late [ms]; None: it was not done yet."""
+        """A percentile of the recent times of one of STAGES [ms]; None: no times yet."""
         with self._lock:
             times = list(self._times[stage])
         return float(np.percentile(times, percent)) * 1e3 if times else None
 
     def incompatible(self, reason: str, input: bool) -> None:
-        """Remembers a publisher of clouds (`input`) or a subscriber whose QoS does not fit."""
+        """Records a publisher of clouds (`input`) or a subscriber with incompatible QoS."""
         with self._lock:
             self._last_incompatible = reason
             self._is_unheard = self._is_unheard or input
 
     def failure(self, message: str) -> None:
-        """Remembers what nobody foresaw."""
+        """Records an unexpected error."""
         with self._lock:
             self._last_failure, self._failed_at = message, time.monotonic()
 
     def failed(self, within_s: float) -> str:
-        """What nobody foresaw, where that is no longer ago; else empty."""
+        """The last unexpected error, if it was within this time [s]; else empty."""
         with self._lock:
             return self._last_failure if time.monotonic() - self._failed_at < within_s else ""
 
     def clouds(self, fate: str) -> int:
-        """How many clouds had this fate."""
+        """Number of clouds with this fate."""
         with self._lock:
             return self._clouds[fate]
 
     def answers(self) -> int:
-        """How many requests were answered with success."""
+        """Number of requests answered successfully."""
         with self._lock:
             return self._requests[Code.OK]
 
     def objects_that(self, fate: str) -> int:
-        """How many prompted objects had this fate."""
+        """Number of prompted objects with this fate."""
         with self._lock:
             return self._objects[fate]
 
     def following(self) -> int:
-        """How many objects are followed now."""
+        """Number of objects followed now."""
         with self._lock:
             return self._objects["followed"] - self._objects["released"] - self._objects["lost"]
 
     def unheard(self) -> str:
-        """Why no cloud can come; empty where one came since."""
+        """Why no cloud can arrive; empty once one has."""
         with self._lock:
             return self._last_incompatible if self._is_unheard else ""
 
     def unusable(self) -> str:
-        """Why the last cloud was refused; empty where a good one came since, as far as is known."""
+        """Why the last cloud was refused; empty once a usable one has arrived."""
         with self._lock:
             return self._last_refused if self._last_is_bad else ""
 
     def unrecognised(self) -> str:
-        """Why objects were not recognised in the last cloud; empty: they were looked for."""
+        """Why objects were not recognised in the last cloud; empty: they were searched for."""
         with self._lock:
             return self._unrecognised
 
     def missing_sensor(self) -> str:
-        """Why no transform tells where the sensor of the last cloud stood; empty: it need not."""
+        """Why no transform gives the sensor's position in the last cloud; empty: not needed."""
         with self._lock:
             return self._missing_sensor
 
     def doubt(self) -> str:
-        """Why the last cloud is probably not in metres; empty: nothing says so."""
+        """Why the last cloud is probably not in metres; empty: no reason to doubt."""
         with self._lock:
             return self._doubt
 
     def values(self) -> dict[str, str]:
-        """All of it as text, for the diagnostics."""
+        """All counts and times as text, for the diagnostics."""
         times = {
             f"{stage} p{percent} [ms]": self.milliseconds(stage, percent)
             for stage in STAGES
@@ -226,13 +226,13 @@ class Tally:
 
 
 class Stopwatch:
-    """Times stages that follow each other without a break.
+    """Times consecutive stages.
 
     Args:
-        tally: is told.
-        settle: waits until a stage's work is really done; called only while somebody watches. On
-            a GPU work goes on after the call that asked for it, so without it a stage's time may
-            be counted to the next one that needs its result.
+        tally: records the times.
+        settle: waits until the device has finished a stage; called only if the tally's watcher
+            wants exact times. A GPU works asynchronously, so without it part of a stage's time may
+            be counted for a later stage that needs its result.
     """
 
     def __init__(self, tally: Tally, settle: Callable[[], None]) -> None:
@@ -241,11 +241,11 @@ class Stopwatch:
         self._began = self._last = time.perf_counter()
 
     def reached(self, stage: str) -> None:
-        """A stage has ended, and the next one begins."""
+        """Marks the end of a stage and the start of the next one."""
         self._tally.took(stage, self._lap())
 
     def total(self) -> float:
-        """Seconds since the beginning."""
+        """Time since the beginning [s]."""
         return self._last - self._began
 
     def _lap(self) -> float:

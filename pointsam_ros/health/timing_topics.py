@@ -1,4 +1,4 @@
-"""The topics `~/debug/*`: how long each stage of the work took."""
+"""The topics `~/debug/*`: processing times of each stage."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ DEPTH = 10
 
 
 class TimingTopics:
-    """Publishes each stage's time [ms] as it ends, on `~/debug/STAGE_ms`, while somebody listens.
+    """Publishes the time of each stage [ms] on `~/debug/STAGE_ms`, if it has subscribers.
 
-    They are times on the wall, waiting for other work included. With a GPU they are exact while
-    somebody subscribes to any of them: the node then waits for the GPU after each stage, which
-    makes embedding a little slower. May be used from several threads.
+    These are wall times, including waits for other work. On a GPU they are exact while any of the
+    topics has a subscriber: the node then waits for the GPU after each stage, which makes embedding
+    a little slower. Thread-safe.
     """
 
     def __init__(self, node: LifecycleNode) -> None:
@@ -29,21 +29,21 @@ class TimingTopics:
         }
 
     def watches(self) -> bool:
-        """Whether somebody subscribes to any of them."""
+        """Whether any of the topics has a subscriber."""
         with self._lock:
             return any(
                 publisher.get_subscription_count() for publisher in self._publishers.values()
             )
 
     def took(self, stage: str, seconds: float) -> None:
-        """Publishes how long one of STAGES took, if somebody listens."""
+        """Publishes how long one of STAGES took, if its topic has a subscriber."""
         with self._lock:
             publisher = self._publishers.get(stage)
             if publisher is not None and publisher.get_subscription_count():
                 publisher.publish(Float64(data=float(seconds * 1e3)))
 
     def destroy(self) -> None:
-        """Takes the topics away."""
+        """Closes the topics."""
         with self._lock:
             publishers, self._publishers = self._publishers, {}
         for publisher in publishers.values():

@@ -1,1 +1,1 @@
-"""What the node says: answers as messages, and the topics and services that carry them."""
+"""Answers as messages, and the topics that publish them."""

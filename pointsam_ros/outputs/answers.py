@@ -1,4 +1,4 @@
-"""What was found in a cloud."""
+"""Answers: the instances found in a cloud."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from pointsam_ros.outputs.mask_msgs import instance_array
 
 @dataclass(frozen=True, eq=False)
 class Answer:
-    """What was found in which cloud; instances of the highest score first.
+    """The instances found in a cloud, highest score first.
 
-    `empty` are the objects whose mask holds no point.
+    `empty` lists the object_ids whose masks contain no point.
     """
 
     cloud: StoredCloud
@@ -24,5 +24,5 @@ class Answer:
 
     @cached_property
     def message(self) -> InstanceArray:
-        """The same as a message, made once: who asked gets it, and who listens."""
+        """The answer as a message, made once for the client and the subscribers."""
         return instance_array(self.cloud.msg.header, self.cloud.size, self.found)

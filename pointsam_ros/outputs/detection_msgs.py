@@ -1,4 +1,4 @@
-"""Instances as vision_msgs, for those who read that: 4.x, as Humble and later have it."""
+"""Instances as vision_msgs 4.x, as in Humble and later."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ CLASS = "object"  # masks have no class
 
 
 def message_type() -> Any | None:
-    """vision_msgs/Detection3DArray; None where vision_msgs is not installed."""
+    """vision_msgs/Detection3DArray; None if vision_msgs is not installed."""
     try:
         from vision_msgs.msg import Detection3DArray
     except ImportError:

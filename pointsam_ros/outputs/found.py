@@ -13,9 +13,9 @@ class Found:
     """An instance with its id.
 
     Attributes:
-        id: at least 1, each once in an answer.
-        object_id: the object of the request that it answers; 0: nobody asked for it.
-        instance: its mask and what follows from it.
+        id: at least 1, unique in an answer.
+        object_id: the object of the request that it answers; 0: a proposal.
+        instance: its mask, points, scores and box.
     """
 
     id: int
@@ -24,5 +24,5 @@ class Found:
 
 
 def best_first(found: Iterable[Found]) -> list[Found]:
-    """These, the highest score first."""
+    """Sorts by score, highest first."""
     return sorted(found, key=lambda each: -each.instance.score)

@@ -1,4 +1,4 @@
-"""Instances -> what planners and RViz read."""
+"""Converts instances to the messages that planners and RViz read."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from pointsam_ros.outputs.found import Found
 LINE_M = 0.003  # width of a box's edges
 TEXT_M = 0.03  # height of a label's letters
 MOST_IMAGE_ID = 65_535
-GOLDEN_RATIO = 0.618034  # hues so far apart that neighbouring ids differ
+GOLDEN_RATIO = 0.618034  # step in hue from id to id, so that neighbouring ids differ
 
 
 def instance_array(header: Header, cloud_size: int, found: Sequence[Found]) -> InstanceArray:
-    """All that was found in one cloud, in the given order."""
+    """The instances found in one cloud, in the given order."""
     messages = [_instance(each) for each in found]
     return InstanceArray(header=header, cloud_size=int(cloud_size), instances=messages)
 
@@ -35,8 +35,8 @@ def instance_array(header: Header, cloud_size: int, found: Sequence[Found]) -> I
 def segmented_points(source: PointCloud2, found: Sequence[Found]) -> PointCloud2:
     """The source with its own fields and layout, plus instance_id uint32 and score float32.
 
-    instance_id is that of `instance_array`, 0 where there is none; where instances overlap the
-    highest score wins, the earlier one among equals.
+    instance_id is that of `instance_array`, 0 for no instance; where instances overlap, the highest
+    score wins, the first in a tie.
     """
     ids = np.array([0, *(each.id for each in found)], np.uint32)
     scores = np.array([0, *(clamped(each.instance.score) for each in found)], np.float32)
@@ -45,9 +45,9 @@ def segmented_points(source: PointCloud2, found: Sequence[Found]) -> PointCloud2
 
 
 def instance_image(source: PointCloud2, found: Sequence[Found]) -> Image:
-    """An organised cloud's instance ids as an image of its rows and columns, 16UC1; 0 is none.
+    """The instance ids of an organised cloud as an image, 16UC1; 0: no instance.
 
-    Where instances overlap the highest score wins. An id above 65,535 goes on at 1 again.
+    Where instances overlap, the highest score wins. Ids above 65,535 wrap around to 1.
     """
     known = [0, *((each.id - 1) % MOST_IMAGE_ID + 1 for each in found)]
     ids = np.array(known, np.uint16)[_numbers(source, found)]
@@ -68,7 +68,7 @@ def remaining_points(source: PointCloud2, found: Sequence[Found]) -> PointCloud2
 
 
 def markers(header: Header, found: Sequence[Found]) -> MarkerArray:
-    """The box and a label of each instance, after a marker that deletes the earlier ones."""
+    """A box and a label for each instance, after a marker that deletes the previous ones."""
     shown = [Marker(header=header, action=Marker.DELETEALL)]
     for each in found:
         shown += [_box_marker(header, each), _text_marker(header, each)]
@@ -94,7 +94,7 @@ def quaternion(rotation: np.ndarray) -> Quaternion:
 
 
 def _numbers(source: PointCloud2, found: Sequence[Found]) -> np.ndarray:
-    """(n,) for each point of the source its place in `found`, from 1; 0 is none."""
+    """(n,) index in `found`, from 1, of each source point's instance; 0: none."""
     return flattened([each.instance for each in found], source.width * source.height)
 
 
@@ -168,7 +168,7 @@ def xyz_of(values: np.ndarray) -> dict[str, float]:
 
 
 def clamped(score: float) -> float:
-    """A score as messages carry it, 0 to 1."""
+    """A score limited to 0..1, as in messages."""
     return min(max(float(score), 0.0), 1.0)
 
 

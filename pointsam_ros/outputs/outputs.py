@@ -1,4 +1,4 @@
-"""An answer as messages: the service's response, and the topics that others listen to."""
+"""Answers as messages: the service's response, and the published topics."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from pointsam_ros.outputs.answers import Answer
 from pointsam_ros.outputs.found import Found
 from pointsam_ros.outputs.qos import mismatch, profile
 
-MessageOf = Callable[[Answer], Any]  # what a topic says of an answer; None: nothing
+MessageOf = Callable[[Answer], Any]  # makes a topic's message; None: publish nothing
 
 
 def response_of(answer: Answer, return_points: bool) -> SegmentPrompts.Response:
-    """The response to an answered request; objects whose mask is empty are named in its message."""
+    """The response to an answered request; its message names objects with an empty mask."""
     source, found = answer.cloud.msg, answer.found
     response = SegmentPrompts.Response(success=True, code=SegmentPrompts.Response.OK)
     response.result = answer.message
@@ -40,9 +40,9 @@ def response_of(answer: Answer, return_points: bool) -> SegmentPrompts.Response:
 
 
 class Outputs:
-    """The topics that carry answers; each message is made only while someone subscribes.
+    """The topics for answers; a message is made only if its topic has a subscriber.
 
-    `~/detections` is there only where vision_msgs is installed.
+    `~/detections` exists only if vision_msgs is installed.
     """
 
     def __init__(self, node: LifecycleNode, settings: OutputQosSettings, tally: Tally) -> None:
@@ -62,11 +62,11 @@ class Outputs:
             self._topics.append(self._topic(detections, "~/detections", made))
 
     def wanted(self) -> bool:
-        """Whether somebody subscribes to any of them."""
+        """Whether any of the topics has a subscriber."""
         return any(publisher.get_subscription_count() for publisher, _ in self._topics)
 
     def publish(self, answer: Answer) -> None:
-        """Publishes an answer on the topics that somebody listens to."""
+        """Publishes an answer on the topics with subscribers."""
         for publisher, message_of in self._topics:
             if publisher.get_subscription_count():
                 message = message_of(answer)
@@ -74,7 +74,7 @@ class Outputs:
                     publisher.publish(message)
 
     def destroy(self) -> None:
-        """Takes the topics away."""
+        """Closes the topics."""
         for publisher, _ in self._topics:
             self._node.destroy_lifecycle_publisher(publisher)
 

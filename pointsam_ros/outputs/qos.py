@@ -1,4 +1,4 @@
-"""Quality of service by parameters, and who cannot be heard because of it."""
+"""Quality of service from parameters, and reports of incompatible peers."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ RELIABILITY = {
 
 
 def profile(settings: QosSettings | OutputQosSettings) -> QoSProfile:
-    """What the parameters ask for; the rest is ROS's default."""
+    """The profile for the parameters; all else is ROS's default."""
     return QoSProfile(depth=settings.depth, reliability=RELIABILITY[settings.reliability])
 
 
 def mismatch(tally: Tally, topic: str, remedy: str, input: bool) -> Callable[[Any], None]:
-    """What the middleware is to call when it finds somebody whose QoS does not fit ours.
+    """A callback for the middleware to report a peer with incompatible QoS.
 
     Args:
-        tally: is told.
-        topic: on which.
-        remedy: what would be right.
-        input: it is a publisher that the node cannot hear; else a subscriber that cannot hear it.
+        tally: records the report.
+        topic: the topic concerned.
+        remedy: what to change, for the message.
+        input: True: the peer is a publisher to the node; False: a subscriber of it.
     """
     who = "a publisher of" if input else "a subscriber to"
 

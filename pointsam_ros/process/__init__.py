@@ -1,1 +1,1 @@
-"""How the node's process starts, is set up, changes state and ends."""
+"""The node's process: start, configuration, lifecycle and end."""

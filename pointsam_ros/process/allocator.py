@@ -1,4 +1,4 @@
-"""How glibc's allocator is to work in a process that lives long and moves large tensors."""
+"""Configures glibc's allocator for a long-running process with large tensors."""
 
 from __future__ import annotations
 
@@ -7,20 +7,21 @@ import os
 import threading
 import time
 
-# Of malloc.h, with the variable of the environment that says the same.
+# From malloc.h, with the equivalent environment variable.
 M_MMAP_THRESHOLD, THRESHOLD_VARIABLE = -3, "MALLOC_MMAP_THRESHOLD_"
 M_ARENA_MAX, ARENAS_VARIABLE = -8, "MALLOC_ARENA_MAX"
 LARGE_BYTES = 256 * 2**10
-TRIM_S = 60.0  # it takes some 20 ms, in which nobody else gets memory
+TRIM_S = 60.0  # period [s]; trimming takes some 20 ms, and blocks all allocations
 
 
 def return_freed_memory(trim_s: float = TRIM_S) -> None:
-    """Has freed blocks go back to the system; only glibc needs that.
+    """Makes glibc return freed memory to the system; does nothing with other allocators.
 
-    By itself glibc soon takes blocks of up to 32 MiB from its heaps, one heap for every few
-    threads. What is retained between them (clouds, embeddings, sessions) then keeps the freed ones
-    from going back, and the heaps grow for hours. So blocks from 256 KiB on go back at once, there
-    is one heap, and its gaps are given back every `trim_s` [s]. What the environment says wins.
+    By default glibc comes to serve blocks of up to 32 MiB from its heaps, of which there are
+    several. Retained data between them (clouds, embeddings, sessions) keeps freed blocks from being
+    returned, and the heaps grow for hours. So blocks from 256 KiB are returned at once, there is a
+    single heap, and its gaps are returned every `trim_s` [s]. Environment variables take
+    precedence.
     """
     library = ctypes.CDLL(None)
     mallopt, trim = (getattr(library, name, None) for name in ("mallopt", "malloc_trim"))

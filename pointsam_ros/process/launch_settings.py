@@ -1,4 +1,4 @@
-"""What the launch files of one camera and of several have in common."""
+"""Shared by the launch files for one camera and for several."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ WORD = r"[A-Za-z_][A-Za-z0-9_]*"
 TOPIC = re.compile(rf"(~?/)?{WORD}(/{WORD})*")
 FORM = "it begins with a node's name, or /**, then ros__parameters, then the parameters"
 
-# Arguments of a launch file that stand for a parameter of the nodes.
+# Launch arguments that set a parameter of the nodes.
 TEXT_PARAMETERS = {
     "preset": "model.preset",
     "checkpoint": "model.checkpoint",
@@ -32,7 +32,7 @@ SWITCH_PARAMETERS = {
 
 
 def settings_arguments(params_file: Path) -> list[DeclareLaunchArgument]:
-    """The arguments that say how nodes work; `params_file` is the default parameter file."""
+    """The launch arguments for the nodes' settings; `params_file` is the default file."""
     return [
         DeclareLaunchArgument(
             "params_file",
@@ -78,45 +78,45 @@ def settings_arguments(params_file: Path) -> list[DeclareLaunchArgument]:
 
 
 def given_arguments(context: Any, declared: Sequence[DeclareLaunchArgument]) -> dict[str, str]:
-    """The values of a launch file's own arguments, without spaces around them.
+    """The values of a launch file's own arguments, stripped of surrounding spaces.
 
-    The context has more, from launch files that include this one: launch_ros keeps lists there.
+    The context also holds those of launch files that include this one, some of them lists.
 
     Raises:
-        RuntimeError: a topic or log level that ROS does not take.
+        RuntimeError: an invalid topic or log level.
     """
     known = context.launch_configurations
     given = {each.name: str(known[each.name]).strip() for each in declared}
     level = given["log_level"].lower()
     if level not in LOG_LEVELS:
-        raise RuntimeError(f"log_level: '{level}' is none of {', '.join(LOG_LEVELS)}")
+        raise RuntimeError(f"log_level: '{level}' is not one of {', '.join(LOG_LEVELS)}")
     return given
 
 
 def check_topic(argument: str, topic: str) -> str:
-    """The topic, if it is one.
+    """Checks a topic name, and returns it.
 
     Raises:
-        RuntimeError: ROS does not take it; says what a topic is.
+        RuntimeError: it is invalid; says what a valid one looks like.
     """
     if not TOPIC.fullmatch(topic):
         raise RuntimeError(
-            f"{argument}: '{topic}' is no topic; one has words of letters, digits and _ between "
-            "slashes, none beginning with a digit, as in /camera/depth/points"
+            f"{argument}: '{topic}' is not a topic; give words of letters, digits and _ separated "
+            "by slashes, none beginning with a digit, as in /camera/depth/points"
         )
     return topic
 
 
 def check_installed(argument: str, package: str, debian: str) -> None:
-    """Sees that a ROS package is there.
+    """Checks that a ROS package is installed.
 
     Args:
-        argument: of the launch file, that needs it.
+        argument: the launch argument that needs it.
         package: its name.
-        debian: of the Debian package, after ros-$ROS_DISTRO-.
+        debian: the name of its Debian package, without ros-$ROS_DISTRO-.
 
     Raises:
-        RuntimeError: it is not; says how to install it.
+        RuntimeError: it is not installed; says how to install it.
     """
     try:
         get_package_prefix(package)
@@ -128,11 +128,11 @@ def check_installed(argument: str, package: str, debian: str) -> None:
 
 
 def full_namespace(pushed: str, own: str) -> str:
-    """The namespace of a node: "" or one that begins with a slash.
+    """The full namespace of a node: "", or one that begins with a slash.
 
     Args:
-        pushed: by launch files that include this one.
-        own: the argument; an absolute one counts alone.
+        pushed: the namespace pushed by launch files that include this one.
+        own: the launch argument; if absolute, `pushed` is ignored.
     """
     whole = own if own.startswith("/") else f"{pushed}/{own}"
     words = [word for word in whole.split("/") if word]
@@ -140,10 +140,10 @@ def full_namespace(pushed: str, own: str) -> str:
 
 
 def node_parameters(arguments: dict[str, str]) -> list[str | dict[str, Any]]:
-    """`parameters` of a node: the parameter file, then what other arguments override, if anything.
+    """`parameters` of a node: the parameter file, then any overrides from other arguments.
 
     Raises:
-        RuntimeError: there is no such file, it is no parameter file, or a switch is neither true
+        RuntimeError: there is no such file, it is not a parameter file, or a switch is neither true
             nor false.
     """
     params_file = str(Path(arguments["params_file"]).expanduser())
@@ -153,7 +153,7 @@ def node_parameters(arguments: dict[str, str]) -> list[str | dict[str, Any]]:
     overrides: dict[str, Any] = {}
     for name, parameter in TEXT_PARAMETERS.items():
         if arguments[name]:
-            # Without the type, a path such as "2024" or a name such as "on" would become YAML's.
+            # Without the type, YAML would convert a path such as "2024" or a name such as "on".
             overrides[parameter] = ParameterValue(arguments[name], value_type=str)
     for name, parameter in SWITCH_PARAMETERS.items():
         if arguments[name]:
@@ -162,7 +162,7 @@ def node_parameters(arguments: dict[str, str]) -> list[str | dict[str, Any]]:
 
 
 def _check_file(params_file: str) -> None:
-    """Finds what ROS would refuse without naming it."""
+    """Checks for errors that ROS would report without saying where."""
     try:
         content = yaml.compose(Path(params_file).read_text())
     except (OSError, UnicodeError, yaml.YAMLError) as error:
@@ -177,7 +177,7 @@ def _check_file(params_file: str) -> None:
 
 
 def _without_value(mapping: yaml.MappingNode) -> Iterator[yaml.ScalarNode]:
-    """The keys that nothing follows; `null` is something."""
+    """The keys without a value; an explicit `null` is a value."""
     for key, value in mapping.value:
         if isinstance(value, yaml.MappingNode):
             yield from _without_value(value)
@@ -186,7 +186,7 @@ def _without_value(mapping: yaml.MappingNode) -> Iterator[yaml.ScalarNode]:
 
 
 def switch(name: str, text: str) -> bool:
-    """The value of a switch.
+    """Parses a switch.
 
     Raises:
         RuntimeError: it is neither true nor false.
@@ -197,5 +197,5 @@ def switch(name: str, text: str) -> bool:
 
 
 def transport_settings(profile: Path) -> dict[str, str]:
-    """Has Fast DDS read `profile`, unless the user has chosen one."""
+    """Environment that makes Fast DDS read `profile`, unless the user has chosen another."""
     return {} if profile_is_chosen() else {PROFILE: str(profile)}

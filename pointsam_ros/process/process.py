@@ -1,4 +1,4 @@
-"""The node as a process: starts, spins until a signal comes, ends cleanly."""
+"""Runs nodes as a process: starts them, spins until a signal arrives, and ends cleanly."""
 
 from __future__ import annotations
 
@@ -23,47 +23,47 @@ from pointsam_model.errors import ConfigError
 from pointsam_ros.process.allocator import return_freed_memory
 
 # The model's thread needs the interpreter between any two operations of the network. With Python's
-# 5 ms it would wait so long for each while clouds and requests keep the executor's thread busy.
+# default of 5 ms it would wait that long each time the executor's thread is busy.
 SWITCH_S = 0.0005
-LAST_ANSWERS_S = 0.5  # for the answers of requests that the end interrupts
-LAST_RESULTS_S = 0.5  # for what still waits in the middleware
+LAST_ANSWERS_S = 0.5  # time at shutdown to refuse open requests [s]
+LAST_RESULTS_S = 0.5  # time at shutdown for messages still in the middleware [s]
 
 
 class WorkNode(LifecycleNode):
     """A lifecycle node that `run` can run.
 
     Attributes:
-        failure: why the process must end with an error; None: nothing of that kind.
+        failure: why the process must end with an error, or None.
     """
 
     failure: str | None = None
 
     def now_ns(self) -> int:
-        """The node's time [ns]: of the wall, or simulated."""
+        """The node's time [ns], wall or simulated."""
         return int(self.get_clock().now().nanoseconds)
 
     @property
     def open_requests(self) -> int:
-        """How many requests have no answer yet."""
+        """Number of requests not yet answered."""
         return 0
 
     def start(self) -> None:
-        """Configures and activates, where the node does that by itself."""
+        """Configures and activates the node, if it does so by itself."""
         raise NotImplementedError
 
     def destroy_node(self) -> None:
-        """Takes everything away, the middleware's shared memory too."""
+        """Destroys the node, and frees the middleware's shared memory."""
         super().destroy_node()
-        # rclpy leaves the state machine, which holds the participant: 35 MB of /dev/shm would stay.
+        # rclpy does not destroy the state machine, which keeps the participant: 35 MB of /dev/shm.
         machine = getattr(self, "_state_machine", None)
         if machine is not None:
             machine.destroy_when_not_in_use()
 
 
 def own_arguments(command_line: Sequence[str]) -> list[str]:
-    """The arguments that are not ROS's, without the program.
+    """The arguments without ROS arguments and the program's name.
 
-    Where ROS cannot read its own, the process ends with status 1, and says why.
+    If ROS cannot parse its own arguments, the process prints why and exits with status 1.
     """
     try:
         return list(rclpy.utilities.remove_ros_args(command_line)[1:])
@@ -75,23 +75,23 @@ def own_arguments(command_line: Sequence[str]) -> list[str]:
 def run(make_nodes: Callable[[], Sequence[WorkNode]], args: list[str] | None = None) -> NoReturn:
     """Spins nodes until SIGINT, SIGTERM or the failure of one, and ends the process.
 
-    Requests that still wait are answered first; the model's running job is not waited for. The exit
-    status is 0 after a signal, 1 after a failure, of which the log tells the reason.
+    Waiting requests are answered first; the model's running job is not waited for. The exit status
+    is 0 after a signal, and 1 after a failure, whose reason is in the log.
     """
     sys.setswitchinterval(SWITCH_S)
     return_freed_memory()
     status = _spin(make_nodes, args)
     for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(OSError):  # nobody reads any more, or the disk is full
+        with contextlib.suppress(OSError):  # the pipe is closed, or the disk is full
             stream.flush()
-    # Not through the interpreter's end: with PyTorch loaded that takes seconds, and it would tear
-    # the modules down under the model's job, if that still runs.
+    # Skips the interpreter's shutdown: with PyTorch that takes seconds, and it would unload modules
+    # that a running job of the model still uses.
     os._exit(status)
 
 
 def _spin(make_nodes: Callable[[], Sequence[WorkNode]], args: list[str] | None) -> int:
     stop = StopSignals()
-    # rclpy's own handlers would shut the context down, and no pending request could be answered.
+    # rclpy's own handlers would shut the context down, and pending requests would get no answer.
     try:
         rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
     except Exception as error:  # a wrong argument, no such parameter file, no place for logs
@@ -119,10 +119,10 @@ def _spin(make_nodes: Callable[[], Sequence[WorkNode]], args: list[str] | None) 
 
 
 def _tell_of_start(error: Exception) -> None:
-    """Why ROS cannot start, and what may be done about it."""
+    """Prints why ROS cannot start, with a hint."""
     hint = "(see --ros-args, and ROS_LOG_DIR for the folder of logs)"
     if "Sequence should be of same type" in str(error):
-        hint = "(in a list write all numbers alike: [1.0, 2.5, 3.0])"
+        hint = "(all numbers in a list must have the same type: [1.0, 2.5, 3.0])"
     print(f"ROS cannot start: {error}\n{hint}", file=sys.stderr)
 
 
@@ -131,14 +131,15 @@ def _failed(nodes: Sequence[WorkNode]) -> bool:
 
 
 class StopSignals:
-    """SIGINT and SIGTERM as a flag, however often they come.
+    """SIGINT and SIGTERM as a flag, even if they arrive repeatedly.
 
-    The interpreter's own handler runs only between two bytecodes of the main thread, which may
-    wait in the middleware; the wake-up pipe is written at once, whichever thread gets the signal.
+    The interpreter's handler runs only between two bytecodes of the main thread, which may be
+    waiting in the middleware; the wake-up pipe is written at once, whichever thread gets the
+    signal.
 
     Attributes:
-        came: whether one has come.
-        wake: called then, so that whoever waits looks at `came` at once.
+        came: whether a signal has arrived.
+        wake: called when one arrives, to interrupt a wait so that `came` is checked.
     """
 
     def __init__(self) -> None:
@@ -158,7 +159,7 @@ class StopSignals:
 
 
 def _spin_once(node: WorkNode, executor: Executor, timeout_s: float | None = None) -> bool:
-    """Runs one callback; whether ROS is still up. What a callback raises is logged."""
+    """Runs one callback, logging its exceptions; returns whether ROS is still up."""
     try:
         executor.spin_once(timeout_s)
     except ExternalShutdownException:
@@ -171,7 +172,7 @@ def _spin_once(node: WorkNode, executor: Executor, timeout_s: float | None = Non
 
 
 def _finish(nodes: Sequence[WorkNode], executor: Executor) -> None:
-    """Goes to the end of the lifecycle, and sends the answers that this makes."""
+    """Shuts the nodes down, and sends the resulting answers."""
     for node in nodes:
         try:
             node.trigger_shutdown()
@@ -180,7 +181,7 @@ def _finish(nodes: Sequence[WorkNode], executor: Executor) -> None:
     _spin_while(
         lambda: any(node.open_requests for node in nodes), nodes[0], executor, LAST_ANSWERS_S
     )
-    # Requests that came and were not looked at yet are told too; and rclpy sends the result of a
+    # Also answers requests that were received but not yet handled; and rclpy sends the result of a
     # goal in a callback of its own, after the goal's.
     _spin_while(lambda: True, nodes[0], executor, LAST_RESULTS_S)
 

@@ -1,4 +1,4 @@
-"""Lifecycle transitions that say why they failed: rclpy swallows what they raise."""
+"""Lifecycle transitions that report why they failed: rclpy discards their exceptions."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ Transition = Callable[[Any, LifecycleState], TransitionCallbackReturn]
 
 
 def logged(transition: Transition) -> Transition:
-    """A transition whose exceptions are logged and told in the diagnostics.
+    """Wraps a transition so that its exceptions are logged and shown in the diagnostics.
 
-    A foreseen error (PointSamError) is a FAILURE: the node stays in its state. Any other is an
+    An expected error (PointSamError) is a FAILURE: the node stays in its state. Any other is an
     ERROR.
     """
 

@@ -1,1 +1,1 @@
-"""What is asked: parsed, checked, in the cloud's frame, and which session it goes on with."""
+"""Requests: parsing, checks, transforms to the cloud's frame, and sessions."""

@@ -1,4 +1,4 @@
-"""What a request says, checked by itself before any cloud is looked at."""
+"""Parses and checks a request, before any cloud is involved."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ class Clicks:
     """A checked request.
 
     Attributes:
-        points: (q,3) float64 [m], in the coordinate frame `frame_id`; empty: the cloud's. There may
-            be none where there are boxes.
+        points: (q,3) float64 [m], in the coordinate frame `frame_id`, the cloud's if that is empty;
+            q may be 0 if there are boxes.
         labels: (q,) int64, 1 on the object, 0 off it.
         object_ids: (q,) int64, the object of each click.
-        stamp_ns: time of the clicks [ns]; 0: none given.
-        cloud: the attached cloud; None: a retained one is meant.
-        multimask: every mask of an object with one click.
-        return_points: also the points of each instance.
-        session: its name; empty: none.
-        follow: the objects are followed from cloud to cloud.
+        stamp_ns: time of the clicks [ns]; 0: not given.
+        cloud: the attached cloud; None: use a retained one.
+        multimask: whether all masks of an object with one click are returned.
+        return_points: whether the points of each instance are returned as well.
+        session: name of the session; empty: none.
+        follow: whether the objects are followed from cloud to cloud.
         boxes: by object_id, in the coordinate frame of the points.
     """
 
@@ -53,7 +53,7 @@ def parse(request: SegmentPrompts.Request, limits: LimitSettings) -> Clicks:
 
     Raises:
         Refusal: BAD_REQUEST; no or too many points and boxes, points that are not finite, lengths
-            that do not agree, labels other than 0 and 1, an object id of 0, boxes that are none, a
+            that do not match, labels other than 0 and 1, an object id of 0, malformed boxes, or a
             name that is too long.
     """
     if not len(request.points) and not len(request.boxes):
@@ -105,7 +105,7 @@ def parse(request: SegmentPrompts.Request, limits: LimitSettings) -> Clicks:
 
 
 def attached(cloud: PointCloud2) -> PointCloud2 | None:
-    """The cloud of a request; None: it is empty, a retained one is meant."""
+    """The cloud attached to a request; None: it is empty, and a retained one is used."""
     empty = not (len(cloud.data) or len(cloud.fields) or cloud.width or cloud.height)
     return None if empty else cloud
 
@@ -134,7 +134,7 @@ def _boxes(messages: Sequence[ObjectBox]) -> dict[int, Box]:
 
 
 def _one_each(name: str, values: Sequence[int], count: int) -> np.ndarray:
-    """(count,) int64: one value a click, all 1 where none is given."""
+    """(count,) int64: one value per click, all 1 if none are given."""
     if len(values) not in (0, count):
         raise _bad(f"{name} has {len(values)} values for {count} points; give {count}, or none")
     given = np.asarray(values, np.int64)

@@ -1,4 +1,4 @@
-"""Clicks and boxes into the cloud's coordinate frame."""
+"""Transforms clicks and boxes to the cloud's coordinate frame."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Transform:
-    """A rigid motion.
+    """A rigid transform.
 
     Attributes:
         rotation: (3,3).
         translation: (3,) [m].
-        stamp_ns: the time that it is of [ns]; 0: it holds for ever, or nobody has told.
+        stamp_ns: the time at which it is valid [ns]; 0: static, or not known.
     """
 
     rotation: np.ndarray
@@ -36,7 +36,7 @@ class Transform:
     def from_quaternion(
         cls, quaternion: np.ndarray, translation: np.ndarray, stamp_ns: int = 0
     ) -> Transform:
-        """From x, y, z, w (4,), normalised here, and a translation (3,) [m]."""
+        """From a quaternion x, y, z, w (4,) of any length, and a translation (3,) [m]."""
         x, y, z, w = np.asarray(quaternion, np.float64) / np.linalg.norm(quaternion)
         rotation = [
             [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
@@ -47,17 +47,17 @@ class Transform:
 
     @property
     def matrix(self) -> np.ndarray:
-        """(4,4), the same in homogeneous coordinates."""
+        """The homogeneous matrix (4,4)."""
         matrix = np.eye(4)
         matrix[:3, :3], matrix[:3, 3] = self.rotation, self.translation
         return matrix
 
     def __call__(self, points: np.ndarray) -> np.ndarray:
-        """(q,3) points [m] of the source frame, in the target frame."""
+        """Transforms points (q,3) [m] from the source frame to the target frame."""
         return points @ self.rotation.T + self.translation
 
     def of_box(self, box: Box) -> Box:
-        """A box of the source frame, in the target frame."""
+        """Transforms a box from the source frame to the target frame."""
         (center,) = self(box.center[None])
         return Box(center, box.size, self.rotation @ box.orientation)
 
@@ -84,11 +84,11 @@ class Gap(Enum):
 
 
 class NoTransformError(Exception):
-    """A lookup found no way between two frames (yet).
+    """There is no transform between two frames (yet).
 
     Args:
-        gap: why.
-        detail: the same in the words of whoever looked.
+        gap: the reason.
+        detail: the message of the lookup, such as tf2's.
     """
 
     def __init__(self, gap: Gap, detail: str) -> None:
@@ -97,28 +97,28 @@ class NoTransformError(Exception):
 
 
 class Lookup(Protocol):
-    """Knows where coordinate frames are."""
+    """Finds transforms between coordinate frames."""
 
     def __call__(self, target: str, source: str, stamp_ns: int) -> Transform:
-        """The transform from `source` to `target` at a time [ns]; never waits. Any thread may ask.
+        """The transform from `source` to `target`; never waits. Thread-safe.
 
         Args:
             target, source: frames, without a leading slash.
-            stamp_ns: the time; 0: the newest that is known, whose own time the transform tells.
+            stamp_ns: the time [ns]; 0: the newest transform, whose `stamp_ns` is then its time.
 
         Raises:
-            NoTransformError: there is none; one may come, unless the gap is NO_TF2.
+            NoTransformError: there is none; it may still arrive, unless the gap is NO_TF2.
         """
 
     def forget(self) -> None:
-        """Time has jumped back: what is known of the time to come is wrong."""
+        """Drops all transforms, after time has jumped back."""
 
 
 @dataclass(frozen=True)
 class TransformQuery:
-    """What a transform is looked for: from one frame to another at a time [ns].
+    """A query for a transform from one frame to another at a time [ns].
 
-    `instead` says what to do where there is none.
+    `instead` says, for messages, what the client can do if there is none.
     """
 
     target: str
@@ -128,10 +128,10 @@ class TransformQuery:
 
 
 class MissingTransform(Refusal):
-    """NO_TRANSFORM, for a reason that may pass.
+    """NO_TRANSFORM, but the transform may still arrive.
 
     Attributes:
-        query: the transform that is missing.
+        query: the missing transform.
     """
 
     def __init__(self, query: TransformQuery, message: str) -> None:
@@ -142,19 +142,19 @@ class MissingTransform(Refusal):
 def in_frame(
     points: np.ndarray, source: str, target: str, stamp_ns: int, lookup: Lookup
 ) -> np.ndarray:
-    """Points (q,3) [m] of the coordinate frame `source`, in the frame `target`; see `into`."""
+    """Transforms points (q,3) [m] from the frame `source` to `target`; see `into`."""
     way = into(source, target, stamp_ns, lookup)
     return points if way is None else way(points)
 
 
 def into(source: str, target: str, stamp_ns: int, lookup: Lookup) -> Transform | None:
-    """From the coordinate frame `source` into `target`; None: they are the same. Never waits.
+    """The transform from the frame `source` to `target`; None: they are the same. Never waits.
 
-    An empty `source` means `target`. A leading slash, as ROS 1 had it, makes no difference.
+    An empty `source` means `target`. A leading slash, as in ROS 1, is ignored.
 
     Raises:
-        MissingTransform: says which frames, and what would be right.
-        Refusal: NO_TRANSFORM, for good.
+        MissingTransform: it may still arrive; names the frames and what to do.
+        Refusal: NO_TRANSFORM; it cannot arrive.
     """
     source, target = source.lstrip("/"), target.lstrip("/")
     if source in ("", target):
@@ -171,11 +171,11 @@ def into(source: str, target: str, stamp_ns: int, lookup: Lookup) -> Transform |
 
 
 def look_up(query: TransformQuery, lookup: Lookup) -> Transform:
-    """The transform that is looked for.
+    """Looks up a transform.
 
     Raises:
-        MissingTransform: it is not known, for a reason that may pass.
-        Refusal: NO_TRANSFORM, for good.
+        MissingTransform: there is none, but it may still arrive.
+        Refusal: NO_TRANSFORM; it cannot arrive.
     """
     try:
         return lookup(query.target, query.source, query.stamp_ns)
@@ -191,7 +191,7 @@ def look_up(query: TransformQuery, lookup: Lookup) -> Transform:
 
 
 class WithoutTf2:
-    """The lookup where tf2_ros is not installed: it knows no frame."""
+    """The lookup if tf2_ros is not installed: finds no transform."""
 
     def __call__(self, target: str, source: str, stamp_ns: int) -> Transform:
         raise NoTransformError(Gap.NO_TF2, "tf2_ros is not installed")
@@ -201,7 +201,7 @@ class WithoutTf2:
 
 
 def lookup_for(node: Node) -> Lookup:
-    """tf2's transforms, listened to by `node`; `WithoutTf2` where tf2_ros is not installed."""
+    """A lookup in tf2 for `node`; `WithoutTf2` if tf2_ros is not installed."""
     try:
         import tf2_ros
     except ImportError:
@@ -210,10 +210,7 @@ def lookup_for(node: Node) -> Lookup:
 
 
 class Tf2Lookup:
-    """The adapter to tf2_ros.
-
-    Without a timeout tf2 does not wait: its own waiting would hold up the thread that asks.
-    """
+    """Looks transforms up in tf2_ros, without a timeout: waiting would block the calling thread."""
 
     def __init__(self, tf2_ros: Any, node: Node) -> None:
         self._error = tf2_ros.TransformException
@@ -228,7 +225,7 @@ class Tf2Lookup:
     def __call__(self, target: str, source: str, stamp_ns: int) -> Transform:
         from rclpy.time import Time
 
-        if stamp_ns < 0:  # which rclpy's Time does not take
+        if stamp_ns < 0:  # not accepted by rclpy's Time
             raise NoTransformError(Gap.OTHER_TIME, "tf2 has no time before 1970")
         try:
             known = self._buffer.lookup_transform(target, source, Time(nanoseconds=stamp_ns))
@@ -245,8 +242,10 @@ class Tf2Lookup:
         )
 
     def _joined(self, target: str, source: str) -> bool:
-        """Whether a chain of transforms joins two frames at any time: of frames that none joins
-        tf2 says as well that they are not known at that time."""
+        """Whether a chain of transforms connects two frames at any time.
+
+        For unconnected frames tf2 raises the same error as for a wrong time.
+        """
         from rclpy.time import Time
 
         try:
@@ -256,4 +255,4 @@ class Tf2Lookup:
         return True
 
     def forget(self) -> None:
-        self._buffer.clear()  # what is static stays
+        self._buffer.clear()  # keeps static transforms

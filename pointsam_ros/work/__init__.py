@@ -1,1 +1,1 @@
-"""What is done with the model, in turn on its one thread: masks, proposals, tracks."""
+"""All work with the model, on its single thread: masks, proposals, tracks."""

@@ -1,4 +1,4 @@
-"""Log lines on objects that begin to be followed."""
+"""Logs which objects begin to be followed."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from pointsam_ros.outputs.answers import Answer
 def telling_followed(
     job: Callable[[], Answer], tally: Tally, log: Callable[[str], None]
 ) -> Callable[[], Answer]:
-    """`job`; the log then tells which objects of its answer are followed, where one is new.
+    """Wraps `job` to log the followed objects in its answer, if any of them is new.
 
     Args:
-        job: for the worker's thread, in which alone objects begin to be followed.
-        tally: counts those that begin.
-        log: takes a line.
+        job: runs in the worker's thread, the only one in which objects begin to be followed.
+        tally: counts the objects that begin to be followed.
+        log: writes a line.
     """
 
     def told() -> Answer:
@@ -25,7 +25,7 @@ def telling_followed(
         if tally.objects_that("followed") > before:
             best = {
                 found.object_id: found.id for found in reversed(answer.found)
-            }  # they come best first
+            }  # the best mask of each, as they are sorted
             named = [f"id {best[object_id]} (object {object_id})" for object_id in sorted(best)]
             log(f"followed: {', '.join(named)}")
         return answer

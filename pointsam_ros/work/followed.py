@@ -1,4 +1,4 @@
-"""The objects that are followed: whose they are, where they were last seen, and how that ends."""
+"""The followed objects: their owners, where they were last seen, and how following ends."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from pointsam_ros.requests.sessions import Session
 
 
 class Owner(NamedTuple):
-    """Who has an object followed, and the number under which it was asked for.
+    """Where a followed object comes from.
 
     Attributes:
-        object_id: of the request.
-        clicked: by a click in RViz, not by a request.
+        object_id: its object_id in the request.
+        clicked: whether it was clicked in RViz, not prompted by a request.
     """
 
     object_id: int
@@ -33,11 +33,11 @@ class Followed:
     """A prompted object as it was last seen.
 
     Attributes:
-        owner: may say more about it; nobody else changes what is followed.
-        follower: finds it again.
+        owner: the only one whose prompts change what is followed.
+        follower: finds the object again.
         found: the instance.
-        session: its cloud, and what was said about it there: a click goes on from that.
-        ahead_from_s: stamp of the first of those clouds that were all older than that one [s].
+        session: its cloud and the prompts on it, which a further click refines.
+        ahead_from_s: stamp of the first of those later clouds that are all older than its own [s].
     """
 
     owner: Owner
@@ -48,40 +48,40 @@ class Followed:
 
 
 class FollowedObjects:
-    """Followed objects by id. Only the worker's thread uses it, but for `bool` and `close`.
+    """Followed objects by id. For the worker's thread only, except `bool` and `close`.
 
     Args:
-        tally: counts what becomes of them.
-        warn: takes what a person should know.
+        tally: counts objects and their outcomes.
+        warn: logs a warning.
     """
 
     def __init__(self, tally: Tally, warn: Callable[[str], None]) -> None:
         self._tally = tally
         self._warn = warn
         self._objects: dict[int, Followed] = {}
-        self._change = threading.Lock()  # of what is followed
+        self._change = threading.Lock()  # guards changes of the followed objects
         self._closed = False
 
     def __bool__(self) -> bool:
         return bool(self._objects)
 
     def get(self, track_id: int) -> Followed | None:
-        """The object of an id; None: it is not followed."""
+        """The followed object with an id, or None."""
         return self._objects.get(track_id)
 
     def owner(self, track_id: int) -> Owner | None:
-        """Whose the object of an id is; None: it is not followed."""
+        """The owner of the object with an id; None: it is not followed."""
         followed = self._objects.get(track_id)
         return followed.owner if followed else None
 
     def of_others(self, owner: Owner) -> set[int]:
-        """Ids of the objects that are not this owner's."""
+        """Ids of all objects with another owner."""
         return {track_id for track_id, followed in self._objects.items() if followed.owner != owner}
 
     def in_view_of(self, cloud: StoredCloud, stamp_s: float) -> dict[int, Follower]:
-        """Those to look for in a cloud, by id.
+        """The objects to search for in a cloud, by id.
 
-        Not those that were seen in it before, or in a newer one: a prompt may have been about that.
+        Without those already seen in it or in a newer one, which may have been prompted.
         """
         return {
             track_id: followed.follower
@@ -90,11 +90,11 @@ class FollowedObjects:
         }
 
     def ahead_for(self, stamp_s: float, most_s: float) -> list[int]:
-        """Ids of those whose cloud is newer than all that were looked at for longer than `most_s`.
+        """Ids of objects whose cloud is newer than all those searched for more than `most_s`.
 
         Args:
-            stamp_s: of the cloud that is looked at now [s].
-            most_s: in the clouds' time [s].
+            stamp_s: stamp of the cloud searched now [s].
+            most_s: longest time, measured by the clouds' stamps [s].
         """
         ids = []
         for track_id, followed in self._objects.items():
@@ -108,16 +108,16 @@ class FollowedObjects:
         return ids
 
     def seen_in(self, cloud: StoredCloud) -> list[Found]:
-        """Those that were last seen in this cloud."""
+        """The objects last seen in this cloud."""
         return [
             followed.found for followed in self._objects.values() if followed.session.cloud is cloud
         ]
 
     def check_room(self, ids: set[int], most: int) -> None:
-        """Whether these can be followed, with the others.
+        """Checks that these can be followed in addition to the others.
 
         Raises:
-            Refusal: OVERLOADED; more than `most` would be.
+            Refusal: OVERLOADED; there would be more than `most`.
         """
         if len(self._objects.keys() | ids) > most:
             raise Refusal(
@@ -128,20 +128,20 @@ class FollowedObjects:
             )
 
     def put(self, track_id: int, followed: Followed) -> None:
-        """Follows an object from here on, in place of what was known of the id."""
+        """Follows an object from now on, replacing any with the same id."""
         with self._change:
             if not self._closed:
                 self._tally.objects("followed", track_id not in self._objects)
                 self._objects[track_id] = followed
 
     def release(self, ids: Sequence[int]) -> tuple[list[int], StoredCloud | None]:
-        """Follows objects no longer.
+        """Stops following objects.
 
         Args:
-            ids: of the objects; those that are not followed change nothing. Empty: all.
+            ids: ids of the objects; those that are not followed are ignored. Empty: all.
 
         Returns:
-            The ids that were released, and the cloud in which the last of all was seen; None:
+            The ids that were released, and the cloud in which the last object was seen; None:
             others are still followed, or none was.
         """
         with self._change:
@@ -151,7 +151,7 @@ class FollowedObjects:
             return released, clouds[-1] if clouds and not self._objects else None
 
     def release_clicked(self) -> None:
-        """Follows no longer what was clicked."""
+        """Stops following clicked objects."""
         clicked = [
             track_id for track_id, followed in self._objects.items() if followed.owner.clicked
         ]
@@ -159,7 +159,7 @@ class FollowedObjects:
             self.release(clicked)
 
     def lose(self, ids: Sequence[int], why: str) -> None:
-        """Follows objects no longer, and says so."""
+        """Stops following objects, and warns why."""
         with self._change:
             lost = {
                 track_id: self._objects.pop(track_id)
@@ -169,7 +169,7 @@ class FollowedObjects:
         self._tell_lost(lost, why)
 
     def lose_all(self, why: str) -> StoredCloud | None:
-        """As `lose`, for all of them.
+        """Like `lose`, for all objects.
 
         Returns:
             The cloud in which the last of them was seen; None: none was followed.
@@ -181,7 +181,7 @@ class FollowedObjects:
         return clouds[-1] if clouds else None
 
     def close(self, why: str) -> StoredCloud | None:
-        """As `lose_all`; nothing is followed from here on. Any thread may do it."""
+        """Like `lose_all`, and nothing can be followed any more. Thread-safe."""
         with self._change:
             self._closed = True
         return self.lose_all(why)

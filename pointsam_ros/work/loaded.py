@@ -1,4 +1,4 @@
-"""What needs the model, from the parameters."""
+"""Loads the model from the parameters, with all parts that need it."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ _one_loads = threading.Lock()
 
 @dataclass(frozen=True)
 class Loaded:
-    """What works with the model in the worker's thread.
+    """The parts that use the model in the worker's thread.
 
     Attributes:
-        segmenter: answers clicks.
+        segmenter: answers requests and clicks.
         proposer: answers goals.
-        tracks: gives instances their ids, and follows objects.
-        step_aside: by which a long job lets others use the model; True: it is to end.
-        memory: what of its GPU's memory this process holds; None: it runs on a CPU.
+        tracks: assigns ids to instances, and follows objects.
+        step_aside: called by long jobs to let others use the model; returns True if they must end.
+        memory: returns the GPU memory held by this process, or None on a CPU.
     """
 
     segmenter: Segmenter
@@ -51,10 +51,10 @@ class Loaded:
 
 
 def check(settings: ModelSettings) -> None:
-    """Finds in a moment what loading would refuse, up to the header of the checkpoint.
+    """Quickly checks the settings and files, up to the header of the checkpoint.
 
     Raises:
-        PointSamError: a setting or a file is wrong.
+        PointSamError: a setting or a file is invalid.
     """
     check_model(**_arguments(settings))
 
@@ -69,12 +69,12 @@ def load(
     warn: Callable[[str], None],
     step_aside: Callable[[], bool],
 ) -> Loaded:
-    """Loads and warms up; the arguments are those of `Segmenter`, `Proposer` and `Loaded`.
+    """Loads and warms up; for the arguments see `Segmenter`, `Proposer` and `Loaded`.
 
     Raises:
-        PointSamError: a setting or a file is wrong.
+        PointSamError: a setting or a file is invalid.
     """
-    warnings.simplefilter("ignore", CloudWarning)  # the log and the diagnostics tell it
+    warnings.simplefilter("ignore", CloudWarning)  # shown in the log and the diagnostics
     model = shared_model(config().model)
     predictor = Predictor(model, config().predictor, config().reduction)
     warm_up(predictor)
@@ -85,12 +85,12 @@ def load(
 
 
 def shared_model(settings: ModelSettings) -> PointSAM:
-    """The network of these settings, loaded unless a node of this process holds it already.
+    """The network for these settings, loaded unless a node of this process already has it.
 
     Raises:
-        PointSamError: a setting or a file is wrong.
+        PointSamError: a setting or a file is invalid.
     """
-    with _one_loads:  # the others wait, and find it
+    with _one_loads:  # other nodes wait, and then share the model
         model = _models.get(settings)
         if model is None:
             model = load_model(**_arguments(settings), cuda_graphs=settings.cuda_graphs)
@@ -99,7 +99,7 @@ def shared_model(settings: ModelSettings) -> PointSAM:
 
 
 def _arguments(settings: ModelSettings) -> dict[str, Any]:
-    """The settings as `load_model` takes them."""
+    """The settings as arguments of `load_model`."""
     return {
         "model": settings.preset,
         "checkpoint": settings.checkpoint or None,

@@ -1,4 +1,4 @@
-"""The model's life beside the node's: its thread, what is loaded there, and who waits for it."""
+"""Starts and stops the model's thread, and loads the model in it."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from pointsam_ros.work.worker import Worker
 
 
 class ModelThread:
-    """A worker and what it has loaded, from `start` to `stop`, and again.
+    """A worker with the loaded model, from `start` to `stop`; may be restarted.
 
     Args:
-        load: loads in the worker's thread.
+        load: loads the model, in the worker's thread.
         on_loaded: called there once `loaded` is set.
-        on_failed: called with what `load` raised. Neither is called after `stop`, which waits while
-            they run.
-        on_error: called in the worker's thread with what an offered job raised.
+        on_failed: called with the exception of `load`. Neither of the two is called after `stop`,
+            which waits for a running one.
+        on_error: called in the worker's thread with the exception of an offered job.
 
     Attributes:
-        worker: that of the last `start`; None before the first.
-        loaded: None while there is nothing to work with.
+        worker: the worker of the last `start`; None before the first.
+        loaded: the loaded parts; None while there are none.
     """
 
     def __init__(
@@ -39,12 +39,12 @@ class ModelThread:
         self._on_loaded = on_loaded
         self._on_failed = on_failed
         self._on_error = on_error
-        self._switch = threading.Lock()  # what is loaded comes in one thread and goes in another
+        self._switch = threading.Lock()  # `loaded` is set in one thread and cleared in another
         self.worker: Worker | None = None
         self.loaded: Loaded | None = None
 
     def start(self) -> None:
-        """Begins to load, after the last job of an earlier worker has ended."""
+        """Begins to load, once the last job of an earlier worker has ended."""
         previous, worker = self.worker, Worker(self._on_error)
         self.worker = worker
 
@@ -59,7 +59,7 @@ class ModelThread:
         loading.add_done_callback(lambda ended: self._has_failed(worker, ended))
 
     def stop(self, why: str) -> None:
-        """Lets go of what is loaded; whoever waits is refused with NOT_READY and told why."""
+        """Releases the model; waiting requests are refused with NOT_READY and the reason `why`."""
         if self.worker is not None:
             self.worker.stop(lambda: Refusal(Code.NOT_READY, why))
         with self._switch:

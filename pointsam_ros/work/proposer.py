@@ -1,6 +1,6 @@
-"""Answers goals: chooses the cloud, proposes everything in it.
+"""Answers goals: chooses the cloud and proposes all objects in it.
 
-Everything but `prepare` runs in the worker's thread.
+All except `prepare` runs in the worker's thread.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ class Goal:
     """A checked goal.
 
     Attributes:
-        cloud: the cloud that it names; None: the newest when its turn comes.
+        cloud: the cloud it specifies; None: the newest when its turn comes.
         config: how proposals are made.
-        min_score: instances of a lower score are left out.
-        max_instances: so many are left, of the highest score; None: all.
+        min_score: instances with a lower score are left out.
+        max_instances: most instances, those with the highest scores; None: all.
     """
 
     cloud: StoredCloud | None
@@ -45,13 +45,13 @@ class Proposer:
     """Proposes the objects of whole clouds.
 
     Args:
-        predictor: answers clicks on the parts of clouds, with the node's settings.
-        embedding_of: a cloud's embedding, made where it has none yet.
+        predictor: embeds clouds and answers clicks with the node's settings.
+        embedding_of: returns a cloud's embedding, made if necessary.
         store: the retained clouds.
-        config: gives the settings as they are now.
-        now_ns: the node's time [ns].
-        tally: is told how long it took, prompts in between included.
-        tracks: gives instances their ids.
+        config: returns the current settings.
+        now_ns: returns the node's time [ns].
+        tally: records the time taken, including prompts answered in between.
+        tracks: assigns ids to instances.
     """
 
     def __init__(
@@ -71,10 +71,10 @@ class Proposer:
         self._now_ns = now_ns
         self._tally = tally
         self._tracks = tracks
-        self._last: StoredCloud | None = None  # the newest cloud that `propose_newest` has done
+        self._last: StoredCloud | None = None  # the last cloud of `propose_newest`
 
     def prepare(self, goal: ProposeInstances.Goal) -> Goal:
-        """Checks a goal and fetches the cloud it names, before that cloud can grow too old.
+        """Checks a goal and fetches its cloud before that is dropped or too old.
 
         Raises:
             Refusal: BAD_REQUEST, NO_CLOUD.
@@ -88,8 +88,8 @@ class Proposer:
             configured(usual, {"min_score": min_score, "max_instances": most})
         except ConfigError as error:
             raise Refusal(Code.BAD_REQUEST, str(error)) from error
-        # What only this goal leaves out is found all the same: it keeps its id from cloud to cloud,
-        # and of all that is found the best is left.
+        # Objects that only this goal leaves out are still found, so that they keep their ids, and
+        # the best of all are returned.
         proposals = replace(
             usual,
             min_score=min(min_score, usual.min_score),
@@ -112,13 +112,13 @@ class Proposer:
         """Proposes the objects of a cloud.
 
         Args:
-            goal: of which cloud, and how.
-            progress: told after each batch how many of how many clicks are decoded.
-            step_aside: called between steps, so that others may use the model; True ends the work.
+            goal: which cloud, and how.
+            progress: called after each batch with the number of clicks decoded and their total.
+            step_aside: called between steps to let others use the model; returning True stops.
 
         Raises:
             Refusal, PointSamError: see `refusal_of`.
-            CancelledError: `step_aside` said so.
+            CancelledError: `step_aside` returned True.
         """
         cloud = goal.cloud or self._store.fresh(self._now_ns(), self._config().clouds.stale_s)
         embedding = self._embedding_of(cloud)
@@ -136,9 +136,9 @@ class Proposer:
         return Answer(cloud, good, [])
 
     def propose_newest(self, step_aside: Callable[[], bool]) -> Answer | None:
-        """Proposes the objects of the newest cloud; None: it was done before, or has none.
+        """Proposes the objects of the newest cloud, including followed objects seen in it.
 
-        Followed objects that were seen in it belong to them.
+        None: that cloud was done before, or there is no usable one.
         """
         cloud = self._store.newest()
         if cloud is None or cloud is self._last:
@@ -147,7 +147,7 @@ class Proposer:
         try:
             answer = self.propose(Goal(cloud, self._config().proposals), None, step_aside)
             return replace(answer, found=self._tracks.with_followed(cloud, answer.found))
-        except (CancelledError, CloudError):  # whoever is to know of a bad cloud has been told
+        except (CancelledError, CloudError):  # a bad cloud was already reported
             return None
         except OutOfMemory as error:
             self._tally.failure(str(error))

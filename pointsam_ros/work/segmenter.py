@@ -1,6 +1,6 @@
-"""Answers requests: chooses the cloud, brings the prompts into it, segments, remembers sessions.
+"""Answers requests: chooses the cloud, transforms the prompts, segments, and keeps sessions.
 
-Everything but `prepare` runs in the worker's thread.
+All except `prepare` runs in the worker's thread.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ class PromptJob:
     """A checked request.
 
     Attributes:
-        clicks: what it says.
-        cloud: the cloud that it is about; None: chosen when its turn comes, and kept then, so that
-            a second turn (a transform was missing) is about the same.
+        clicks: its checked content.
+        cloud: the cloud to segment; None: chosen when its turn comes, and then kept, so that a
+            second attempt, after a missing transform, uses the same.
     """
 
     clicks: Clicks
@@ -48,18 +48,18 @@ class PromptJob:
 
 
 class Segmenter:
-    """The node's work without ROS's machinery.
+    """Answers requests and clicks, independently of ROS communication.
 
     Args:
         predictor: embeds and segments.
         store: the retained clouds.
-        config: gives the settings as they are now.
-        now_ns: the node's time [ns].
-        lookup: where coordinate frames are.
-        tally: counts what becomes of the sensor's clouds.
-        log: takes timings.
-        warn: takes what a person should know.
-        tracks: gives instances their ids, and follows objects.
+        config: returns the current settings.
+        now_ns: returns the node's time [ns].
+        lookup: finds transforms between coordinate frames.
+        tally: counts the sensor's clouds and their outcomes.
+        log: logs timings.
+        warn: logs a warning.
+        tracks: assigns ids to instances, and follows objects.
     """
 
     def __init__(
@@ -88,10 +88,10 @@ class Segmenter:
         self._sessions = Sessions()
         self._clicked: Session | None = None
         self._clicked_jumps = store.jumps
-        self._looked_at: StoredCloud | None = None  # by `follow_newest`
+        self._looked_at: StoredCloud | None = None  # the last cloud of `follow_newest`
 
     def prepare(self, request: SegmentPrompts.Request) -> PromptJob:
-        """Checks a request and fetches the cloud it names, before that cloud can grow too old.
+        """Checks a request and fetches its cloud before that is dropped or too old.
 
         Raises:
             Refusal: BAD_REQUEST, NO_CLOUD.
@@ -128,22 +128,22 @@ class Segmenter:
         return answer
 
     def newest(self) -> StoredCloud:
-        """The newest cloud, however old: what a person sees and clicks on.
+        """The newest cloud, however old: the one that a user sees and clicks on.
 
         Raises:
-            Refusal: NO_CLOUD; none has come.
+            Refusal: NO_CLOUD; none has arrived.
         """
         return self._store.fresh(self._now_ns(), stale_s=0.0)
 
     def click(self, clicks: Clicks, newest: StoredCloud) -> Answer:
         """Adds clicks to those since `reset_clicks`.
 
-        The first chooses `newest`; the others stay on that cloud, which is kept for them, until
-        the clouds' time jumps back: what is seen then is another scene. With tracking the object is
-        followed, and the others are on the cloud in which it was last seen.
+        The first click is on `newest`; later ones stay on that cloud, which is retained for them,
+        until the clouds' time jumps back, which means another scene. With tracking the object is
+        followed, and later clicks are on the cloud in which it was last seen.
 
         Raises:
-            Refusal, PointSamError: see `refusal_of`; these clicks then count for nothing.
+            Refusal, PointSamError: see `refusal_of`; these clicks are then ignored.
         """
         if self._clicked_jumps != self._store.jumps:
             self._clicked, self._clicked_jumps = None, self._store.jumps
@@ -153,13 +153,13 @@ class Segmenter:
         return answer
 
     def reset_clicks(self) -> Answer | None:
-        """Forgets what was clicked.
+        """Drops all clicks.
 
         Returns:
-            What is left to be shown of the cloud that it was on: the objects that requests have
-            followed; None: nothing was clicked.
+            What remains to be shown on their cloud, the objects followed by requests; None: there
+            were no clicks.
         """
-        clicked, self._clicked = self._clicked, None  # first, whatever becomes of the rest
+        clicked, self._clicked = self._clicked, None  # first, even if the rest fails
         if clicked is None:
             return None
         cloud = (self._last_seen(clicked) or clicked).cloud
@@ -167,10 +167,11 @@ class Segmenter:
         return Answer(cloud, self._tracks.with_followed(cloud, []), [])
 
     def undo_click(self) -> Answer:
-        """Takes the last click back that came since `reset_clicks`.
+        """Undoes the last click since `reset_clicks`.
 
         Raises:
-            Refusal: BAD_REQUEST; there is none, or the object is followed: its mask has moved on.
+            Refusal: BAD_REQUEST; there is none, or the object is followed and its mask has changed
+                since.
         """
         if self._clicked is None:
             raise Refusal(Code.BAD_REQUEST, "there is no click to take back")
@@ -179,7 +180,7 @@ class Segmenter:
         return _answer_of(self._clicked)
 
     def undo(self, name: str) -> Answer:
-        """Takes the last request of a session back; the answer that counts now.
+        """Undoes the last request of a session; returns the answer that is valid again.
 
         Raises:
             Refusal: SESSION_LOST; there is no such session. BAD_REQUEST; nothing can be undone.
@@ -193,7 +194,7 @@ class Segmenter:
         return _answer_of(session)
 
     def end(self, name: str) -> None:
-        """Forgets a session.
+        """Ends a session.
 
         Raises:
             Refusal: SESSION_LOST; there is no such session.
@@ -203,13 +204,12 @@ class Segmenter:
         self._sessions.forget(name)
 
     def follow_newest(self, step_aside: Callable[[], bool]) -> Answer | None:
-        """Looks for the followed objects in the newest cloud.
+        """Searches for the followed objects in the newest cloud.
 
-        Without `tracking.enabled` they are lost, all of them.
+        Without `tracking.enabled` all of them are lost.
 
         Returns:
-            Those that were seen, none where the last one is lost; None: nobody can tell, or it was
-            done before.
+            The objects seen, empty if the last one was lost; None: undecidable, or done before.
         """
         if not self._tracks.enabled:
             last = self._tracks.lose_all("tracking.enabled is false")
@@ -238,15 +238,15 @@ class Segmenter:
         """Segments the objects of clicks on a session's cloud.
 
         Args:
-            session: what was said before.
-            clicks: what is said now.
-            clicked: in RViz; False: by a request.
+            session: the cloud and the earlier prompts.
+            clicks: the new prompts.
+            clicked: whether they are clicks in RViz, not from a request.
 
         Returns:
             The answer, and the session with these clicks and their masks.
 
         Raises:
-            Refusal, PointSamError: see `refusal_of`; the session is as before.
+            Refusal, PointSamError: see `refusal_of`; the session is unchanged.
         """
         session, clicks = self._in_frame_of(session, clicks)
         embedding = self.embedding_of(session.cloud)
@@ -281,11 +281,11 @@ class Segmenter:
             self._embedding_if_possible(cloud)
 
     def embedding_of(self, cloud: StoredCloud) -> Embedding:
-        """The cloud's embedding, made where it has none yet.
+        """The cloud's embedding, made if necessary.
 
         Raises:
-            CloudError: it has too few usable points; the store then forgets it.
-            OutOfMemory: the device has too little memory, even without any other embedding.
+            CloudError: it has too few usable points; the store then drops it.
+            OutOfMemory: not enough memory on the device, even without any other embedding.
         """
         if cloud.embedding is None:
             try:
@@ -302,11 +302,12 @@ class Segmenter:
         self._embedded.use(cloud, self._config().embed.max_memory_mib * 2**20)
 
     def _with_looks(self, cloud: StoredCloud, work: Callable[[], Result]) -> Result:
-        """Work on an embedded cloud that may look at parts of it: those count as its memory, and
-        where it does not suffice for them, the embeddings of other clouds go first.
+        """Runs work on an embedded cloud that may embed looks, and counts their memory.
+
+        If memory runs out, the embeddings of other clouds are dropped first.
 
         Raises:
-            OutOfMemory: it does not suffice without them either.
+            OutOfMemory: not enough memory even without them.
         """
         try:
             result = work()
@@ -335,7 +336,7 @@ class Segmenter:
         return embedding
 
     def _tell_doubt(self, cloud: StoredCloud, source: Cloud) -> None:
-        """Says where a cloud is plainly not in metres; it is answered all the same."""
+        """Warns of a cloud that is probably not in metres; it is answered nevertheless."""
         if not cloud.attached:
             self._tally.doubtful(source.doubt)
         if source.doubt:
@@ -351,7 +352,7 @@ class Segmenter:
         return None
 
     def _last_seen(self, clicked: Session) -> Session | None:
-        """What was clicked, where it is now; None: it was lost, or is followed no longer."""
+        """The clicked object as last seen; None: it was lost, or is no longer followed."""
         # One: clicks are on one object.
         ids = [said.id for said in clicked.objects.values() if said.id]
         if not ids or not self._tracks.enabled:
@@ -363,7 +364,7 @@ class Segmenter:
         self._log(f"{done} in {seconds * 1e3:.1f} ms")
 
     def _session_of(self, clicks: Clicks) -> Session | None:
-        """The session that the request goes on with; None: it starts one, or has none."""
+        """The session that the request continues; None: it starts one, or names none."""
         name = clicks.session
         session = self._sessions.get(name) if name else None
         if session is None:
@@ -406,10 +407,10 @@ class Segmenter:
         return self._store.at(clicks.stamp_ns, self._config().clouds.stamp_tolerance_s)
 
     def _in_frame_of(self, session: Session, clicks: Clicks) -> tuple[Session, Clicks]:
-        """Clicks and boxes in the cloud's coordinate frame, at the cloud's time; and the session,
-        which keeps the transform.
+        """Transforms clicks and boxes to the cloud's coordinate frame, at the cloud's time.
 
-        With an attached cloud the request may give them a time of their own.
+        Returns the session with the transform as well. With an attached cloud, the request may give
+        clicks and boxes a time of their own.
         """
         cloud, frame = session.cloud, clicks.frame_id
         at_ns = clicks.stamp_ns if clicks.cloud is not None and clicks.stamp_ns else cloud.stamp_ns
@@ -425,7 +426,7 @@ class Segmenter:
     def _objects(
         self, clicks: Clicks, points: np.ndarray, known: Mapping[int, ObjectClicks]
     ) -> dict[int, ObjectClicks]:
-        """The objects that the request is about, with all that was said of them so far."""
+        """The objects in the request, with all their prompts so far."""
         objects = {}
         most = self._config().limits.max_prompts
         for object_id in sorted({*clicks.object_ids.tolist(), *clicks.boxes}):

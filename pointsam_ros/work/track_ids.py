@@ -1,4 +1,4 @@
-"""Which object an instance is: ids that stay, in a coordinate frame that stays."""
+"""Persistent ids: matches instances to known objects in a fixed coordinate frame."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class StampedPose(NamedTuple):
 
     Attributes:
         stamp_s: time [s].
-        transform: (4, 4) from its coordinate frame into the tracking frame; None: they are one.
+        transform: (4, 4) from its coordinate frame to the tracking frame; None: identity.
     """
 
     stamp_s: float
@@ -34,17 +34,17 @@ class StampedPose(NamedTuple):
 
 
 class TrackIds:
-    """Knows the objects of the store's clouds by where they are. Only the worker's thread uses it.
+    """Recognises objects in the store's clouds by their position. For the worker's thread only.
 
-    A cloud that came with a request, or is older than the last whole one, is looked at with what is
-    known, and teaches nothing.
+    Instances of an attached cloud, or of one older than the last complete one, are matched to known
+    objects but do not update them.
 
     Args:
-        store: the sensor's clouds; when their time jumps, all is forgotten.
-        config: gives the settings as they are now.
-        lookup: where coordinate frames are.
-        tally: is told of the sensor's clouds whether their place is known.
-        on_forgotten: is told why when all is forgotten: another time or another frame begins.
+        store: the sensor's clouds; when their time jumps, all objects are forgotten.
+        config: returns the current settings.
+        lookup: finds transforms between coordinate frames.
+        tally: records whether the sensor's clouds have a known pose.
+        on_forgotten: called with the reason when all objects are forgotten.
     """
 
     def __init__(
@@ -61,15 +61,15 @@ class TrackIds:
         self._tally = tally
         self._on_forgotten = on_forgotten
         self._tracker = Tracker(config().tracking)
-        self._frame: str | None = None  # to which the tracks belong
+        self._frame: str | None = None  # the frame of the tracks
         self._jumps = store.jumps
         self._newest_s = 0.0
 
     def place(self, cloud: StoredCloud) -> StampedPose:
-        """Where a cloud was measured, as far as is known now; the tally is told if it is not.
+        """When and where a cloud was measured, as known now; the tally records if it is not.
 
         Raises:
-            Refusal: NO_TRANSFORM, or MissingTransform where one may still come.
+            Refusal: NO_TRANSFORM, or MissingTransform if it may still arrive.
         """
         try:
             place = self._place(cloud)
@@ -82,7 +82,7 @@ class TrackIds:
         return place
 
     def place_if_known(self, cloud: StoredCloud) -> StampedPose | None:
-        """As `place`; None where it raises."""
+        """Like `place`, but None instead of a refusal."""
         try:
             return self.place(cloud)
         except Refusal:
@@ -91,10 +91,10 @@ class TrackIds:
     def awaited_place(
         self, cloud: StoredCloud, step_aside: Callable[[], bool]
     ) -> StampedPose | None:
-        """As `place_if_known`; waits for `transforms.timeout_s`, and lets others run meanwhile.
+        """Like `place_if_known`, but waits up to `transforms.timeout_s` and lets others run.
 
         Returns:
-            None also where `step_aside` says that the work is to end.
+            None also if `step_aside` returned True.
         """
         deadline = time.monotonic() + self._config().transforms.timeout_s
         while self._may_come(cloud) and time.monotonic() < deadline:
@@ -106,7 +106,7 @@ class TrackIds:
     def of_whole(
         self, cloud: StoredCloud, place: StampedPose, instances: Sequence[Instance]
     ) -> list[int]:
-        """Ids of all instances of a cloud; those that are known and missing count as hidden."""
+        """Ids for all instances of a cloud; known objects not among them count as missing."""
         self._tracker.config = self._config().tracking
         if self._is_sensors(cloud) and place.stamp_s >= self._newest_s:
             self._newest_s = place.stamp_s
@@ -119,10 +119,10 @@ class TrackIds:
         instances: Sequence[Instance],
         exclude: Sequence[Collection[int]] = (),
     ) -> list[int]:
-        """Ids of some of a cloud's instances.
+        """Ids for some of a cloud's instances.
 
         Args:
-            exclude: of each instance the ids that it cannot have; empty: it can have any.
+            exclude: for each instance, the ids that it cannot have; empty: no restriction.
         """
         self._tracker.config = self._config().tracking
         found = self._tracker.recognise(instances, *place, exclude=exclude)
@@ -131,21 +131,21 @@ class TrackIds:
     def see(
         self, track_id: int, cloud: StoredCloud, place: StampedPose, instance: Instance
     ) -> None:
-        """Remembers where the object of an id is."""
+        """Records where the object with an id is."""
         if self._is_sensors(cloud):
             self._tracker.see(track_id, instance, *place)
 
     def miss(self, track_id: int, cloud: StoredCloud, place: StampedPose) -> None:
-        """Remembers that the object of an id was looked for in a cloud, and not found."""
+        """Records that the object with an id was searched for in a cloud and not found."""
         if self._is_sensors(cloud):
             self._tracker.miss(track_id, place.stamp_s)
 
     def new(self) -> int:
-        """An id that no instance has or will have."""
+        """Reserves a new id."""
         return self._tracker.new_id()
 
     def _may_come(self, cloud: StoredCloud) -> bool:
-        """Whether a cloud's place is not known yet, and may be known soon."""
+        """Whether a cloud's pose is not known yet, but may be soon."""
         try:
             self._place(cloud)
         except Refusal as error:
@@ -175,7 +175,7 @@ class TrackIds:
         return StampedPose(stamp_s, look_up(query, self._lookup).matrix)
 
     def _begin_anew_if(self, frame: str, source: str, is_sensors: bool) -> None:
-        """Forgets all where time jumped, or the tracks' frame is another from now on."""
+        """Forgets all objects if time jumped or the tracking frame changed."""
         jumps, fixed = self._store.jumps, frame or source
         decides = bool(frame) or is_sensors or self._frame is None
         has_moved = decides and fixed != self._frame

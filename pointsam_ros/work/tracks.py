@@ -1,4 +1,4 @@
-"""Ids that stay with objects, and prompted objects that are followed from cloud to cloud."""
+"""Persistent ids of objects, and following of prompted objects from cloud to cloud."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ from pointsam_ros.work.track_ids import StampedPose, TrackIds
 
 
 class Tracks:
-    """Gives instances their ids. Only the worker's thread uses it, but for what says otherwise.
+    """Assigns ids to instances and follows objects. For the worker's thread, unless stated.
 
-    Without `tracking.enabled` ids count from 1 in each answer and nothing is followed.
+    Without `tracking.enabled`, ids count from 1 in each answer and nothing is followed.
 
     Args:
         predictor: finds followed objects again.
         store: the sensor's clouds.
-        config: gives the settings as they are now.
-        lookup: where coordinate frames are.
-        tally: counts what becomes of followed objects.
-        warn: takes what a person should know.
+        config: returns the current settings.
+        lookup: finds transforms between coordinate frames.
+        tally: counts followed objects and their outcomes.
+        warn: logs a warning.
     """
 
     def __init__(
@@ -52,27 +52,27 @@ class Tracks:
         self._config = config
         self._followed = FollowedObjects(tally, warn)
         self._ids = TrackIds(store, config, lookup, tally, self._forget)
-        self._nothing_left = False  # the last followed object was lost, and nobody has been told
+        self._nothing_left = False  # the last followed object was lost, which is not published yet
 
     @property
     def follows(self) -> bool:
-        """Whether an object is followed; any thread may ask."""
+        """Whether an object is followed. Thread-safe."""
         return bool(self._followed)
 
     @property
     def has_to_look(self) -> bool:
-        """Whether an object is followed, or the last one was lost untold; any thread may ask."""
+        """Whether an object is followed, or a loss is not published yet. Thread-safe."""
         return self.follows or self._nothing_left
 
     @property
     def enabled(self) -> bool:
-        """Whether ids stay with objects."""
+        """Whether ids are persistent."""
         return self._config().tracking.enabled
 
     def proposed(self, cloud: StoredCloud, instances: Sequence[Instance]) -> list[Found]:
-        """All instances of a cloud with their ids, in their order.
+        """Assigns ids to all instances of a cloud, in the same order.
 
-        One that is followed has its object's id and object_id.
+        A followed object has its own id and object_id.
         """
         if not self.enabled:
             return [
@@ -90,7 +90,7 @@ class Tracks:
         ]
 
     def with_followed(self, cloud: StoredCloud, found: Sequence[Found]) -> list[Found]:
-        """These, and the followed objects that were seen in this cloud and are not among them."""
+        """Adds the followed objects that were seen in this cloud and are not in `found`."""
         known = {each.id for each in found}
         seen = self._followed.seen_in(cloud) if self.enabled else []
         return best_first([*found, *(each for each in seen if each.id not in known)])
@@ -103,18 +103,19 @@ class Tracks:
         follow: bool,
         clicked: bool = False,
     ) -> list[Found]:
-        """Instances of prompted objects with their ids, best first.
+        """Assigns ids to the instances of prompted objects, best first.
 
         Args:
-            session: their cloud, and what was said about them; the ids of earlier answers stay.
-            masks: of each object, by object_id.
-            multimask: every mask of an object, else its best; the others get ids of their own.
-            follow: the objects are followed from here on. One that somebody else has followed, or
-                that is followed under another object_id, is then followed twice, with two ids.
-            clicked: somebody clicked in RViz; False: a request.
+            session: their cloud and prompts; ids of earlier answers are kept.
+            masks: predictions by object_id.
+            multimask: whether all masks of an object are returned, each with its own id, or only
+                the best.
+            follow: whether to follow the objects from now on. One already followed for another
+                owner, or with another object_id, is then followed twice, with two ids.
+            clicked: whether the prompts are clicks in RViz, not from a request.
 
         Raises:
-            Refusal: NO_TRANSFORM or OVERLOADED; they cannot be followed. Nothing has changed then.
+            Refusal: NO_TRANSFORM or OVERLOADED; they cannot be followed. Nothing is changed then.
         """
         seen = {object_id: _masks(mask, multimask) for object_id, mask in masks.items()}
         best = {object_id: its[0] for object_id, its in seen.items() if its}
@@ -128,19 +129,19 @@ class Tracks:
         return [each if each.id else replace(each, id=number()) for each in best_first(found)]
 
     def nothing_left(self) -> bool:
-        """Whether the last followed object was lost, and nobody has been told; once."""
+        """Whether the loss of the last followed object is not published yet; True only once."""
         lost, self._nothing_left = self._nothing_left, False
         return lost and not self.follows
 
     def look(
         self, cloud: StoredCloud, embedding: Embedding, step_aside: Callable[[], bool]
     ) -> list[Found] | None:
-        """Looks for the followed objects in a cloud; those that were seen, best first.
+        """Searches for the followed objects in a cloud.
 
         Returns:
-            An empty list also where the last one is lost. None where nobody can tell: the cloud's
-            place is not known (the tally is told), `step_aside` said that the work is to end, or
-            all were seen in newer clouds.
+            The objects seen, best first; empty also if the last one was lost. None if undecidable:
+            the cloud's pose is not known (the tally records it), `step_aside` returned True, or all
+            were seen in newer clouds.
         """
         followed = self.follows
         place = self._ids.awaited_place(cloud, step_aside)
@@ -179,43 +180,43 @@ class Tracks:
         return best_first(seen) if looked_for or seen or gone else None
 
     def release(self, ids: Sequence[int]) -> tuple[list[int], StoredCloud | None]:
-        """Follows objects no longer, whoever began it; see `FollowedObjects.release`."""
+        """Stops following objects of any owner; see `FollowedObjects.release`."""
         return self._followed.release(ids)
 
     def release_clicked(self) -> None:
-        """Follows no longer what was clicked in RViz."""
+        """Stops following objects clicked in RViz."""
         self._followed.release_clicked()
 
     def lose_all(self, why: str) -> StoredCloud | None:
-        """Loses all followed objects, and says why; see `FollowedObjects.lose_all`."""
-        self._nothing_left = False  # whoever calls this tells
+        """Loses all followed objects, and warns why; see `FollowedObjects.lose_all`."""
+        self._nothing_left = False  # the caller publishes it
         return self._followed.lose_all(why)
 
     def close(self, why: str) -> StoredCloud | None:
-        """As `lose_all`; nothing is followed from here on. Any thread may do it."""
+        """Like `lose_all`, and nothing can be followed any more. Thread-safe."""
         return self._followed.close(why)
 
     def is_followed(self, track_id: int) -> bool:
-        """Whether an object is followed now, whoever began it."""
+        """Whether an object is followed, for any owner."""
         return self._followed.get(track_id) is not None
 
     def session_of(self, track_id: int) -> Session | None:
-        """The cloud in which a clicked object was last seen, and its mask.
+        """The cloud in which a clicked object was last seen, with its mask.
 
-        None: it is not followed, or a request has it followed.
+        None: it is not followed, or was prompted by a request.
         """
         followed = self._followed.get(track_id)
         return followed.session if followed and followed.owner.clicked else None
 
     def _forget(self, why: str) -> None:
-        """Loses all followed objects, in the middle of anything; the next look tells."""
+        """Loses all followed objects, at any point; the next `look` publishes it."""
         if self._followed.lose_all(why) is not None:
             self._nothing_left = True
 
     def _ids_of(
         self, session: Session, best: Mapping[int, _Seen], follow: bool, clicked: bool
     ) -> dict[int, int]:
-        """Ids of objects by object_id; follows those that are to be followed."""
+        """Ids of objects by object_id; begins to follow them if requested."""
         place_of = self._ids.place if follow else self._ids.place_if_known
         place = place_of(session.cloud)
         owners = {object_id: Owner(object_id, clicked) for object_id in best}
@@ -260,7 +261,7 @@ class Tracks:
         """Ids of objects: those known from earlier answers, those recognised, and new ones.
 
         Args:
-            others: of each object the ids that it cannot have.
+            others: for each object, the ids that it cannot have.
         """
         told = {object_id: said.id for object_id, said in session.objects.items() if said.id}
         ids = {
@@ -287,13 +288,13 @@ class Tracks:
         answer: Prediction,
         instance: Instance,
     ) -> None:
-        """A followed object was found in a cloud."""
+        """Updates a followed object that was found in a cloud."""
         followed = self._followed.get(track_id)
         if followed is None:  # closed meanwhile
             return
         object_id = followed.owner.object_id
         points, labels = prompt.clicks()
-        on = labels == 1  # what lies around it is the follower's guess: a person may say otherwise
+        on = labels == 1  # clicks off it are the follower's guess, which a user may contradict
         told = ObjectClicks(points[on], labels[on], answer.prompt(), track_id)
         followed.session = Session(cloud, {object_id: told})
         followed.found = Found(track_id, object_id, instance)
@@ -305,14 +306,14 @@ class Tracks:
 
 @dataclass(frozen=True)
 class _Seen:
-    """One mask of an object, and its instance."""
+    """A mask of an object, and its instance."""
 
     mask: Prediction
     instance: Instance
 
 
 def _masks(prediction: Prediction, multimask: bool) -> list[_Seen]:
-    """The masks of an object that hold points, best first."""
+    """The non-empty masks of an object, best first."""
     masks = [prediction.choose(which) for which in range(len(prediction))]
     return [
         _Seen(mask, _with_box(instance))

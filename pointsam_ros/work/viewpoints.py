@@ -1,7 +1,7 @@
-"""Where the sensor stood when a cloud was measured, by tf2: the parameter `clouds.sensor_frame`.
+"""The sensor's position when a cloud was measured, from tf2: the parameter `clouds.sensor_frame`.
 
-It makes answers better and is never waited for. Without it a cloud is answered as if the parameter
-were empty, and the diagnostics and the log say why.
+It improves answers and is never waited for. If it is not known, a cloud is answered as if the
+parameter were empty, and the diagnostics and the log say why.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ NEWEST_WITHIN_S = 0.2
 
 
 class NoPlaceError(Exception):
-    """It is not known where the sensor stood; says why, and what would be right."""
+    """The sensor's position is not known; says why, and what to do."""
 
 
 class Viewpoints:
-    """Gives clouds the place from which they were seen. Only the worker's thread uses it.
+    """Sets the viewpoint of clouds to their sensor's position. For the worker's thread only.
 
     Args:
-        config: gives the settings as they are now.
-        lookup: where coordinate frames are.
-        tally: is told of the sensor's clouds whether their sensor's place is known.
-        warn: takes what a person should know.
+        config: returns the current settings.
+        lookup: finds transforms between coordinate frames.
+        tally: records whether the position is known for the sensor's clouds.
+        warn: logs a warning.
     """
 
     def __init__(
@@ -50,10 +50,10 @@ class Viewpoints:
         self._warn = Rarely(warn)
 
     def viewed(self, cloud: StoredCloud, source: Cloud) -> Cloud:
-        """The decoded cloud with its sensor's place as its viewpoint; as it is where none is known.
+        """The decoded cloud with its sensor's position as viewpoint; unchanged if not known.
 
-        A cloud that came with a request may be of another sensor, or a map: it gets the place only
-        where its points were plainly seen from there, and nobody is told where it gets none.
+        An attached cloud may be of another sensor, or a map: its viewpoint is set only if its
+        points were clearly seen from there, and there is no warning otherwise.
         """
         sensor = self._config().clouds.sensor_frame.lstrip("/")
         place, reason = None, ""
@@ -68,8 +68,10 @@ class Viewpoints:
         return source if place is None else source.viewed_from(place)
 
     def tell(self, cloud: StoredCloud, source: Cloud) -> None:
-        """Tells the tally where the sensor stood, as `viewed` has found or as the cloud itself
-        tells, which is looked for only where answers rest on it."""
+        """Records the sensor's position in the tally, from `viewed` or inferred from the cloud.
+
+        It is inferred only where answers depend on it.
+        """
         if cloud.attached:
             return
         if source.viewpoint is not None:
@@ -82,19 +84,19 @@ class Viewpoints:
             self._tally.sensor_at("not known")
 
     def _complain(self, reason: str) -> None:
-        """Says why the place is not known, the log not too often; empty: all is well."""
+        """Reports why the position is not known, with rate-limited logging; empty: it is known."""
         self._tally.sensor_missing(reason)
         if reason:
             self._warn(
-                f"{reason}. Clouds are answered all the same, but first clicks are worse where the "
-                "cloud itself does not tell its sensor's place"
+                f"{reason}. Clouds are answered nevertheless, but first clicks are worse if the "
+                "sensor's position cannot be inferred from the cloud"
             )
 
     def _place(self, sensor: str, cloud: StoredCloud) -> NDArray[np.float64]:
-        """Where the frame `sensor` was in the cloud's: (3,) [m]; never waits.
+        """The position (3,) [m] of the frame `sensor` in the cloud's frame; never waits.
 
         Raises:
-            NoPlaceError: nothing near the cloud's time tells.
+            NoPlaceError: there is no transform near the cloud's time.
         """
         frame = cloud.frame_id.lstrip("/")
         if frame == sensor:
@@ -108,7 +110,7 @@ class Viewpoints:
             place = self._nearest_in_time(frame, sensor, cloud.stamp_ns).translation
         except NoTransformError as error:
             raise NoPlaceError(
-                f"no transform tells where the sensor (clouds.sensor_frame {sensor!r}) is in the "
+                f"no transform gives the sensor's position (clouds.sensor_frame {sensor!r}) in the "
                 f"clouds' frame {frame!r}: {error.gap.value}. In detail: {error}"
             ) from error
         if not (np.abs(place) <= FARTHEST_M).all():  # true for NaN
@@ -120,7 +122,7 @@ class Viewpoints:
         return place
 
     def _nearest_in_time(self, frame: str, sensor: str, stamp_ns: int) -> Transform:
-        """The transform at the cloud's time; where that is not known, the newest if it is near.
+        """The transform at the cloud's time, else the newest one if it is close in time.
 
         Raises:
             NoTransformError: there is none.
@@ -138,12 +140,12 @@ class Viewpoints:
             raise NoPlaceError(
                 f"the newest transform from the sensor (clouds.sensor_frame {sensor!r}) to the "
                 f"clouds' frame {frame!r} is {abs(late_s):.1f} s {than} "
-                f"the cloud, more than {NEWEST_WITHIN_S:g} s: see whether its broadcaster "
-                "lives, and whether its clock and the sensor's agree"
+                f"the cloud, more than {NEWEST_WITHIN_S:g} s: check that its broadcaster is "
+                "running, and that its clock and the sensor's agree"
             )
         return newest
 
 
 def _told(place: NDArray[np.float64], frame: str, by: str) -> str:
-    """A place for a person to read."""
+    """Formats a position for messages."""
     return f"({', '.join(f'{metres:.3f}' for metres in place)}) m in {frame!r}, by {by}"

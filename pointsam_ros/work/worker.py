@@ -1,4 +1,4 @@
-"""The one thread that owns the model: prompts first, then who follows, goals, and the rest."""
+"""The thread that owns the model: prompts first, then following, goals, and the rest."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, TypeVar
 
-PROMPTS_IN_A_ROW = 16  # while others wait: then it is their turn
+PROMPTS_IN_A_ROW = 16  # most prompts in a row while other jobs wait
 Result = TypeVar("Result")
 
 
 class Rank(IntEnum):
-    """Who comes first."""
+    """Ranks of jobs, highest first."""
 
     PROMPT = 0
     FOLLOW = 1
@@ -25,7 +25,7 @@ class Rank(IntEnum):
 
 
 class OverloadedError(Exception):
-    """As many requests wait as may wait."""
+    """The queue of requests is full."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class _Request:
 
 @dataclass
 class _Offer:
-    """A slot: the job that waits in it, when the previous one began, and until when it rests."""
+    """A named slot: its waiting job, when the previous one began, and until when it rests."""
 
     job: Callable[[], None] | None = None
     begun: float = float("-inf")
@@ -67,21 +67,20 @@ class _Offer:
 class Worker:
     """Runs jobs one at a time in its own thread.
 
-    Two kinds: a request (`ask`) waits in a bounded queue and gets its answer through a future,
-    which may be cancelled; an offer (`offer`) runs while no request of a higher rank waits, and a
-    newer one of its name replaces the one that waits. A job that takes long calls `step_aside`
-    between its steps, so that whoever ranks higher need not wait for its end.
+    There are two kinds. A request (`ask`) waits in a bounded queue and is answered through a
+    future, which may be cancelled. An offer (`offer`) runs while no request of a higher rank
+    waits, and is replaced by a newer one with its name. A long job calls `step_aside` between its
+    steps, so that jobs of higher rank need not wait for its end.
 
-    Three rules say who runs next:
-    1. Ranks in their order; within a rank, requests as they came, then the offer that has waited
-       longest.
-    2. After `PROMPTS_IN_A_ROW` prompts while others waited, one of the others: FOLLOW and GOAL by
-       turns. So a flood of prompts stops neither.
-    3. A job offered as FOLLOW rests for as long as it took: until then the next one of its name
-       ranks as OFFER. So following every cloud leaves goals half of the time.
+    Three rules determine which job runs next:
+    1. By rank; within a rank, requests in order of arrival, then the offer that has waited longest.
+    2. After `PROMPTS_IN_A_ROW` prompts while others waited, one of the others, FOLLOW and GOAL
+       alternating, so that a flood of prompts stops neither.
+    3. A job offered as FOLLOW rests for as long as it took: until then the next one with its name
+       ranks as OFFER. So following every cloud leaves half of the time to goals.
 
     Args:
-        on_error: called in the worker's thread with what an offered job or a `then` raised.
+        on_error: called in the worker's thread with the exception of an offered job or a `then`.
     """
 
     def __init__(self, on_error: Callable[[BaseException], None]) -> None:
@@ -89,9 +88,9 @@ class Worker:
         self._changed = threading.Condition()
         self._requests: dict[Rank, deque[_Request]] = {Rank.PROMPT: deque(), Rank.GOAL: deque()}
         self._offers: dict[str, _Offer] = {}
-        self._prompts_in_a_row = 0  # that have run while others waited
-        self._others = [Rank.FOLLOW, Rank.GOAL]  # that take turns; the last to begin is last
-        self._running: list[tuple[Rank, Future | None]] = []  # the last runs, the others wait in it
+        self._prompts_in_a_row = 0  # run while others waited
+        self._others = [Rank.FOLLOW, Rank.GOAL]  # alternate; the last to run is last
+        self._running: list[tuple[Rank, Future | None]] = []  # a stack: the last one runs
         self._stopped: Callable[[], Exception] | None = None
         self._thread = threading.Thread(target=self._run, name="pointsam worker", daemon=True)
         self._thread.start()
@@ -106,13 +105,13 @@ class Worker:
         """Queues a request.
 
         Args:
-            job: what answers it.
+            job: computes the answer.
             then: called with the answer in the worker's thread once the future has it.
             max_pending: most requests of its rank that may wait; None: any number.
-            rank: PROMPT, or GOAL for one that takes long.
+            rank: PROMPT, or GOAL for a long job.
 
         Raises:
-            OverloadedError: `max_pending` requests wait already.
+            OverloadedError: `max_pending` requests are already waiting.
         """
         answer: Future[Result] = Future()
         with self._changed:
@@ -136,17 +135,17 @@ class Worker:
         min_interval_s: float = 0.0,
         rank: Rank = Rank.OFFER,
     ) -> bool:
-        """Leaves a job for when no request of a higher rank waits.
+        """Offers a job to run when no request of a higher rank waits.
 
         Args:
-            name: whose job it is; each name has one that waits.
-            job: replaces the offered job of this name that has not begun.
-            min_interval_s: time from the beginning of the previous job of this name to this
-                one's [s].
-            rank: OFFER, or FOLLOW for one that goals are to step aside for, half of the time.
+            name: the job's slot, in which one job waits at a time.
+            job: replaces the waiting job with this name, if any.
+            min_interval_s: least time from the start of the previous job with this name to the
+                start of this one [s].
+            rank: OFFER, or FOLLOW for a job that may interrupt goals, half of the time.
 
         Returns:
-            Whether a job was replaced, and so will never run.
+            Whether a waiting job was replaced, and so will never run.
         """
         with self._changed:
             slot = self._offers.setdefault(name, _Offer())
@@ -157,17 +156,17 @@ class Worker:
         return replaced
 
     def waiting(self, rank: Rank) -> int:
-        """How many requests of a rank wait for their turn."""
+        """Number of waiting requests of a rank."""
         with self._changed:
             return sum(not request.answer.cancelled() for request in self._requests[rank])
 
     def step_aside(self) -> bool:
-        """Called by a running job: lets all jobs run that wait and rank higher than it.
+        """Called by a running job: runs all waiting jobs of higher rank.
 
-        Those that come meanwhile wait for the next call: else a flood would hold the job up.
+        Jobs that arrive meanwhile wait for the next call, so that a flood cannot block this job.
 
         Returns:
-            Whether the job is to end: it was cancelled, or the worker stops.
+            Whether the job must end: it was cancelled, or the worker is stopping.
         """
         rank, answer = self._running[-1]
         with self._changed:
@@ -180,15 +179,15 @@ class Worker:
 
     @property
     def stopped(self) -> bool:
-        """Whether the thread ends or has ended."""
+        """Whether the worker is stopping or has stopped."""
         return self._stopped is not None
 
     def stop(self, reason: Callable[[], Exception]) -> None:
-        """Ends the thread after the job that runs now; whoever waits is told at once.
+        """Ends the thread after the running job; waiting requests fail at once.
 
         Args:
-            reason: makes an exception for each of them: what one has been raised through holds on
-                to it.
+            reason: makes a new exception for each of them, since a raised one keeps references to
+                the frames it passed.
         """
         with self._changed:
             self._stopped = reason
@@ -202,7 +201,7 @@ class Worker:
             _settle(answer, error=reason())
 
     def join(self, timeout_s: float | None = None) -> bool:
-        """Waits for the thread's end after `stop`; whether it has come."""
+        """Waits for the thread to end after `stop`; returns whether it has."""
         self._thread.join(timeout_s)
         return not self._thread.is_alive()
 
@@ -220,7 +219,7 @@ class Worker:
             return self._next_job(below)
 
     def _next_job(self, below: Rank | None = None) -> Callable[[], None] | None:
-        """The job whose turn it is, already counted as running; only of ranks before `below`."""
+        """The next job, already counted as running; only of ranks above `below`."""
         if self._stopped is not None:
             return None
         for rank in self._in_turn(below):
@@ -229,10 +228,10 @@ class Worker:
         return None
 
     def _in_turn(self, below: Rank | None) -> list[Rank]:
-        """Ranks in the order that counts now.
+        """The ranks in their current order.
 
         Args:
-            below: only ranks before it, that of the job that steps aside; None: nothing runs.
+            below: rank of the job that steps aside; only higher ones are returned. None: all.
         """
         order = list(Rank)
         if self._prompts_in_a_row >= PROMPTS_IN_A_ROW:
@@ -240,7 +239,7 @@ class Worker:
         return [rank for rank in order if below is None or rank < below]
 
     def _count(self, of_rank: Callable[[Rank], bool]) -> int:
-        """How many jobs of some ranks wait and may begin."""
+        """Number of waiting jobs of some ranks that may begin."""
         requests = sum(len(queue) for rank, queue in self._requests.items() if of_rank(rank))
         return requests + sum(
             slot.is_due() and of_rank(slot.rank_now()) for slot in self._offers.values()
@@ -256,7 +255,7 @@ class Worker:
         return None
 
     def _next_offer(self, rank: Rank) -> Callable[[], None] | None:
-        """Of the jobs that are due the one whose name has waited longest."""
+        """The due job whose slot has waited longest."""
         due = [slot for slot in self._offers.values() if slot.is_due() and slot.rank_now() == rank]
         if not due:
             return None
@@ -306,7 +305,7 @@ class Worker:
 
 
 def _settle(answer: Future, result: Any = None, error: BaseException | None = None) -> bool:
-    """Gives a future its end; False where it has one: others may come to it before the job."""
+    """Completes a future; False if it already was, for example by cancellation."""
     try:
         if error is not None:
             answer.set_exception(error)

@@ -259,8 +259,8 @@ def test_a_stamp_that_is_not_retained_is_refused(client: Client) -> None:
     old = client.cloud(XYZ)
     later = Header(stamp=client.send(client.cloud(XYZ)).header.stamp)
     later.stamp.sec += 100
-    client.check_refused(Code.NO_CLOUD, "older than all that are", CLICKS[:1], header=old.header)
-    client.check_refused(Code.NO_CLOUD, "not come yet", CLICKS[:1], header=later)
+    client.check_refused(Code.NO_CLOUD, "older than all retained", CLICKS[:1], header=old.header)
+    client.check_refused(Code.NO_CLOUD, "not arrived yet", CLICKS[:1], header=later)
 
 
 def test_a_newest_cloud_that_is_too_old_is_refused_but_not_by_its_stamp(client: Client) -> None:
@@ -539,7 +539,7 @@ def test_an_argument_that_is_none_of_the_nodes_is_refused() -> None:
 @pytest.mark.parametrize(
     ("parameter", "remedy"),
     [
-        ("reduction.crop_min_m:=[1, 2.5, 3]", "write all numbers alike"),
+        ("reduction.crop_min_m:=[1, 2.5, 3]", "must have the same type"),
         ("clouds.retain=5", "see --ros-args"),
     ],
 )

@@ -136,7 +136,9 @@ def test_without_any_prompt_segment_says_what_to_give(scene: Path) -> None:
 
 
 def test_a_box_that_is_none_is_refused(scene: Path) -> None:
-    assert "'1,2,3' is no box; give x,y,z,x,y,z" in refusal("segment", str(scene), "--box", "1,2,3")
+    assert "'1,2,3' is not a box; give x,y,z,x,y,z" in refusal(
+        "segment", str(scene), "--box", "1,2,3"
+    )
     said = refusal("segment", str(scene), "--box", "0,0,1,1,1,1", *RANDOM)
     assert "each side must be above 0 m" in said
     said = refusal("segment", str(scene), "--box", "8,8,8,9,9,9", *RANDOM)
@@ -158,20 +160,24 @@ def test_a_mask_of_no_or_another_image_is_refused(scene: Path, tmp_path: Path) -
     (tmp_path / "broken.png").write_bytes(b"no picture")
     for cloud, name, reason in (
         (scene, "other.npy", "has the shape (5, 6); scene has 120 rows of 160 points"),
-        (scene, "turned.npy", "rows and columns are exchanged"),
-        (flat, "rows.npy", "flat has no rows and columns; its mask is a .npy of shape (19200,)"),
+        (scene, "turned.npy", "rows and columns are swapped"),
+        (
+            flat,
+            "rows.npy",
+            "flat is not organised in rows and columns; its mask is a .npy of shape (19200,)",
+        ),
         (scene, "words.npy", "holds no array of numbers"),
         (scene, "nothing.npy", "the mask holds no valid point"),
         (scene, "broken.png", "cannot read"),
         (scene, "missing.png", "cannot read"),
-        (scene, "mask.jpg", ".jpg is not read; a mask is a .png"),
+        (scene, "mask.jpg", ".jpg is not supported; a mask is a .png"),
     ):
         said = refusal("segment", str(cloud), "--mask", str(tmp_path / name), *RANDOM)
         assert reason in said, said
 
 
 def test_a_click_that_is_no_point_is_refused(scene: Path) -> None:
-    assert "'1,2' is no point" in refusal("segment", str(scene), "--click", "1,2", *RANDOM)
+    assert "'1,2' is not a point" in refusal("segment", str(scene), "--click", "1,2", *RANDOM)
 
 
 def test_a_click_far_from_the_cloud_is_refused_with_the_distance(scene: Path) -> None:

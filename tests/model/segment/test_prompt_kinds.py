@@ -179,7 +179,7 @@ def test_a_box_about_cropped_points_is_refused(predictor: Predictor) -> None:
     cropping = Predictor(predictor.model, reduction=ReductionConfig(crop_min_m=(-9, -9, 0.95)))
     embedding = cropping.embed(Cloud(xyz))
     low, high = around(xyz[truth])
-    with pytest.raises(PromptError, match="outside of the crop"):
+    with pytest.raises(PromptError, match="outside the crop box"):
         cropping.segment(embedding, [Prompt(box=(low, high))])
 
 
@@ -255,7 +255,7 @@ def test_box_and_mask_together_claim_what_both_hold() -> None:
     ("mask", "message"),
     [
         (np.ones(7, bool), r"the mask is bool \(7,\); a mask of this cloud is \(44000,\)"),
-        (np.ones((4, 7), bool), r"\(4, 7\); .* of an organised cloud of 44000 points"),
+        (np.ones((4, 7), bool), r"\(4, 7\); .* for an organised cloud of 44000 points"),
         (np.ones((1, 4, 11_000), bool), r"\(1, 4, 11000\)"),
         (np.ones(7), r"logits of an earlier prediction .* or a mask of the source"),
         (np.full(44_000, np.nan), "not finite"),

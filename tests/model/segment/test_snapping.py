@@ -31,7 +31,7 @@ AWAY = [(0, 0, 1), (60, 0, 0), (448_000, 5_400_000, 0)]
 @pytest.mark.parametrize("away", AWAY)
 def test_a_click_a_metre_off_is_refused_wherever_the_cloud_lies(away: tuple[float, ...]) -> None:
     with pytest.raises(
-        TooFarError, match=r"0\.7\d* m from the nearest .* at most 0\.050 m .* stood"
+        TooFarError, match=r"0\.7\d* m from the nearest .* at most 0\.050 m .* sensor is unknown"
     ):
         snapped(block(away), np.array([0, -1, 0]) + away)
 

@@ -61,9 +61,9 @@ def test_the_oldest_clouds_go_and_a_request_for_one_is_told_which_there_are() ->
     assert [one in kept for one in clouds] == [False, False, True, True, True]
     refused(
         lambda: kept.at(10 * SECOND, 0.005), Code.NO_CLOUD,
-        "older than all that are", "clouds.retain", r"3, stamps 12\.0+ to 14\.0+",
+        "older than all retained clouds", "clouds.retain", r"3, stamps 12\.0+ to 14\.0+",
     )  # fmt: skip
-    refused(lambda: kept.at(20 * SECOND, 0.005), Code.NO_CLOUD, "not come yet")
+    refused(lambda: kept.at(20 * SECOND, 0.005), Code.NO_CLOUD, "not arrived yet")
 
 
 def test_a_request_before_the_first_cloud_is_told_the_topic() -> None:
@@ -156,7 +156,9 @@ def test_a_stamp_is_of_the_nodes_clock_where_it_is_near_the_arrival(
 def test_a_request_whose_stamp_is_of_another_clock_is_told_so() -> None:
     kept = store(cloud(12.0, 1e6))
     refused(
-        lambda: kept.at(int(1e6 * SECOND), 0.005), Code.NO_CLOUD, "another clock than the clouds'"
+        lambda: kept.at(int(1e6 * SECOND), 0.005),
+        Code.NO_CLOUD,
+        "another clock than the clouds'",
     )
 
 

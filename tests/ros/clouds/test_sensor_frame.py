@@ -269,7 +269,7 @@ def test_without_the_transform_no_cloud_is_lost_or_late_and_the_node_says_so(
         response = client.ask([XYZ[0]], header=Header(stamp=msg.header.stamp))
         assert response.code == Code.OK, response.message
         assert time.monotonic() - began < 5.0
-    reason = "no transform tells where the sensor (clouds.sensor_frame 'camera') is"
+    reason = "no transform gives the sensor's position (clouds.sensor_frame 'camera') in"
 
     def complains(status: DiagnosticStatus, values: dict[str, str]) -> bool:
         return status.level == DiagnosticStatus.WARN and reason in status.message

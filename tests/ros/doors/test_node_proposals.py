@@ -167,7 +167,7 @@ def test_a_goal_that_cannot_be_carried_out_is_told_why(client: Client) -> None:
     sent = client.send(cloud)
     later = Header(stamp=sent.header.stamp)
     later.stamp.sec += 100
-    check_refused(client, Code.NO_CLOUD, "not come yet", header=later)
+    check_refused(client, Code.NO_CLOUD, "not arrived yet", header=later)
     values = client.diagnostics(lambda _, values: int(values["goals refused"]) >= 7)
     assert int(values["requests BAD_CLOUD"]) >= 2
 

@@ -80,7 +80,7 @@ def test_the_process_gets_the_cameras_and_no_name_that_all_its_nodes_would_have(
         ("", "no camera is given"),
         ("front", "'front' is not a camera"),
         ("front= /a", "'front=' is no"),
-        ("front=/bad-topic", "cameras: '/bad-topic' is no topic"),
+        ("front=/bad-topic", "cameras: '/bad-topic' is not a topic"),
     ],
 )
 def test_a_wrong_list_of_cameras_is_refused(start: Start, cameras: str, reason: str) -> None:

@@ -214,7 +214,7 @@ def test_a_list_without_a_value_as_ros_dumps_it_is_taken(start: Start, tmp_path:
 
 @pytest.mark.parametrize("topic", ["/bad topic", "/2d/points", "points/", "", "//a", "/a-b"])
 def test_a_topic_that_ros_does_not_take_is_refused(start: Start, topic: str) -> None:
-    with pytest.raises(RuntimeError, match=f"cloud_topic: '{topic.strip()}' is no topic"):
+    with pytest.raises(RuntimeError, match=f"cloud_topic: '{topic.strip()}' is not a topic"):
         start(cloud_topic=topic)
 
 
@@ -224,7 +224,7 @@ def test_a_topic_that_ros_takes_is_taken(start: Start, topic: str) -> None:
 
 
 def test_a_log_level_that_is_none_is_refused(start: Start) -> None:
-    with pytest.raises(RuntimeError, match="log_level: 'bogus' is none of debug, info, warn"):
+    with pytest.raises(RuntimeError, match="log_level: 'bogus' is not one of debug, info, warn"):
         start(log_level="bogus")
 
 

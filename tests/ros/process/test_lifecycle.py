@@ -266,7 +266,7 @@ def test_a_manager_may_shut_the_node_down_in_the_middle_of_a_request(start: Star
     client.wait_for(answer.done, "answer")
     assert answer.result().code == Code.NOT_READY
     client.diagnostics(lambda status, _: status.message == "the node is finalized")
-    assert "shut down for good; start it anew" in client.ask().message
+    assert "shut down for good; start it again" in client.ask().message
     assert node.end() == 0
     assert "Traceback" not in node.log
 
