@@ -6,7 +6,7 @@ SHELL := /bin/bash
 ENTER := . scripts/env.sh &&
 CLOUD ?=
 PYTEST_ARGS ?=
-TEST_PROCESSES ?= 3
+TEST_PROCESSES ?= 2
 BENCH_ARGS ?=
 
 # Tests and demonstration talk to themselves only, never to a robot on the same network.
