@@ -143,15 +143,20 @@ def test_drivers_that_are_killed_in_the_middle_of_a_cloud_do_no_harm(
     node = fork()
     client.wait_until_ready()
     before = _resident_kib(node)
-    drivers = subprocess.Popen(
-        [sys.executable, places.SUPPORT / "vanishing_publisher.py", "8", "0.5", "7"],
-        env={**os.environ, "ROS_DOMAIN_ID": str(own_domain)},
-    )
     cloud = client.cloud(XYZ)
-    while drivers.poll() is None:
-        assert client.ask([XYZ[0]], cloud=cloud, timeout_s=60.0).code == Code.OK
-    assert drivers.returncode == 0
-    values = client.diagnostics(lambda _, values: int(values["clouds received"]) > 0)
+    for _ in range(5):  # on a busy machine they may all be gone before they are discovered
+        drivers = subprocess.Popen(
+            [sys.executable, places.SUPPORT / "vanishing_publisher.py", "8", "0.5", "7"],
+            env={**os.environ, "ROS_DOMAIN_ID": str(own_domain)},
+        )
+        while drivers.poll() is None:
+            assert client.ask([XYZ[0]], cloud=cloud, timeout_s=60.0).code == Code.OK
+        assert drivers.returncode == 0
+        client.settle(1.5)  # the diagnostics are of each second
+        values = client.diagnostics(lambda *_: True)
+        if int(values["clouds received"]):
+            break
+    assert int(values["clouds received"]) > 0
     assert int(values["clouds refused"]) == 0, values["last refused cloud"]
     client.send(client.cloud(XYZ))
     assert client.ask([XYZ[0]]).code == Code.OK
