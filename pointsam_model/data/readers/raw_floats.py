@@ -68,6 +68,12 @@ def _columns(data: bytes, path: Path) -> int:
     found = likely or [count for count in possible if count == 3]
     if len(found) == 1:
         return found[0]
+    if len(possible) == 1:
+        raise CloudError(
+            f"{path} has the size of points of {possible[0]} numbers (float32), but they are not "
+            "x, y, z, intensity and a ring; if they are others, say so: "
+            f"--columns {possible[0]} (in Python columns=)"
+        )
     counts = " or ".join(map(str, found or possible))
     raise CloudError(
         f"{path} does not say how many numbers a point has; {counts} are possible, the first of "

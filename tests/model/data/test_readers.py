@@ -393,6 +393,14 @@ def test_a_bin_that_may_be_read_in_two_ways_is_refused_with_the_option_that_sett
     np.testing.assert_array_equal(read_cloud(path, columns=10).xyz, values.reshape(4, 10)[:, :3])
 
 
+def test_a_bin_whose_numbers_are_no_points_is_refused(tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).normal(size=50).astype("<f4")
+    path = write(tmp_path / "a.bin", noise.tobytes())  # 200 bytes: 5 columns alone fit
+    with pytest.raises(CloudError, match=r"size of points of 5 numbers.*--columns 5"):
+        read_cloud(path)
+    assert read_cloud(path, columns=5).size == 10
+
+
 @pytest.mark.parametrize(
     ("columns", "reason"),
     [(2, "columns is 2.* has 3 "), (-1, "columns is -1"), (7, "with 7 columns .* multiple of 28")],
