@@ -14,8 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from pointsam_model import Cloud, PointSamError, Predictor, Prompt, load_model
-from pointsam_model.data.readers import read_cloud
+from pointsam_model import PointSamError, Predictor, Prompt, load_model
+from pointsam_model.readers import read_cloud
 from pointsam_model.scenes import SceneConfig, generate_scene
 
 
@@ -36,7 +36,7 @@ def main() -> int:
     try:
         source = read_cloud(asked.cloud) if asked.cloud else generate_scene(12, SceneConfig())
         predictor = Predictor(load_model(asked.model, asked.weights))
-        embedding = predictor.embed(Cloud(source.xyz, source.rgb, width=source.width))  # once
+        embedding = predictor.embed(source.as_seen())  # once; your arrays: Cloud(xyz, rgb)
         on = asked.on or source.xyz[nearest(source.xyz)]
         (answer,) = predictor.segment(embedding, [Prompt([on])])  # as often as you like
         if asked.off:

@@ -20,7 +20,7 @@ from pointsam_model.data.writers import WRITTEN
 from pointsam_model.errors import CloudWarning, PointSamError
 
 if TYPE_CHECKING:
-    from pointsam_model import Cloud, Predictor
+    from pointsam_model import Predictor
 
 console = Console()
 SHOWN_AFTER_S = 0.5  # a bar for less would only flicker
@@ -86,16 +86,6 @@ def read_source(
                 bar.update(task, completed=done, total=total or None, visible=True)
 
         return read_cloud(cloud, topic, columns, index, time, tell)
-
-
-def seen_by(source: SensorCloud, color: bool) -> Cloud:
-    """The cloud to segment, with or without the file's colours."""
-    from pointsam_model import Cloud
-    from pointsam_model.ops import layout
-
-    width = layout.columns(source.height, source.width)
-    rgb = source.rgb if color else None
-    return Cloud(source.xyz, rgb, viewpoint=source.viewpoint, width=width)
 
 
 def load_predictor(model: str, checkpoint: Path | None, device: str, dtype: str) -> Predictor:

@@ -26,7 +26,6 @@ from pointsam_model.cli.options import (
     progress,
     read_source,
     refusals,
-    seen_by,
     tell_written,
 )
 from pointsam_model.config.settings import ProposalConfig
@@ -69,7 +68,7 @@ def propose(
         with progress() as bar:
             task = bar.add_task("clicks", total=None)
             instances = generator.generate(
-                seen_by(source, color),
+                source.as_seen(color),
                 lambda done, total: bar.update(task, completed=done, total=total),
             )
         table = Table()

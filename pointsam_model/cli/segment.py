@@ -27,7 +27,6 @@ from pointsam_model.cli.options import (
     load_predictor,
     read_source,
     refusals,
-    seen_by,
     tell_written,
 )
 from pointsam_model.data.clouds import SensorCloud
@@ -89,7 +88,7 @@ def segment(
         source = read_source(cloud, topic, columns, index, time)
         masked = None if mask is None else read_mask(mask, source)
         predictor = load_predictor(model, checkpoint, device, dtype)
-        embedding = predictor.embed(seen_by(source, color))
+        embedding = predictor.embed(source.as_seen(color))
         points = embedding.snap(points)
         prompt = Prompt(points, labels, masked, box=corners)
         (prediction,) = predictor.segment(embedding, [prompt])

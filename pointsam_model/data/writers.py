@@ -91,7 +91,7 @@ def _write_pcd(
         columns["rgb"] = (red << 16 | green << 8 | blue).view("<f4")  # as PCL keeps them
     table = _table({**columns, **added})
     kinds = [table.dtype[name] for name in table.dtype.names or ()]
-    place = " ".join("0" if cloud.viewpoint is None else f"{at:.9g}" for at in _place(cloud))
+    place = np.zeros(3) if cloud.viewpoint is None else cloud.viewpoint
     header = "\n".join(
         (
             "# .PCD v0.7 - Point Cloud Data file format",
@@ -102,7 +102,7 @@ def _write_pcd(
             f"COUNT {' '.join('1' for _ in kinds)}",
             f"WIDTH {cloud.width}",
             f"HEIGHT {cloud.height}",
-            f"VIEWPOINT {place} 1 0 0 0",
+            f"VIEWPOINT {' '.join(f'{at:.9g}' for at in place)} 1 0 0 0",
             f"POINTS {cloud.size}",
             "DATA binary\n",
         )
@@ -112,10 +112,6 @@ def _write_pcd(
 
 def _coordinates(cloud: SensorCloud) -> dict[str, NDArray[Any]]:
     return dict(zip("xyz", cloud.xyz.T, strict=True))
-
-
-def _place(cloud: SensorCloud) -> NDArray[np.float64]:
-    return np.zeros(3) if cloud.viewpoint is None else cloud.viewpoint
 
 
 def _table(columns: dict[str, NDArray[Any]]) -> NDArray[Any]:

@@ -75,8 +75,7 @@ class ClickTopics:
             if left is not None:
                 host.node.get_logger().info("clicks start over with a new object")
                 host.publish(left)  # clears the display
-        if opened.refusal is not None:
-            response.success, response.message = False, opened.refusal.message
+        opened.refuse(response)
         return response
 
     async def _on_undo(
@@ -86,6 +85,5 @@ class ClickTopics:
         async with host.requests.opened("undo") as opened:
             await host.requests.ask(host.requests.loaded().segmenter.undo_click, then=host.publish)
             response.success, response.message = True, "the last click was undone"
-        if opened.refusal is not None:
-            response.success, response.message = False, opened.refusal.message
+        opened.refuse(response)
         return response

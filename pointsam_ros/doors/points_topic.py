@@ -104,6 +104,8 @@ class PointsTopic:
 
     def _look(self) -> None:
         """Checks for publishers: none, or ones that keep earlier messages (transient_local)."""
+        if self._came and not self._latched:
+            return  # nothing is missing
         known = self._node.get_publishers_info_by_topic(self.store.topic)
         if not known:
             self._alone += 1

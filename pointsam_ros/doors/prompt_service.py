@@ -39,9 +39,7 @@ class PromptService:
         began = time.monotonic()
         async with self._host.requests.opened("request") as opened:
             response = await self._answered(request)
-        if opened.refusal is not None:
-            response.success, response.code = False, int(opened.refusal.code)
-            response.message = opened.refusal.message
+        opened.refuse(response)
         elapsed = time.monotonic() - began
         if response.success:  # refusals take no time and would distort the statistics
             self._host.tally.took("request", elapsed)

@@ -70,7 +70,7 @@ class ProposeAction:
             host.tally.goal("cancelled")
             self._tell_of_end(goal, "was cancelled")
         elif opened.refusal is not None:
-            result.code, result.message = int(opened.refusal.code), opened.refusal.message
+            opened.refuse(result)
             goal.abort()
             host.tally.goal("refused")
         self._open.pop(_key(goal), None)

@@ -44,8 +44,7 @@ class ReleaseService:
                 response.message = f"no object of these ids is followed: {_named('', unknown)}"
             if last is not None:
                 host.publish(Answer(last, [], []))  # clears the display
-        if opened.refusal is not None:
-            response.success, response.message = False, opened.refusal.message
+        opened.refuse(response)
         return response
 
 

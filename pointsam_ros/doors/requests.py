@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from concurrent.futures import CancelledError, Future
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from rclpy.task import Future as RosFuture
 
@@ -38,6 +38,14 @@ class Open:
 
     refusal: Refusal | None = None
     cancelled: bool = False
+
+    def refuse(self, response: Any) -> None:
+        """Writes the refusal into a response or result; does nothing if there is none."""
+        if self.refusal is None:
+            return
+        response.success, response.message = False, self.refusal.message
+        if hasattr(response, "code"):
+            response.code = int(self.refusal.code)
 
 
 class Requests:

@@ -33,9 +33,7 @@ class SessionService:
     ) -> EditSession.Response:
         async with self._host.requests.opened("request") as opened:
             response = await self._edited(request)
-        if opened.refusal is not None:
-            response.success, response.code = False, int(opened.refusal.code)
-            response.message = opened.refusal.message
+        opened.refuse(response)
         return response
 
     async def _edited(self, request: EditSession.Request) -> EditSession.Response:

@@ -118,7 +118,3 @@ class Sessions:
     def forget(self, name: str) -> None:
         """Ends a session; its name may be used again."""
         self._sessions.pop(name, None)
-
-    def clear(self) -> None:
-        """Ends all sessions."""
-        self._sessions.clear()

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from pointsam_model.cloud.cloud import Cloud, CloudLayout, PointField
 from pointsam_model.data.clouds import SensorCloud
 from pointsam_model.errors import CloudError
+from pointsam_model.segment.box_prompts import rotation_of
 
 POINT_CLOUD = "foxglove.PointCloud"
 NEEDED = "foxglove.PointCloud as protobuf needs a library: pip install mcap-protobuf-support"
@@ -122,19 +123,11 @@ def _posed(
     cloud: Cloud, position: NDArray[np.float64], orientation: NDArray[np.float64]
 ) -> NDArray[Any]:
     """(n,3) the points in the frame of reference [m]; NaN where the sensor saw nothing."""
-    length = np.linalg.norm(orientation)
-    if not (np.isfinite(position).all() and np.isfinite(length)):
+    if not (np.isfinite(position).all() and np.isfinite(orientation).all()):
         raise CloudError(f"its pose is {position} {orientation}; it must be finite")
-    x, y, z, w = orientation / length if length else (0.0, 0.0, 0.0, 1.0)  # 0: none was given
-    if not position.any() and abs(w) == 1:
+    turn = rotation_of(orientation) if orientation.any() else np.eye(3)  # 0: none was given
+    if not position.any() and np.array_equal(turn, np.eye(3)):
         return cloud.xyz
-    turn = np.array(
-        [
-            [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
-            [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)],
-            [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)],
-        ]
-    )
     xyz = np.full((cloud.size, 3), np.nan)
     xyz[cloud.valid] = cloud.xyz[cloud.valid].astype(np.float64) @ turn.T + position
     return xyz
